@@ -1,0 +1,1 @@
+"""Bring files from anywhere to a consumer, whole and proven, or not at all."""

@@ -1,0 +1,1 @@
+"""The edges towards whoever takes the bytes."""

@@ -1,0 +1,1 @@
+"""Attempts, rounds and all that downloads share."""

@@ -1,0 +1,226 @@
+"""
+Everything that can go wrong with a download, in one tree.
+
+Two facts of an error decide all that follows from it: C{transient} (is the same place worth another try?)
+and C{answer} (what does a gateway tell its client?).  A protocol translates what its library raises once, at
+its own edge, with C{raise ... from} the cause.
+
+Cancelling is not in the tree: it stays L{twisted.internet.defer.CancelledError}.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from .urls import shown
+
+if TYPE_CHECKING:
+    from .model.report import Attempt
+
+__all__ = [
+    "AuthFailed",
+    "BadStatus",
+    "CircuitOpen",
+    "ConnectFailed",
+    "ConsumerFailed",
+    "ConsumerGone",
+    "DigestMismatch",
+    "DownloadError",
+    "NotFound",
+    "NotResumable",
+    "ProtocolError",
+    "ProxyFailed",
+    "Refused",
+    "SizeMismatch",
+    "TLSFailed",
+    "TimedOut",
+    "TooLarge",
+    "Truncated",
+    "Unavailable",
+    "UnsupportedScheme",
+    "ValidationError",
+]
+
+
+class DownloadError(Exception):
+    """
+    A download did not happen.  The consumer was told (C{fail}) and nothing half-made is left.
+
+    @ivar url: where, fit to be printed: without userinfo, with the values of signatures and tokens masked.
+    @ivar attempts: every attempt that was made for this download, in order; empty on the cause of one attempt.
+    """
+
+    transient: ClassVar[bool] = False
+    answer: ClassVar[int] = 502
+    url: str | None
+    attempts: tuple[Attempt, ...] = ()
+
+    def __init__(self, message: str, url: str | None = None) -> None:
+        """
+        @param message: what went wrong and, if there is something to be done, what; never with a secret in it.
+        @param url: where; it is masked here, so any URL may be given.
+        """
+        self.message = message
+        self.url = None if url is None else shown(url)
+        super().__init__(message if self.url is None else f"{self.url}: {message}")
+
+
+class ConnectFailed(DownloadError):
+    """No connection: the name does not resolve, the port refuses, the network is away, or it broke before an answer."""
+
+    transient = True
+
+
+class TLSFailed(ConnectFailed):
+    """The connection is not to be trusted, or the server does not trust ours.  Another try gives the same answer."""
+
+    transient = False
+
+
+class ProxyFailed(ConnectFailed):
+    """The proxy, not the origin, refused or failed."""
+
+    def __init__(self, message: str, url: str | None = None, status: int | None = None) -> None:
+        super().__init__(message, url)
+        self.status = status
+
+
+class TimedOut(DownloadError):
+    """
+    A limit of L{pulp_dl.Timeouts} ran out.
+
+    @ivar phase: C{"connect"}, C{"head"}, C{"idle"}, C{"low_speed"} or C{"total"}.
+    """
+
+    transient = True
+    answer = 504
+
+    def __init__(self, phase: str, seconds: float, url: str | None = None) -> None:
+        super().__init__(f"timed out: {_PHASES.get(phase, phase)} for {seconds:g} s", url)
+        self.phase = phase
+        self.seconds = seconds
+
+
+_PHASES = {
+    "connect": "no connection",
+    "head": "no answer",
+    "idle": "no byte of the body",
+    "low_speed": "the body came too slowly",
+    "total": "the download was not done",
+}
+
+
+class BadStatus(DownloadError):
+    """The server answered, but not with the file."""
+
+    def __init__(self, status: int, reason: str = "", url: str | None = None) -> None:
+        super().__init__(f"the server answered {status} {reason}".rstrip(), url)
+        self.status = status
+
+
+class NotFound(BadStatus):
+    """There is no such file here (404, 410, FTP's 550, ENOENT)."""
+
+    answer = 404
+
+
+class AuthFailed(BadStatus):
+    """The credentials are missing, wrong, or not enough (401, 403, 407, FTP's 530, EACCES)."""
+
+
+class Unavailable(BadStatus):
+    """
+    Not now (408, 425, 429, 500, 502, 503, 504 and other 5xx).
+
+    @ivar retry_after: seconds that the server asks to be left alone, or None.
+    """
+
+    transient = True
+    answer = 503
+
+    def __init__(
+        self, status: int, reason: str = "", url: str | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(status, reason, url)
+        self.retry_after = retry_after
+
+
+class ProtocolError(DownloadError):
+    """The server broke the rules of its protocol, or one of our limits on them (header size, redirects)."""
+
+    transient = True
+
+
+class Truncated(DownloadError):
+    """The body ended before its end."""
+
+    transient = True
+
+    def __init__(self, received: int, expected: int | None = None, url: str | None = None) -> None:
+        of = "" if expected is None else f" of {expected}"
+        super().__init__(f"the body ended after {received}{of} bytes", url)
+        self.received = received
+        self.expected = expected
+
+
+class TooLarge(DownloadError):
+    """More bytes came, or were announced, than were expected or allowed."""
+
+    def __init__(self, limit: int, url: str | None = None) -> None:
+        super().__init__(f"the body is larger than the {limit} bytes that are allowed", url)
+        self.limit = limit
+
+
+class NotResumable(DownloadError):
+    """What came first and what would come now are not proven to be one file."""
+
+    transient = True
+
+
+class ValidationError(DownloadError):
+    """The bytes came but they are not the ones that were expected."""
+
+    transient = True
+
+    def __init__(self, what: str, expected: object, found: object, url: str | None = None) -> None:
+        super().__init__(f"{what} is {found}, expected {expected}", url)
+        self.what = what
+        self.expected = expected
+        self.found = found
+
+
+class DigestMismatch(ValidationError):
+    """A digest differs."""
+
+
+class SizeMismatch(ValidationError):
+    """The size differs."""
+
+
+class Refused(DownloadError):
+    """Our own policy says no: a redirect to a lesser scheme, an address, a path outside the root."""
+
+
+class CircuitOpen(DownloadError):
+    """The host failed so often that it is left alone for a while."""
+
+    transient = True
+    answer = 503
+
+    def __init__(self, message: str, url: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message, url)
+        self.retry_after = retry_after
+
+
+class ConsumerFailed(DownloadError):
+    """The consumer cannot keep what it is given: the disk is full, the path is not ours, its own code raised."""
+
+    answer = 500
+
+
+class ConsumerGone(DownloadError):
+    """The consumer wants no more: the client left."""
+
+
+class UnsupportedScheme(DownloadError):
+    """No protocol is installed for the scheme of this URL."""

@@ -1,0 +1,1 @@
+"""Metadata of repositories in, sources and paths out."""

@@ -1,0 +1,1 @@
+"""Where else a file may be had."""

@@ -1,0 +1,127 @@
+"""What a body has to be: digests, a size, or nothing but to be measured."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from attrs import field, frozen
+from zope.interface import implementer
+
+from ..errors import DigestMismatch, SizeMismatch
+from ..interfaces import ICheck, IExpectation
+
+__all__ = ["ALGORITHMS", "Digest", "Measure", "Size"]
+
+ALGORITHMS: Final = ("sha512", "sha384", "sha256", "sha224", "blake2b", "sha3_512", "sha3_256", "sha1", "md5")
+"""Known digests; what is not in this list is an error, never "no check"."""
+
+
+def _algorithm(name: str) -> str:
+    found = str(name).lower().replace("sha-", "sha").replace("-", "_")
+    if found not in ALGORITHMS:
+        raise ValueError(f"algorithm: {name!r} is unknown; use one of {', '.join(ALGORITHMS)}")
+    return found
+
+
+def _new(algorithm: str) -> Any:
+    # md5 and sha1 are what old repositories have; they detect accidents, not attackers.
+    return hashlib.new(algorithm, usedforsecurity=False)
+
+
+@implementer(IExpectation)
+@frozen
+class Digest:
+    """
+    The digest of the whole file, in hexadecimal of either case.
+
+    @ivar enforced: False only reports a mismatch, in C{Report.advisories}.
+    """
+
+    algorithm: str = field(converter=_algorithm)
+    value: str
+    enforced: bool = field(default=True, kw_only=True)
+    partial: bool = field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        value = self.value.strip().lower()
+        digits = 2 * _new(self.algorithm).digest_size
+        if not re.fullmatch(rf"[0-9a-f]{{{digits}}}", value):
+            raise ValueError(f"value: a {self.algorithm} has {digits} hexadecimal digits, {self.value!r} has not")
+        object.__setattr__(self, "value", value)
+
+    def start(self) -> ICheck:
+        return Hashing(self.algorithm, self.value)
+
+
+@implementer(IExpectation)
+@frozen
+class Measure:
+    """Compute a digest and expect nothing of it; it stands in C{Report.facts}."""
+
+    algorithm: str = field(default="sha256", converter=_algorithm)
+    enforced: bool = field(default=False, init=False)
+    partial: bool = field(default=True, init=False)
+
+    def start(self) -> ICheck:
+        return Hashing(self.algorithm, None)
+
+
+@implementer(ICheck)
+class Hashing:
+    """A digest in the making.  It can also tell the digest of what came so far, which proves that two bodies begin alike."""
+
+    def __init__(self, algorithm: str, expected: str | None) -> None:
+        self.algorithm = algorithm
+        self._expected = expected
+        self._hash = _new(algorithm)
+        self.update = self._hash.update
+
+    def update(self, data: bytes) -> None:
+        """Replaced by the hash's own method: a call less for each chunk."""
+
+    def so_far(self) -> bytes:
+        """The digest of what came so far; more may follow."""
+        digest: bytes = self._hash.copy().digest()
+        return digest
+
+    def verify(self) -> Mapping[str, object]:
+        found: str = self._hash.hexdigest()
+        if self._expected is not None and not hmac.compare_digest(found, self._expected):
+            raise DigestMismatch(self.algorithm, self._expected, found)
+        return {self.algorithm: found}
+
+
+@implementer(IExpectation)
+@frozen
+class Size:
+    """Exactly so many bytes; 0 is a size."""
+
+    value: int
+    enforced: bool = field(default=True, kw_only=True)
+    partial: bool = field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        if isinstance(self.value, bool) or not isinstance(self.value, int) or self.value < 0:
+            raise ValueError(f"value: a size is a number of bytes, 0 or more, not {self.value!r}")
+
+    def start(self) -> ICheck:
+        return _Counting(self.value)
+
+
+@implementer(ICheck)
+class _Counting:
+    def __init__(self, expected: int) -> None:
+        self._expected = expected
+        self._size = 0
+
+    def update(self, data: bytes) -> None:
+        self._size += len(data)
+
+    def verify(self) -> Mapping[str, object]:
+        if self._size != self._expected:
+            raise SizeMismatch("size", self._expected, self._size)
+        return {"size": self._size}

@@ -1,0 +1,85 @@
+"""What was done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+from ..errors import DownloadError, ValidationError
+from ..urls import shown
+from .source import Head, Source
+
+__all__ = ["Attempt", "Outcome", "Report"]
+
+
+@frozen(eq=False)
+class Attempt:
+    """
+    One try at one place.
+
+    @ivar url: the place, fit to be printed.
+    @ivar offset: how many bytes were there already when it began.
+    @ivar received: bytes that this attempt brought.
+    @ivar seconds: how long it took; C{open_seconds} of them while the consumer was ready to take bytes.
+    @ivar error: why it failed, or None.
+    """
+
+    url: str = field(converter=shown)
+    source: Source = field(repr=False)
+    offset: int
+    received: int
+    seconds: float
+    open_seconds: float
+    status: int | None
+    error: DownloadError | None
+
+    def __str__(self) -> str:
+        what = "ok" if self.error is None else f"{type(self.error).__name__}: {self.error.message}"
+        return f"{self.url}: {self.received} bytes from {self.offset} in {self.seconds:.2f} s: {what}"
+
+
+@frozen(eq=False)
+class Report:
+    """
+    A download that went well.
+
+    @ivar head: the head that the consumer was given.
+    @ivar size: bytes that the consumer was given.
+    @ivar facts: what the checks found: C{{"sha256": "...", "size": 3}}.
+    @ivar advisories: mismatches of expectations that are not enforced.
+    @ivar attempts: every attempt, the one that succeeded last.
+    @ivar validated: True if something was expected of the body and enforced, and held.
+    """
+
+    source: Source
+    head: Head
+    size: int
+    facts: Mapping[str, object]
+    advisories: tuple[ValidationError, ...]
+    attempts: tuple[Attempt, ...]
+    seconds: float
+    validated: bool
+
+
+@frozen(eq=False)
+class Outcome:
+    """
+    How one of many downloads ended: with a C{report}, or with an C{error}.
+
+    @ivar source: what was asked for; C{source.tag} is the caller's own.
+    """
+
+    source: Source
+    report: Report | None = None
+    error: DownloadError | None = None
+
+    @property
+    def tag(self) -> Any:
+        """The caller's own link to this file."""
+        return self.source.tag
+
+    @property
+    def ok(self) -> bool:
+        return self.error is None

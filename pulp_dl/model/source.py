@@ -1,0 +1,217 @@
+"""What is wanted, and what a server says it has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve, field, frozen
+
+from ..interfaces import IExpectation
+from ..urls import URL, InvalidURL, parse, shown
+from .auth import Basic
+from .headers import Pairs, find, header_pairs
+
+if TYPE_CHECKING:
+    from .remote import Remote
+
+__all__ = ["Head", "Kept", "Source", "Span", "Validators"]
+
+
+@frozen
+class Span:
+    """
+    A part of a file, half-open: C{Span(0, 10)} is its first ten bytes.
+
+    @ivar start: the first byte; negative, with no C{stop}, for the last C{-start} bytes.
+    @ivar stop: one past the last byte, or None for all that follows.
+    """
+
+    start: int
+    stop: int | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if self.stop is not None and not 0 <= self.start < self.stop:
+            raise ValueError(f"span: {self.start}-{self.stop} holds no byte; start has to be below stop")
+
+    @property
+    def range(self) -> bytes:
+        """The value of a Range field (RFC 9110 section 14.2)."""
+        if self.start < 0:
+            return b"bytes=%d" % self.start
+        return b"bytes=%d-" % self.start if self.stop is None else b"bytes=%d-%d" % (self.start, self.stop - 1)
+
+    def within(self, total: int) -> Span | None:
+        """This span of a file of C{total} bytes, with both ends known; None if it holds no byte of it (416)."""
+        start = max(0, total + self.start) if self.start < 0 else self.start
+        stop = total if self.stop is None else min(self.stop, total)
+        return Span(start, stop) if start < stop else None
+
+
+@frozen
+class Validators:
+    """
+    What tells whether two answers speak of the same bytes.
+
+    @ivar etag: the ETag field as sent, with its quotes, or None.
+    @ivar modified: the Last-Modified field as sent, or None.
+    @ivar date: the Date field as sent, or None.
+    """
+
+    etag: bytes | None = None
+    modified: bytes | None = None
+    date: bytes | None = None
+
+    @property
+    def if_range(self) -> bytes | None:
+        """
+        The strong validator to send in If-Range, or None.
+
+        A date is strong only if it lies 60 s before Date (RFC 9110 section 8.8.2.2), so that two changes within the
+        resolution of a clock are not taken for one.
+        """
+        if self.etag is not None:
+            return None if self.etag.startswith(b"W/") else self.etag
+        if self.modified is None or self.date is None:
+            return None
+        modified, date = _seconds(self.modified), _seconds(self.date)
+        strong = modified is not None and date is not None and modified + 60 <= date
+        return self.modified if strong else None
+
+
+def _seconds(value: bytes) -> float | None:
+    try:
+        return parsedate_to_datetime(value.decode("ascii")).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+@frozen
+class Head:
+    """
+    An answer without its body.
+
+    @ivar url: what answered at last, without userinfo.
+    @ivar status: an HTTP status; other protocols synthesise 200, 206, 304 and 416.
+    @ivar headers: the fields as they were sent: order, case and doubles kept.
+    @ivar length: bytes of this body by its framing, or None if only its end will tell.
+    @ivar span: of a 206, which part this is.
+    @ivar total: bytes of the whole file, or None if unknown.
+    """
+
+    url: str = field(repr=shown)
+    status: int
+    headers: Pairs = field(default=(), repr=False)
+    length: int | None = None
+    span: Span | None = None
+    total: int | None = None
+
+    def get(self, name: bytes) -> bytes | None:
+        """The first field of this name (lower case), or None."""
+        return find(self.headers, name)
+
+    @property
+    def etag(self) -> bytes | None:
+        return self.get(b"etag")
+
+    @property
+    def modified(self) -> float | None:
+        """Last-Modified in seconds since the epoch, or None."""
+        value = self.get(b"last-modified")
+        return None if value is None else _seconds(value)
+
+    @property
+    def validators(self) -> Validators:
+        return Validators(self.get(b"etag"), self.get(b"last-modified"), self.get(b"date"))
+
+    @property
+    def whole(self) -> bool:
+        """True if the body is the whole file: not a part (206) and not an answer about it (304, 416)."""
+        return self.status not in {206, 304, 416}
+
+
+@frozen
+class Kept:
+    """
+    Bytes of an earlier run that a consumer still holds.
+
+    @ivar size: how many, from the file's beginning.
+    @ivar head: the head they came with.
+    @ivar pieces: reads them again, in order; called in a worker thread.
+    """
+
+    size: int
+    head: Head
+    pieces: Callable[[], Iterator[bytes]] = field(repr=False, eq=False)
+
+
+def _expectations(value: Any) -> tuple[IExpectation, ...]:
+    found = (value,) if IExpectation.providedBy(value) else tuple(value)
+    for each in found:
+        if not IExpectation.providedBy(each):
+            raise TypeError(f"expect: {each!r} is no expectation; use Digest, Size, Measure or your own IExpectation")
+    return found
+
+
+def _span(value: Span | tuple[int, int | None] | None) -> Span | None:
+    return value if value is None or isinstance(value, Span) else Span(*value)
+
+
+@frozen(eq=False)
+class Source:
+    """
+    A file that is wanted: where it is and what it has to be.
+
+    @ivar url: an absolute URL.  Userinfo is taken out of it into C{auth} at once.
+    @ivar expect: one expectation or several (L{Digest}, L{Size}, L{Measure}, your own).
+    @ivar headers: request fields for this file only, a mapping or pairs.  They go to the scope alone.
+    @ivar span: the part that a client asked for.
+    @ivar conditions: If-None-Match, If-Modified-Since and If-Range of a client; sent with the first attempt only.
+    @ivar remote: settings for this file; None means the Downloader's own.
+    @ivar tag: anything of yours; it comes back in the outcome.
+    @ivar scope: a URL whose origin the secrets of the Remote belong to, if C{Remote.url} names none; None means
+        C{url}'s own.
+    @ivar auth: user and password that stood in the URL; for this URL's origin only.
+    """
+
+    url: str = field(repr=shown)
+    expect: tuple[IExpectation, ...] = field(default=(), converter=_expectations)
+    headers: Pairs = field(default=(), converter=header_pairs, repr=False)
+    span: Span | None = field(default=None, converter=_span)
+    conditions: Pairs = field(default=(), converter=header_pairs)
+    remote: Remote | None = field(default=None, repr=False)
+    tag: Any = field(default=None, kw_only=True)
+    scope: str | None = field(default=None, kw_only=True, repr=lambda url: "None" if url is None else shown(url))
+    auth: Basic | None = field(default=None, kw_only=True, repr=False)
+    place: URL = field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        try:
+            place = parse(self.url)
+            if self.scope is not None:
+                parse(self.scope)
+        except InvalidURL as error:
+            raise InvalidURL(f"source.url: {error}: {shown(str(self.url))!r}") from None
+        if place.user is not None:
+            object.__setattr__(self, "auth", Basic(place.user, place.password or ""))
+            place = evolve(place, user=None, password=None)
+        object.__setattr__(self, "url", str(place))
+        object.__setattr__(self, "place", place)
+
+    @property
+    def path(self) -> str:
+        """The path and query of the URL as they go on the wire, from their first slash: C{base + source.path}."""
+        return self.place.target
+
+    def at(self, url: str) -> Source:
+        """The same file at another place: without the headers, and with its secrets still bound to where they were."""
+        return evolve(self, url=url, headers=(), auth=None, scope=self.scope or self.url)
+
+
+def as_source(source: Source | str) -> Source:
+    """What a caller gave, as a L{Source}."""
+    return source if isinstance(source, Source) else Source(source)
+
+
+HeaderInput = Mapping[str, str] | Iterable[tuple[str | bytes, str | bytes]]

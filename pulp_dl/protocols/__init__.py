@@ -1,0 +1,1 @@
+"""The edges towards servers: one file or folder for each protocol."""
