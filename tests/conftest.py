@@ -1,0 +1,285 @@
+"""
+How tests run here.
+
+- Every test runs in the thread of the one real reactor, inside pytest-twisted's greenlet.  A test or a fixture may be
+  ``async def`` (or return a Deferred) and may await Deferreds; so may a test under ``@given``.
+- None of them waits for ever: after 10 seconds, or what ``@pytest.mark.limit(seconds)`` says, it is cancelled and
+  fails with TimeoutError.
+- None of them leaves anything: timers, sockets, threads, descriptors, temporary files and errors that nobody heard of
+  are errors of the test that left them.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import inspect
+import os
+import tempfile
+import threading
+from collections.abc import Awaitable, Callable, Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+import pytest_twisted
+from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
+from twisted.internet.task import deferLater
+from twisted.logger import LogEvent, globalLogPublisher
+from twisted.python.failure import Failure
+
+LIMIT = 10.0
+"""Seconds that a test or an asynchronous fixture may take."""
+
+GRACE = 1.0
+"""Seconds in which a socket may finish closing, or a thread ending, that was told to before the test ended."""
+
+# A deadline would measure the machine, not the code.
+hypothesis.settings.register_profile("pulp_dl", deadline=None, max_examples=50, print_blob=True)
+hypothesis.settings.register_profile("thorough", deadline=None, max_examples=1000, print_blob=True)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "pulp_dl"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", f"limit(seconds): how long the test may take; {LIMIT:g} seconds if not given")
+
+
+# ---- waiting, but not for ever
+
+
+def within(seconds: float, begin: Callable[[], Any]) -> Deferred[Any]:
+    """
+    What C{begin} returns (a coroutine, a Deferred or a plain value), or TimeoutError after so many seconds.
+
+    What is late is cancelled, and has one second more to clean up; if it ignores that too, it is left alone.
+    """
+    from twisted.internet import reactor
+
+    clock: Any = reactor
+    done: Deferred[Any] = Deferred()
+
+    def start() -> Any:
+        started = begin()
+        return ensureDeferred(started) if inspect.iscoroutine(started) else started
+
+    def out_of_time() -> None:
+        nonlocal timer, late
+        late = True
+        timer = clock.callLater(GRACE, lambda: done.errback(TimeoutError(f"still running after {seconds:g} seconds")))
+        running.cancel()
+
+    def ended(result: Any) -> None:
+        if done.called:
+            return
+        timer.cancel()
+        if late:
+            overdue = TimeoutError(f"not done after {seconds:g} seconds")
+            # Where it waited is in the traceback of the cause.
+            overdue.__cause__ = result.value if isinstance(result, Failure) else None
+            done.errback(overdue)
+        elif isinstance(result, Failure):
+            done.errback(result)
+        else:
+            done.callback(result)
+
+    late = False
+    timer = clock.callLater(seconds, out_of_time)
+    running: Deferred[Any] = maybeDeferred(start)
+    running.addBoth(ended)
+    return done
+
+
+def wait_for(begin: Callable[[], Any], seconds: float = LIMIT) -> Any:
+    """Let the reactor run until this is done.  Not from inside a test or a callback: they hold up the reactor."""
+    from twisted.internet import reactor
+
+    # By way of the reactor, so that everything runs in its greenlet and nothing in ours.
+    return pytest_twisted.blockon(deferLater(reactor, 0, within, seconds, begin))
+
+
+def bounded(function: Callable[..., Any], seconds: float) -> Callable[..., Deferred[Any]]:
+    """The same test with a limit."""
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Deferred[Any]:
+        return within(seconds, lambda: function(*args, **kwargs))
+
+    return run
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    marker = pyfuncitem.get_closest_marker("limit")
+    seconds = marker.args[0] if marker else LIMIT
+    property_test = getattr(pyfuncitem.obj, "hypothesis", None)
+    if property_test is None:
+        pyfuncitem.obj = bounded(pyfuncitem.obj, seconds)
+        return (yield)
+    # The function is shared by all parameters and all subclasses of a test, and pytest-twisted wraps it at each call.
+    inner = property_test.inner_test
+    property_test.inner_test = bounded(inner, seconds)
+    try:
+        return (yield)
+    finally:
+        property_test.inner_test = inner
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Generator[None, object, object]:
+    """Fixtures may be ``async def``, with or without a ``yield``."""
+    function: Any = fixturedef.func
+    if inspect.isasyncgenfunction(function):
+
+        @functools.wraps(function)
+        def both_halves(*args: Any, **kwargs: Any) -> Iterator[Any]:
+            steps = function(*args, **kwargs)
+            yield wait_for(lambda: _awaited(anext(steps)))
+            wait_for(lambda: _awaited(anext(steps, None)))
+
+        fixturedef.func = both_halves  # type: ignore[misc]  # final for its users; this is its maker's hook
+    elif inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        def awaited(*args: Any, **kwargs: Any) -> Any:
+            return wait_for(lambda: function(*args, **kwargs))
+
+        fixturedef.func = awaited  # type: ignore[misc]  # as above
+    return (yield)
+
+
+async def _awaited(awaitable: Awaitable[Any]) -> Any:
+    """A coroutine of it, since that is all that Twisted can drive."""
+    return await awaitable
+
+
+@pytest.fixture(scope="session")
+def reactor() -> Any:
+    """The real one; it runs.  For the whole session, so that a test under ``@given`` may have it."""
+    from twisted.internet import reactor
+
+    return reactor
+
+
+# ---- nothing is left
+
+
+class Errors:
+    """Errors that went to the log: those of Deferreds that nobody listened to, and all that code logged itself."""
+
+    def __init__(self) -> None:
+        self.failures: list[Failure] = []
+
+    def __call__(self, event: LogEvent) -> None:
+        failure = event.get("log_failure")
+        if failure is not None:
+            self.failures.append(failure)
+
+    def flush(self, *kinds: type[BaseException]) -> list[Failure]:
+        """Take those of these kinds out: the test expects them."""
+        _collect()
+        taken = [failure for failure in self.failures if failure.check(*kinds)]
+        self.failures = [failure for failure in self.failures if failure not in taken]
+        return taken
+
+
+def _collect() -> None:
+    """Deferreds in reference cycles report their errors when they are collected."""
+    gc.collect()
+
+
+class Belongings:
+    """What this process holds at one moment."""
+
+    def __init__(self, reactor: Any, temporary: str) -> None:
+        self.timers = {*reactor.getDelayedCalls()}
+        self.selectables = {*reactor.getReaders(), *reactor.getWriters()}
+        pool = reactor.getThreadPool()
+        # An idle thread of the reactor's pool belongs to the reactor; a busy one is in a test's call.
+        self.threads = {*threading.enumerate()} - {*pool.threads}
+        self.busy = len(pool.working)
+        self.descriptors = {*_descriptors()}
+        self.files = {*os.listdir(temporary)}
+
+    def since(self, before: Belongings) -> dict[str, set[Any]]:
+        """What came to it."""
+        found = {
+            "timers": self.timers - before.timers,
+            "sockets": self.selectables - before.selectables,
+            "threads": self.threads - before.threads,
+            "busy threads": {*range(before.busy, self.busy)},
+            "descriptors": self.descriptors - before.descriptors,
+            "temporary files": self.files - before.files,
+        }
+        return {name: things for name, things in found.items() if things}
+
+
+def _descriptors() -> Iterator[tuple[int, str]]:
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            yield int(name), os.readlink(f"/proc/self/fd/{name}")
+        except FileNotFoundError:  # the one that listed them
+            continue
+
+
+def _let_go(left: dict[str, set[Any]], reactor: Any) -> None:
+    """So that one test's leak is not the next one's."""
+    for timer in left.get("timers", ()):
+        if timer.active():
+            timer.cancel()
+    for selectable in left.get("sockets", ()):
+        reactor.removeReader(selectable)
+        reactor.removeWriter(selectable)
+        stop = getattr(selectable, "abortConnection", None) or getattr(selectable, "stopListening", None)
+        if stop is not None:
+            stop()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ready(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The reactor runs and has its own descriptors; temporary files go where they can be counted."""
+    temporary = tmp_path_factory.mktemp("temporary")
+    before = tempfile.tempdir, os.environ.get("TMPDIR")
+    tempfile.tempdir = os.environ["TMPDIR"] = str(temporary)
+    wait_for(lambda: None)
+    # What was imported and collected by now stays; looking through it after each test would take longer than the test.
+    gc.collect()
+    gc.freeze()
+    yield temporary
+    gc.unfreeze()
+    tempfile.tempdir = before[0]
+    if before[1] is None:
+        del os.environ["TMPDIR"]
+    else:
+        os.environ["TMPDIR"] = before[1]
+
+
+@pytest.fixture(autouse=True)
+def logged_errors(_ready: Path, reactor: Any) -> Iterator[Errors]:
+    """
+    The errors that are logged while a test runs.  Those that the test does not C{flush} are its errors, and so is all
+    that it leaves behind.
+    """
+    errors = Errors()
+    globalLogPublisher.addObserver(errors)
+    before = Belongings(reactor, str(_ready))
+    yield errors
+    # Twisted ends some things with callLater(0): a few turns are not a leak.
+    for _ in range(5):
+        left = Belongings(reactor, str(_ready)).since(before)
+        if not left:
+            break
+        wait_for(lambda: None)
+    # Timers had their turns.  A socket whose peer is closing, and a thread that ends, have until GRACE.
+    deadline = reactor.seconds() + GRACE
+    while left and "timers" not in left and reactor.seconds() < deadline:
+        wait_for(lambda: deferLater(reactor, 0.01))
+        left = Belongings(reactor, str(_ready)).since(before)
+    _let_go(left, reactor)
+    _collect()
+    globalLogPublisher.removeObserver(errors)
+    if left:
+        pytest.fail("left behind: " + "; ".join(f"{name}: {things}" for name, things in left.items()), pytrace=False)
+    if errors.failures:
+        texts = "\n".join(failure.getTraceback() for failure in errors.failures)
+        pytest.fail(f"errors that nobody handled:\n{texts}", pytrace=False)
