@@ -18,6 +18,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Awaitable, Callable, Generator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,9 @@ import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
 from twisted.internet.task import deferLater
-from twisted.logger import LogEvent, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 LIMIT = 10.0
 """Seconds that a test or an asynchronous fixture may take."""
@@ -56,15 +58,13 @@ def within(seconds: float, begin: Callable[[], Any]) -> Deferred[Any]:
     """
     from twisted.internet import reactor
 
-    clock: Any = reactor
     done: Deferred[Any] = Deferred()
-
-    def start() -> Any:
-        started = begin()
-        return ensureDeferred(started) if inspect.iscoroutine(started) else started
+    clock: Any = reactor
+    timer: Any = None
+    late = False
 
     def out_of_time() -> None:
-        nonlocal timer, late
+        nonlocal late, timer
         late = True
         timer = clock.callLater(GRACE, lambda: done.errback(TimeoutError(f"still running after {seconds:g} seconds")))
         running.cancel()
@@ -78,12 +78,13 @@ def within(seconds: float, begin: Callable[[], Any]) -> Deferred[Any]:
             # Where it waited is in the traceback of the cause.
             overdue.__cause__ = result.value if isinstance(result, Failure) else None
             done.errback(overdue)
-        elif isinstance(result, Failure):
-            done.errback(result)
         else:
-            done.callback(result)
+            done.callback(result)  # or errback, if it is a Failure
 
-    late = False
+    def start() -> Any:
+        started = begin()
+        return ensureDeferred(started) if inspect.iscoroutine(started) else started
+
     timer = clock.callLater(seconds, out_of_time)
     running: Deferred[Any] = maybeDeferred(start)
     running.addBoth(ended)
@@ -164,6 +165,7 @@ def reactor() -> Any:
 # ---- nothing is left
 
 
+@implementer(ILogObserver)
 class Errors:
     """Errors that went to the log: those of Deferreds that nobody listened to, and all that code logged itself."""
 
@@ -191,7 +193,7 @@ def _collect() -> None:
 class Belongings:
     """What this process holds at one moment."""
 
-    def __init__(self, reactor: Any, temporary: str) -> None:
+    def __init__(self, reactor: Any, temporary: Path) -> None:
         self.timers = {*reactor.getDelayedCalls()}
         self.selectables = {*reactor.getReaders(), *reactor.getWriters()}
         pool = reactor.getThreadPool()
@@ -199,7 +201,7 @@ class Belongings:
         self.threads = {*threading.enumerate()} - {*pool.threads}
         self.busy = len(pool.working)
         self.descriptors = {*_descriptors()}
-        self.files = {*os.listdir(temporary)}
+        self.files = {*temporary.iterdir()}
 
     def since(self, before: Belongings) -> dict[str, set[Any]]:
         """What came to it."""
@@ -215,11 +217,10 @@ class Belongings:
 
 
 def _descriptors() -> Iterator[tuple[int, str]]:
-    for name in os.listdir("/proc/self/fd"):
-        try:
-            yield int(name), os.readlink(f"/proc/self/fd/{name}")
-        except FileNotFoundError:  # the one that listed them
-            continue
+    for path in Path("/proc/self/fd").iterdir():
+        # The one that lists them is gone by now.
+        with suppress(FileNotFoundError):
+            yield int(path.name), str(path.readlink())
 
 
 def _let_go(left: dict[str, set[Any]], reactor: Any) -> None:
@@ -262,11 +263,11 @@ def logged_errors(_ready: Path, reactor: Any) -> Iterator[Errors]:
     """
     errors = Errors()
     globalLogPublisher.addObserver(errors)
-    before = Belongings(reactor, str(_ready))
+    before = Belongings(reactor, _ready)
     yield errors
     # Twisted ends some things with callLater(0): a few turns are not a leak.
     for _ in range(5):
-        left = Belongings(reactor, str(_ready)).since(before)
+        left = Belongings(reactor, _ready).since(before)
         if not left:
             break
         wait_for(lambda: None)
@@ -274,7 +275,7 @@ def logged_errors(_ready: Path, reactor: Any) -> Iterator[Errors]:
     deadline = reactor.seconds() + GRACE
     while left and "timers" not in left and reactor.seconds() < deadline:
         wait_for(lambda: deferLater(reactor, 0.01))
-        left = Belongings(reactor, str(_ready)).since(before)
+        left = Belongings(reactor, _ready).since(before)
     _let_go(left, reactor)
     _collect()
     globalLogPublisher.removeObserver(errors)
