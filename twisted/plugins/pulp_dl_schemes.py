@@ -1,0 +1,8 @@
+"""The protocols that come with pulp_dl."""
+
+from __future__ import annotations
+
+from pulp_dl.engine.schemes import Scheme
+
+http = Scheme(("http", "https"), "pulp_dl.protocols.http.HTTPFetcher")
+file = Scheme("file", "pulp_dl.protocols.file.FileFetcher")
