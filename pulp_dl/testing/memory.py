@@ -1,8 +1,8 @@
 """
 A protocol without a network: places in a dict, and everything that can go wrong with one of them.
 
-L{MemoryFetcher} keeps every promise of L{IFetcher} (it passes L{pulp_dl.testing.check_fetcher}), so what is tested against it
-may be trusted with a real protocol.
+L{MemoryFetcher} keeps every promise of L{IFetcher} (it passes L{pulp_dl.testing.check_fetcher}), so what is tested
+against it may be trusted with a real protocol.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ class MemoryFetcher:
     """
     An L{IFetcher} over a dict.
 
-    @ivar places: what is at each URL; a test may change it at any time.  A sequence has one entry for each request (of either
-        kind); the last one stays.  What is not in it is C{NotFound}.
+    @ivar places: what is at each URL; a test may change it at any time.  A sequence has one entry for each request (of
+        either kind); the last one stays.  What is not in it is C{NotFound}.
     @ivar asked: every request so far.
     @ivar peak: how many were under way at once, at most.
     """
 
     def __init__(self, places: dict[str, Script], reactor: Any = None) -> None:
         """
-        @param reactor: if given (an C{IReactorTime}, a C{Clock} will do), the answer and each piece come in their own turn of it; else
-            everything happens at once, inside of the call.
+        @param reactor: if given (an C{IReactorTime}, a C{Clock} will do), the answer and each piece come in their own
+            turn of it; else everything happens at once, inside of the call.
         """
         self.places = places
         self.asked: list[Asked] = []
@@ -284,9 +284,11 @@ class _Slotted:
 @frozen
 class MemoryScheme:
     """
-    Makes a L{MemoryFetcher} a protocol: C{Downloader(reactor, schemes=[MemoryScheme(fetcher)])}.  One fetcher serves all Remotes.
+    Makes a L{MemoryFetcher} a protocol: C{Downloader(reactor, schemes=[MemoryScheme(fetcher)])}.  One fetcher serves
+    all Remotes.
 
-    @ivar slots: True: every request holds one of the Downloader's slots, from before it is asked until its body is done.
+    @ivar slots: True: every request holds one of the Downloader's slots, from before it is asked until its body is
+        done.
     """
 
     memory: MemoryFetcher
