@@ -26,6 +26,7 @@ import hypothesis
 import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
+from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
@@ -237,12 +238,13 @@ def _let_go(left: dict[str, set[Any]], reactor: Any) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _ready(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def _ready(tmp_path_factory: pytest.TempPathFactory, reactor: Any) -> Iterator[Path]:
     """The reactor runs and has its own descriptors; temporary files go where they can be counted."""
     temporary = tmp_path_factory.mktemp("temporary")
     before = tempfile.tempdir, os.environ.get("TMPDIR")
     tempfile.tempdir = os.environ["TMPDIR"] = str(temporary)
-    wait_for(lambda: None)
+    # The first port makes Twisted set a descriptor aside, for the day when there are no more.
+    wait_for(lambda: reactor.listenTCP(0, Factory(), interface="127.0.0.1").stopListening())
     # What was imported and collected by now stays; looking through it after each test would take longer than the test.
     gc.collect()
     gc.freeze()
