@@ -44,9 +44,7 @@ class Scheme:
         try:
             make = namedAny(self._fetcher)
         except Exception as error:
-            raise UnsupportedScheme(
-                f"the protocol of {' and '.join(self.names)} is installed but cannot be loaded from {self._fetcher}: {error}"
-            ) from error
+            raise UnsupportedScheme(f"{self!r} is installed but cannot be loaded: {error}") from error
         made: IFetcher = make(reactor, remote, shared)
         return made
 
@@ -55,8 +53,8 @@ def find(scheme: str, plugins: Iterable[IScheme] | None = None) -> IScheme:
     """
     The plugin for a URL scheme (lower case).
 
-    @param plugins: where to look; None for all that are installed (C{twisted.plugin}).  A broken one is logged and passed
-        over.
+    @param plugins: where to look; None for all that are installed (C{twisted.plugin}).  A broken one is logged and
+        passed over.
     @raise UnsupportedScheme: there is none; the message lists those that there are.  Or there are two: the message
         names both.
     """

@@ -1,0 +1,272 @@
+"""file://, with the same contract as every protocol.  The disk is only ever touched from worker threads."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.interfaces import IConsumer, IPushProducer
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ..errors import AuthFailed, DownloadError, NotFound, ProtocolError, Refused, Truncated, Unavailable
+from ..interfaces import IBody, IFetcher, IShared, IWorkers
+from ..model.remote import Remote
+from ..model.source import Head, Source, Span, Validators
+from .entity import Entity
+
+__all__ = ["FileFetcher"]
+
+PIECE: Final = 256 * 1024
+_NO_FILE: Final = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
+_NO_RIGHT: Final = {errno.EACCES, errno.EPERM}
+_NO_REGULAR_FILE: Final = {errno.EISDIR, errno.ENODEV, errno.ENXIO}
+
+
+@implementer(IFetcher)
+class FileFetcher:
+    """Regular files of this machine.  A Remote's limits of time and its secrets mean nothing here."""
+
+    def __init__(self, reactor: Any, remote: Remote, shared: IShared) -> None:
+        self._workers = shared.workers
+        self._opening: set[Deferred[Any]] = set()
+        self._files: set[_File] = set()
+
+    def open(self, source: Source, span: Span | None = None, same_as: Validators | None = None) -> Deferred[IBody]:
+        return self._track(self._open(source, span, same_as))
+
+    def head(self, source: Source) -> Deferred[Head]:
+        async def ask() -> Head:
+            body = await self._open(source, None, None)
+            body.abandon()
+            return body.head
+
+        return self._track(ask())
+
+    def close(self) -> Deferred[None]:
+        for opening in list(self._opening):
+            opening.cancel()
+        files = list(self._files)
+        for file in files:
+            file.stop()
+        return gatherResults([file.closed() for file in files]).addCallback(lambda _: None)
+
+    def _track(self, coroutine: Any) -> Deferred[Any]:
+        opening: Deferred[Any] = Deferred.fromCoroutine(coroutine)
+        self._opening.add(opening)
+
+        def opened(result: Any) -> Any:
+            self._opening.discard(opening)
+            return result
+
+        return opening.addBoth(opened)
+
+    async def _open(self, source: Source, span: Span | None, same_as: Validators | None) -> _Body:
+        file = _File(self._workers, self._files.discard)
+        self._files.add(file)
+        try:
+            entity = await file.open(source.place.path.encode("utf-8", "surrogateescape"))
+            return _Body(file, entity.head(source.url, span, same_as, source.conditions))
+        except OSError as error:
+            file.abort()
+            raise _refusal(error, source.url) from error
+        except BaseException:
+            file.abort()
+            raise
+
+
+class _File:
+    """
+    One descriptor.  It is used in one thread at a time, and closed when the last use is over: a number that a read is
+    still using may not become somebody else's.
+
+    @ivar stop: ends whoever uses it, and closes it.
+    """
+
+    def __init__(self, workers: IWorkers, gone: Callable[[_File], None]) -> None:
+        self.stop: Callable[[], None] = self.abort
+        self._workers = workers
+        self._gone = gone
+        self._descriptor: int | None = None
+        self._busy = False
+        self._aborted = False
+        self._closed: Deferred[None] = Deferred()
+
+    def open(self, path: bytes) -> Deferred[Entity]:
+        """Fires with what is there; fails with C{OSError}."""
+
+        def job() -> Entity:
+            self._descriptor, entity = _opened(path)
+            return entity
+
+        return self._run(job)
+
+    def read(self, size: int, offset: int) -> Deferred[bytes]:
+        """Fires with at most so many bytes; none at the end of the file."""
+        assert self._descriptor is not None
+        return self._run(partial(os.pread, self._descriptor, size, offset))
+
+    def abort(self) -> None:
+        """Close, now or as soon as the worker has done with it.  May be called again."""
+        self._aborted = True
+        if self._busy or self._closed.called:
+            return
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+        self._gone(self)
+        self._closed.callback(None)
+
+    def closed(self) -> Deferred[None]:
+        """Fires when the descriptor is closed."""
+        waiting: Deferred[None] = Deferred()
+        self._closed.addCallback(waiting.callback)
+        return waiting
+
+    def _run(self, job: Callable[[], Any]) -> Deferred[Any]:
+        self._busy = True
+        # Not the worker's own Deferred: cancelling that would leave us without word of the job's end.
+        result: Deferred[Any] = Deferred(lambda _: None)
+
+        def done(value: Any) -> None:
+            self._busy = False
+            if self._aborted:
+                self.abort()
+            if not result.called:
+                result.callback(value)  # or errback, if it is a Failure
+
+        self._workers.run(job).addBoth(done)
+        return result
+
+
+@implementer(IBody, IPushProducer)
+class _Body:
+    def __init__(self, file: _File, head: Head) -> None:
+        self.head = head
+        self.url = head.url
+        self._file = file
+        file.stop = self.stopProducing
+        self._start = self._offset = 0 if head.span is None else head.span.start
+        self._stop = self._start + (head.length or 0)
+        self._data: bytes | None = None
+        self._reading = self._flowing = self._paused = False
+        self._consumer: IConsumer | None = None
+        self._done: Deferred[None] | None = None
+
+    def deliver(self, consumer: IConsumer) -> Deferred[None]:
+        self._consumer = consumer
+        done = self._done = Deferred(lambda _: self.stopProducing())
+        consumer.registerProducer(self, True)
+        self._flow()
+        return done
+
+    def abandon(self) -> None:
+        self._file.abort()
+
+    def pauseProducing(self) -> None:
+        self._paused = True
+
+    def resumeProducing(self) -> None:
+        self._paused = False
+        self._flow()
+
+    def stopProducing(self) -> None:
+        self._end(Failure(CancelledError()))
+
+    def _flow(self) -> None:
+        """Write what was read and read on, until there is something to wait for."""
+        if self._flowing:  # resumed from inside a write: the loop below goes on
+            return
+        self._flowing = True
+        try:
+            while self._done is not None and not self._paused and not self._reading:
+                self._step()
+        finally:
+            self._flowing = False
+
+    def _step(self) -> None:
+        assert self._consumer is not None
+        if self._data is not None:
+            data, self._data = self._data, None
+            try:
+                self._consumer.write(data)
+            except Exception:
+                self._end(Failure())
+        elif self._offset < self._stop:
+            self._reading = True
+            # No further than what was announced: a log that grows is read as it was.
+            reading = self._file.read(min(PIECE, self._stop - self._offset), self._offset)
+            reading.addCallbacks(self._came, self._failed)
+        else:
+            self._end(None)
+
+    def _came(self, data: bytes) -> None:
+        self._reading = False
+        if self._done is None:
+            return
+        if not data:
+            received, expected = self._offset - self._start, self._stop - self._start
+            self._end(Failure(Truncated(received, expected, self.url)))
+            return
+        self._offset += len(data)
+        self._data = data
+        self._flow()
+
+    def _failed(self, failure: Failure) -> None:
+        cause = failure.value
+        if isinstance(cause, OSError):
+            error = ProtocolError(f"the file cannot be read: {cause.strerror}", self.url)
+            error.__cause__ = cause
+            failure = Failure(error)
+        self._end(failure)
+
+    def _end(self, failure: Failure | None) -> None:
+        done, self._done = self._done, None
+        self._file.abort()
+        if done is None:
+            return
+        assert self._consumer is not None
+        self._consumer.unregisterProducer()
+        if failure is None:
+            done.callback(None)
+        else:
+            done.errback(failure)
+
+
+def _opened(path: bytes) -> tuple[int, Entity]:
+    """Runs in a worker thread."""
+    if b"\0" in path:
+        raise FileNotFoundError(errno.ENOENT, "no file has a NUL in its name")
+    # Not even opened: to open a device may do something, a FIFO may wait for ever.
+    _check_kind(os.stat(path).st_mode)  # noqa: PTH116  # a Path would need a str
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    try:
+        found = os.fstat(descriptor)
+        _check_kind(found.st_mode)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    etag = b'"%x-%x-%x"' % (found.st_ino, found.st_mtime_ns, found.st_size)
+    return descriptor, Entity(found.st_size, etag, found.st_mtime)
+
+
+def _check_kind(mode: int) -> None:
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "a directory")
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.ENODEV, "a device, a pipe or a socket")
+
+
+def _refusal(error: OSError, url: str) -> DownloadError:
+    why = error.strerror or type(error).__name__
+    if error.errno in _NO_FILE:
+        return NotFound(404, why, url)
+    if error.errno in _NO_RIGHT:
+        return AuthFailed(403, why, url)
+    if error.errno in _NO_REGULAR_FILE:
+        return Refused(f"this is no regular file: {why}", url)
+    return Unavailable(503, why, url)
