@@ -1,0 +1,224 @@
+"""One source to one consumer, until it is whole and proven, or a reason why not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import evolve
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from ..errors import BadStatus, ConnectFailed, DownloadError, NotResumable, ProtocolError, Refused, TimedOut
+from ..flow.pipe import Pipe
+from ..interfaces import IBodyConsumer, IFetcher, IMirrors, IWorkerUser
+from ..model.report import Attempt, Report
+from ..model.source import Head, Source
+from .places import Candidates
+from .rounds import visit_all
+
+if TYPE_CHECKING:
+    from .downloader import Shared
+
+__all__ = ["Download", "Heading"]
+
+log = Logger()
+
+
+class _Visits:
+    """What a download and the question for a head have in common: attempts are kept, mirrors learn, time is limited."""
+
+    def __init__(self, shared: Shared, source: Source, mirrors: IMirrors | None) -> None:
+        self._shared = shared
+        self._clock = shared.reactor
+        self._source = source
+        self._mirrors = mirrors
+        self._remote = source.remote or shared.remote
+        self._attempts: list[Attempt] = []
+        self._candidates = Candidates(source, mirrors, shared.direct)
+        self._began = self._clock.seconds()
+        self._running: Deferred[object] | None = None
+        self._interruption: DownloadError | None = None
+        self._timer: IDelayedCall | None = None
+
+    def _fetcher(self, place: Source) -> IFetcher:
+        return self._shared.fetcher(place.place.scheme, self._remote)
+
+    def _watch(self, running: Deferred[object]) -> None:
+        """Limit the whole, as C{Timeouts.total} says."""
+        self._running = running
+        total = self._remote.timeouts.total
+        if total is not None and not running.called:
+            self._timer = self._clock.callLater(total, self._late, total)
+
+    def _late(self, total: float) -> None:
+        self._timer = None
+        self._interrupt(TimedOut("total", total, self._source.url))
+
+    def _interrupt(self, error: DownloadError) -> None:
+        """End it from the side, with this error."""
+        if self._interruption is None and self._running is not None:
+            self._interruption = error
+            self._running.cancel()
+
+    async def _end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._mirrors is not None:
+            await self._candidates.close()
+
+    def _reason(self, error: BaseException) -> BaseException:
+        """What ended it, with its history: all attempts, and a note for each place."""
+        if isinstance(error, CancelledError) and self._interruption is not None:
+            interruption = self._interruption
+            interruption.__cause__ = None
+            error = interruption
+        if isinstance(error, DownloadError):
+            error.attempts = tuple(self._attempts)
+            known = getattr(error, "__notes__", ())
+            for note in {attempt.url: str(attempt) for attempt in self._attempts}.values():
+                if note not in known:
+                    error.add_note(note)
+        return error
+
+    def _record(self, attempt: Attempt) -> None:
+        self._attempts.append(attempt)
+        if self._mirrors is not None:
+            try:
+                self._mirrors.record(attempt)
+            except Exception:
+                log.failure("a mirror list raised in record()")
+
+
+class Heading(_Visits):
+    """What would come?"""
+
+    async def run(self) -> Head:
+        try:
+            return await visit_all(self._clock, self._remote.retries, self._candidates, self._visit)
+        except BaseException as error:
+            reason = self._reason(error)
+            if reason is error:
+                raise
+            raise reason from None
+        finally:
+            await self._end()
+
+    def start(self) -> Deferred[Head]:
+        running = Deferred.fromCoroutine(self.run())
+        self._watch(running)
+        return running
+
+    async def _visit(self, place: Source) -> Head:
+        began = self._clock.seconds()
+        failed: DownloadError | None = None
+        try:
+            return await self._fetcher(place).head(place)
+        except DownloadError as error:
+            failed = error
+            raise
+        except CancelledError:
+            failed = self._interruption
+            raise
+        except Exception as error:
+            failed = _foreign(error, place)
+            raise failed from error
+        finally:
+            self._record(Attempt(place.url, place, 0, 0, self._clock.seconds() - began, 0.0, None, failed))
+
+
+class Download(_Visits):
+    """Bring it."""
+
+    def __init__(self, shared: Shared, source: Source, consumer: IBodyConsumer, mirrors: IMirrors | None) -> None:
+        super().__init__(shared, source, mirrors)
+        self._consumer = consumer
+        remote = self._remote
+        self._pipe = Pipe(self._clock, source, consumer, shared.workers, remote.timeouts, remote.limits.max_size)
+
+    def start(self) -> Deferred[Report]:
+        """Fires with a L{Report}; the contract is C{IDownloader.download}'s."""
+        running = Deferred.fromCoroutine(self.run())
+        self._watch(running)
+        if not running.called:
+            self._consumer.gone().addCallback(self._interrupt)
+        return running
+
+    async def run(self) -> Report:
+        try:
+            if IWorkerUser.providedBy(self._consumer):
+                self._consumer.use(self._shared.workers)
+            await self._pipe.resume()
+            return await visit_all(self._clock, self._remote.retries, self._candidates, self._visit)
+        except BaseException as error:
+            reason = self._reason(error)
+            self._pipe.fail(reason)
+            if reason is error:
+                raise
+            raise reason from None
+        finally:
+            await self._end()
+
+    async def _visit(self, place: Source) -> Report:
+        """One place; first the URL there that answered before, then the one that led to it."""
+        answered = self._pipe.answered
+        if answered is not None and answered != place.url and self._pipe.came_from(place):
+            again = evolve(place, url=answered, auth=None, scope=place.scope or place.url)
+            try:
+                return await self._attempt(again)
+            except (BadStatus, ConnectFailed, NotResumable, ProtocolError, Refused):
+                pass  # it is in the attempts; a signed URL has expired, perhaps
+        return await self._attempt(place)
+
+    async def _attempt(self, place: Source) -> Report:
+        pipe = self._pipe
+        began, offset = self._clock.seconds(), pipe.offset
+        status: int | None = None
+        failed: DownloadError | None = None
+        pipe.received = 0
+        try:
+            if not pipe.complete:
+                ask = pipe.ask(place)
+                if self._attempts:  # a client's conditions are for the first attempt
+                    place = evolve(place, conditions=())
+                body = await self._fetcher(place).open(place, ask.span, ask.same_as)
+                status = body.head.status
+                try:
+                    await pipe.admit(body.head, place, ask)
+                except BaseException:
+                    body.abandon()
+                    raise
+                if status in {304, 416}:
+                    body.abandon()
+                else:
+                    await pipe.take(body)
+            head, facts, advisories = await pipe.finish()
+        except DownloadError as error:
+            failed = error
+            raise
+        except CancelledError:
+            failed = self._interruption
+            raise
+        except Exception as error:
+            failed = _foreign(error, place)
+            raise failed from error
+        finally:
+            seconds = self._clock.seconds() - began
+            open_seconds = pipe.open_seconds
+            self._record(Attempt(place.url, place, offset, pipe.received, seconds, open_seconds, status, failed))
+        return Report(
+            self._source,
+            head,
+            pipe.given,
+            facts,
+            advisories,
+            tuple(self._attempts),
+            self._clock.seconds() - self._began,
+            pipe.validated,
+        )
+
+
+def _foreign(error: Exception, place: Source) -> DownloadError:
+    """A protocol raised what is not in the tree: its fault, and this place's."""
+    return ProtocolError(f"the protocol raised {type(error).__name__}", place.url)

@@ -1,0 +1,163 @@
+"""The Downloader: what importers and streamers hold."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Iterable
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail
+from zope.interface import implementer
+
+from ..consumers.around import Counted, Progress
+from ..interfaces import IBodyConsumer, IDownloader, IMirrors, IScheme
+from ..model.remote import Remote
+from ..model.report import Report
+from ..model.source import Head, Source, as_source
+from .download import Download, Heading
+from .many import Item, Many
+from .shared import Shared
+
+__all__ = ["Downloader"]
+
+T = TypeVar("T")
+
+
+@implementer(IDownloader)
+class _Direct:
+    """Everything of a Downloader but its mirrors."""
+
+    def __init__(self, downloader: Downloader) -> None:
+        self._downloader = downloader
+
+    def download(self, source: Source | str, consumer: IBodyConsumer) -> Deferred[Report]:
+        return self._downloader._download(source, consumer, None)
+
+    def head(self, source: Source | str) -> Deferred[Head]:
+        return self._downloader._head(source, None)
+
+    def close(self) -> Deferred[None]:
+        return self._downloader.close()
+
+
+@implementer(IDownloader)
+class Downloader:
+    """
+    Brings files to consumers, over connections that all its downloads share.
+
+    Use it as C{async with Downloader(reactor, remote) as downloader:}; leaving the block is C{close()}.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        remote: Remote | None = None,
+        *,
+        mirrors: IMirrors | None = None,
+        schemes: Iterable[IScheme] | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """
+        @param remote: settings; those of C{Remote.limits} hold for this Downloader as a whole.
+        @param mirrors: where else files may be had.
+        @param schemes: protocols to use instead of those that are installed.
+        @param progress: told of every download's bytes.
+        """
+        self._remote = remote or Remote()
+        self._mirrors = mirrors
+        self._progress = progress
+        self._reactor = reactor
+        self._shared = Shared(reactor, self._remote, schemes)
+        self._shared.direct = _Direct(self)
+        self._running: set[Deferred[Any]] = set()
+        self._many: set[Many] = set()
+        self._closing: list[Deferred[None]] | None = None
+        self._closed = False
+
+    def download(self, source: Source | str, consumer: IBodyConsumer) -> Deferred[Report]:
+        return self._download(source, consumer, self._mirrors)
+
+    def head(self, source: Source | str) -> Deferred[Head]:
+        return self._head(source, self._mirrors)
+
+    def download_many(
+        self, items: Iterable[Item] | AsyncIterable[Item], concurrency: int | None = None
+    ) -> Many:
+        """
+        Bring many files, lazily: an item is taken only when there is a free place for it.
+
+        Use it as C{async with downloader.download_many(items) as outcomes:} and iterate over C{outcomes}; they come in the order
+        in which downloads end.  Leaving the block cancels what still runs.
+
+        @param items: pairs of a source and a consumer, from an iterable or an async iterable, finite or not.
+        @param concurrency: how many at once; None for C{Remote.limits.connections}.
+        """
+        many = Many(self._reactor, self.download, items, concurrency or self._remote.limits.connections)
+        self._many.add(many)
+        many.on_end(self._many.discard)
+        return many
+
+    def close(self) -> Deferred[None]:
+        waiting: Deferred[None] = Deferred()
+        if self._closed:
+            waiting.callback(None)
+            return waiting
+        if self._closing is not None:
+            self._closing.append(waiting)
+            return waiting
+        self._closing = [waiting]
+        ending: Deferred[Any] = DeferredList([many.close() for many in tuple(self._many)])
+        ending.addCallback(lambda _: self._cancel_all())
+        ending.addCallback(lambda _: self._shared.close())
+        ending.addCallback(self._ended)
+        return waiting
+
+    def _cancel_all(self) -> Deferred[Any]:
+        ends = []
+        for running in tuple(self._running):
+            end: Deferred[None] = Deferred()
+            running.addBoth(_tell, end)
+            ends.append(end)
+            running.cancel()
+        return DeferredList(ends)
+
+    def _ended(self, _: object) -> None:
+        self._closed = True
+        waiting, self._closing = self._closing or [], []
+        for each in waiting:
+            each.callback(None)
+
+    def _download(self, source: Source | str, consumer: IBodyConsumer, mirrors: IMirrors | None) -> Deferred[Report]:
+        if self._closing is not None:
+            return fail(CancelledError("the Downloader is closed"))
+        if self._progress is not None:
+            consumer = Counted(consumer, self._progress)
+        return self._track(Download(self._shared, as_source(source), consumer, mirrors).start())
+
+    def _head(self, source: Source | str, mirrors: IMirrors | None) -> Deferred[Head]:
+        if self._closing is not None:
+            return fail(CancelledError("the Downloader is closed"))
+        return self._track(Heading(self._shared, as_source(source), mirrors).start())
+
+    def _track(self, running: Deferred[T]) -> Deferred[T]:
+        if not running.called:
+            self._running.add(running)
+            running.addBoth(self._untrack, running)
+        return running
+
+    def _untrack(self, result: T, running: Deferred[T]) -> T:
+        self._running.discard(running)
+        return result
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def _tell(result: T, end: Deferred[None]) -> T:
+    end.callback(None)
+    return result

@@ -1,0 +1,67 @@
+"""The places of one download: read lazily from its mirrors, once; those that dropped out do not come back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from typing import Any
+
+from ..interfaces import IDownloader, IMirrors
+from ..model.source import Source
+
+__all__ = ["Candidates"]
+
+
+class Candidates:
+    """
+    Where one source may be had, best first.
+
+    A place that the mirrors name twice is asked once.
+    """
+
+    def __init__(self, source: Source, mirrors: IMirrors | None, direct: IDownloader) -> None:
+        self._source = source
+        self._mirrors = mirrors
+        self._direct = direct
+        self._known = [source] if mirrors is None else []
+        self._seen: set[str] = set()
+        self._located: Iterator[Source] | AsyncIterator[Source] | None = None
+        self._exhausted = mirrors is None
+
+    async def at(self, index: int) -> Source | None:
+        """The place of this number among those that are left, or None if there are no more."""
+        while index >= len(self._known) and not self._exhausted:
+            place = await self._next()
+            if place is None:
+                self._exhausted = True
+            elif place.url not in self._seen:
+                self._seen.add(place.url)
+                self._known.append(place)
+        return self._known[index] if index < len(self._known) else None
+
+    async def _next(self) -> Source | None:
+        if self._located is None:
+            assert self._mirrors is not None
+            found: Any = self._mirrors.locate(self._source, self._direct)
+            if isinstance(found, Awaitable):
+                found = await found
+            self._located = aiter(found) if hasattr(found, "__aiter__") else iter(found)
+        if isinstance(self._located, AsyncIterator):
+            return await anext(self._located, None)
+        return next(self._located, None)
+
+    def drop(self, index: int) -> None:
+        """Do not ask this place again."""
+        del self._known[index]
+
+    @property
+    def left(self) -> bool:
+        return bool(self._known)
+
+    async def close(self) -> None:
+        """Nothing more is wanted of the mirrors."""
+        located, self._located = self._located, None
+        self._exhausted = True
+        if isinstance(located, AsyncIterator) and hasattr(located, "aclose"):
+            await located.aclose()
+        elif located is not None and hasattr(located, "close"):
+            located.close()

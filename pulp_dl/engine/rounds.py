@@ -1,0 +1,58 @@
+"""
+Rounds over places: the one loop that owns attempts.
+
+In each round every place that may still have the file is asked once.  What another try cannot change (not found, TLS,
+credentials, policy) takes a place out for good; for the rest there is another round after a wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+
+from ..errors import CircuitOpen, ConsumerFailed, ConsumerGone, DownloadError, NotFound, Unavailable
+from ..model.remote import Retries
+from ..model.source import Source
+from .places import Candidates
+
+__all__ = ["visit_all"]
+
+T = TypeVar("T")
+
+
+async def visit_all(
+    clock: IReactorTime, retries: Retries, places: Candidates, visit: Callable[[Source], Awaitable[T]]
+) -> T:
+    """
+    Visit places, round after round, until one visit succeeds; returns what it returned.
+
+    @raise DownloadError: the verdict.  C{NotFound} only if every place said so, else the last other error; at once, if the
+        consumer failed or is gone.
+    """
+    verdict: DownloadError | None = None
+    asked = 0.0  # the shortest of the waits that servers asked for
+    for wait in retries.waits():
+        if wait or asked:
+            await deferLater(clock, max(wait, asked))
+        asked = retries.retry_after_cap
+        index = 0
+        while (place := await places.at(index)) is not None:
+            try:
+                return await visit(place)
+            except (ConsumerFailed, ConsumerGone):
+                raise
+            except DownloadError as error:
+                if verdict is None or not isinstance(error, NotFound):
+                    verdict = error
+                if not error.transient:
+                    places.drop(index)
+                    continue
+                asks = error.retry_after if isinstance(error, Unavailable | CircuitOpen) else None
+                asked = min(asked, asks or 0.0)
+                index += 1
+        if not places.left:
+            break
+    raise verdict or NotFound(404, "no mirror knows a place for it")

@@ -1,0 +1,71 @@
+"""What the downloads of one Downloader share: sockets, threads, pools and fetchers, each with one way out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from ..flow.workers import Workers
+from ..interfaces import IDownloader, IFetcher, IScheme, IShared
+from ..model.remote import Remote
+from .schemes import find
+from .slots import Slots
+
+__all__ = ["Shared"]
+
+log = Logger()
+
+
+@implementer(IShared)
+class Shared:
+    """Made by the Downloader, which closes it."""
+
+    direct: IDownloader
+
+    def __init__(self, reactor: Any, remote: Remote, schemes: Iterable[IScheme] | None) -> None:
+        """
+        @param schemes: protocols to use instead of those that are installed.
+        """
+        self.reactor = reactor
+        self.remote = remote
+        self.slots = Slots(remote.limits.connections, remote.limits.per_host, reactor)
+        self.workers = Workers(reactor)
+        self._schemes = None if schemes is None else tuple(schemes)
+        self._fetchers: dict[tuple[str, int], tuple[Remote, IFetcher]] = {}
+        self._kept: dict[str, Any] = {}
+
+    def keep(self, name: str, make: Callable[[], Any]) -> Any:
+        if name not in self._kept:
+            self._kept[name] = make()
+        return self._kept[name]
+
+    def fetcher(self, scheme: str, remote: Remote) -> IFetcher:
+        """
+        The fetcher of a protocol for a Remote, made at first use.
+
+        @raise UnsupportedScheme: there is no such protocol; the message names those there are.
+        """
+        # By identity: a Remote need not be hashable, and the pair keeps it alive, so its id stays its own.
+        key = scheme, id(remote)
+        found = self._fetchers.get(key)
+        if found is None:
+            found = remote, find(scheme, self._schemes).fetcher(self.reactor, remote, self)
+            self._fetchers[key] = found
+        return found[1]
+
+    def close(self) -> Deferred[None]:
+        """Fetchers first, then what they kept, then the threads.  Fires when nothing is left; never fails."""
+        closing = self._close_all([fetcher for _, fetcher in self._fetchers.values()])
+        closing.addCallback(lambda _: self._close_all(self._kept.values()))
+        closing.addCallback(lambda _: self.workers.close())
+        return closing
+
+    def _close_all(self, things: Iterable[Any]) -> Deferred[Any]:
+        ends = [maybeDeferred(thing.close) for thing in things if hasattr(thing, "close")]
+        for end in ends:
+            end.addErrback(lambda failure: log.failure("could not close", failure))
+        return DeferredList(ends) if ends else succeed(None)

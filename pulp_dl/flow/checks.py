@@ -1,0 +1,139 @@
+"""All that is expected of a body, over one pass: inline while it is small, on a worker thread once it is large."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from ..errors import ConsumerFailed, DownloadError, ValidationError
+from ..interfaces import ICheck, IExpectation, IWorkers
+from ..model.expect import Hashing
+from .valve import Valve
+
+__all__ = ["Checks"]
+
+INLINE = 256 * 1024
+"""Bytes of a body that are hashed in the reactor: 0.25 ms of sha256, less than a thread's hand-over of many pieces."""
+
+PIECE = 256 * 1024
+"""Bytes for a worker at once: with 64 KiB most of the gain goes into handing over the interpreter lock."""
+
+
+class Checks:
+    """One pass of every expectation over one body."""
+
+    def __init__(
+        self,
+        expectations: Iterable[IExpectation],
+        workers: IWorkers,
+        valve: Valve,
+        *,
+        provable: bool,
+    ) -> None:
+        """
+        @param provable: keep a digest of what came so far, even if nobody expects one.
+        """
+        self._pairs: list[tuple[IExpectation | None, ICheck]] = [(each, each.start()) for each in expectations]
+        if provable and not any(isinstance(check, Hashing) for _, check in self._pairs):
+            self._pairs.append((None, Hashing("sha256", None)))
+        self._updates = [check.update for _, check in self._pairs]
+        self._workers = workers
+        self._valve = valve
+        self._seen = 0
+        self._lane: Any = None
+        self._batch: list[bytes] = []
+        self._batched = 0
+
+    def update(self, data: bytes) -> None:
+        """The next bytes."""
+        if not self._updates:
+            return
+        self._seen += len(data)
+        if self._lane is None:
+            if self._seen <= INLINE:
+                for update in self._updates:
+                    update(data)
+                return
+            self._lane = self._workers.lane(self._relieved, self._failed)
+        self._batch.append(data)
+        self._batched += len(data)
+        if self._batched >= PIECE:
+            self._send()
+
+    def _send(self) -> None:
+        piece = self._batch[0] if len(self._batch) == 1 else b"".join(self._batch)
+        self._batch, self._batched = [], 0
+        updates = self._updates
+
+        def hash_piece() -> None:
+            for update in updates:
+                update(piece)
+
+        if self._lane.put(hash_piece, len(piece)):
+            self._valve.hold("checks")
+
+    def _relieved(self) -> None:
+        self._valve.release("checks")
+
+    def _failed(self, failure: Failure) -> None:
+        # settled() tells; until then the rest of the body may come.
+        self._valve.release("checks")
+
+    def feed(self, pieces: Iterator[bytes]) -> Deferred[Any]:
+        """Bytes of an earlier run, read and checked in a worker thread."""
+
+        def read() -> None:
+            for piece in pieces:
+                self._seen += len(piece)
+                for update in self._updates:
+                    update(piece)
+
+        return self._workers.run(read)
+
+    def settled(self) -> Deferred[None] | None:
+        """None, or a Deferred that fires when all bytes so far have been looked at."""
+        if self._lane is None:
+            return None
+        if self._batch:
+            self._send()
+        waiting: Deferred[None] = self._lane.settled()
+        return waiting
+
+    def so_far(self) -> tuple[str, bytes]:
+        """Algorithm and digest of the bytes so far; all have to be settled."""
+        for _, check in self._pairs:
+            if isinstance(check, Hashing):
+                return check.algorithm, check.so_far()
+        raise RuntimeError("nothing keeps a digest")
+
+    def verify(self) -> tuple[Mapping[str, object], tuple[ValidationError, ...]]:
+        """
+        The end has come, and all is settled: the facts, and the mismatches that are only reported.
+
+        @raise ValidationError: the first expectation that is enforced and did not hold.
+        """
+        facts: dict[str, object] = {}
+        advisories: list[ValidationError] = []
+        for expectation, check in self._pairs:
+            if expectation is None:
+                continue
+            try:
+                facts.update(check.verify())
+            except ValidationError as error:
+                if expectation.enforced:
+                    raise
+                advisories.append(error)
+            except DownloadError:
+                raise
+            except Exception as error:
+                raise ConsumerFailed(f"a check of {type(expectation).__name__} raised {type(error).__name__}") from error
+        return facts, tuple(advisories)
+
+    def drop(self) -> None:
+        """This pass counts no more."""
+        if self._lane is not None:
+            self._lane.drop()
+        self._valve.release("checks")

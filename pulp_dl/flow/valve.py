@@ -1,0 +1,169 @@
+"""
+The valve between a producer that comes and goes and a consumer that stays.
+
+Whoever wants the flow to stop holds the valve for a reason of its own; the flow goes on when nobody holds it.  So the
+consumer, a full queue of hashing and a limit of bytes a second never undo each other's pause.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IConsumer, IDelayedCall, IPullProducer, IPushProducer, IReactorTime
+from zope.interface import implementer
+
+__all__ = ["Valve"]
+
+
+@implementer(IConsumer, IPushProducer)
+class Valve:
+    """
+    Upstream a consumer, downstream a push producer.
+
+    Bytes that come although the valve is closed (a producer may finish its receive buffer: Twisted #9132) are kept and
+    let through in order later.  Pull producers are driven by the clock, one piece a turn.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        sink: Callable[[bytes], None],
+        stopped: Callable[[], None],
+        turned: Callable[[bool], None] = lambda open_: None,
+    ) -> None:
+        """
+        @param sink: where bytes go while the valve is open.
+        @param stopped: called when downstream wants no more (C{stopProducing}).
+        @param turned: called with True when the valve opens and False when it closes.
+        """
+        self._clock = clock
+        self._sink = sink
+        self._stopped = stopped
+        self._turned = turned
+        self._holders: set[str] = set()
+        self._kept: deque[bytes] = deque()
+        self._flushing = False
+        self._producer: Any = None
+        self._paused = False  # what the producer was told last
+        self._pull: IDelayedCall | None = None
+        self._streaming = True
+        self._drained: Deferred[None] | None = None
+
+    @property
+    def open(self) -> bool:
+        return not self._holders
+
+    # upstream: a consumer
+
+    def registerProducer(self, producer: IPushProducer | IPullProducer, streaming: bool) -> None:
+        if self._producer is not None:
+            raise RuntimeError("a producer is registered already")
+        self._producer, self._streaming, self._paused = producer, streaming, False
+        if not streaming:
+            self._ask_later()
+        elif self._holders:
+            self._pause()
+
+    def unregisterProducer(self) -> None:
+        self._producer = None
+        if self._pull is not None:
+            self._pull.cancel()
+            self._pull = None
+
+    def write(self, data: bytes) -> None:
+        if self._holders or self._kept or self._flushing:
+            self._kept.append(data)
+        else:
+            self._sink(data)
+
+    # downstream: a push producer
+
+    def pauseProducing(self) -> None:
+        self.hold("consumer")
+
+    def resumeProducing(self) -> None:
+        self.release("consumer")
+
+    def stopProducing(self) -> None:
+        self._stopped()
+
+    # the holders
+
+    def hold(self, reason: str) -> None:
+        """Stop the flow for this reason.  Holding twice is holding once."""
+        if reason in self._holders:
+            return
+        self._holders.add(reason)
+        if len(self._holders) == 1:
+            self._turned(False)
+            if self._producer is not None and self._streaming:
+                self._pause()
+
+    def release(self, reason: str) -> None:
+        """This reason is gone; the flow goes on if it was the last one."""
+        if reason not in self._holders:
+            return
+        self._holders.discard(reason)
+        if self._holders:
+            return
+        self._turned(True)
+        self._flush()
+        if self._holders or self._producer is None:
+            return
+        if not self._streaming:
+            self._ask_later()
+        elif self._paused:
+            self._paused = False
+            self._producer.resumeProducing()
+
+    def _pause(self) -> None:
+        if not self._paused:
+            self._paused = True
+            self._producer.pauseProducing()
+
+    def _flush(self) -> None:
+        if self._flushing:
+            return
+        self._flushing = True  # the sink may hold and release again while it is given a piece
+        try:
+            while self._kept and not self._holders:
+                self._sink(self._kept.popleft())
+        finally:
+            self._flushing = False
+        if not self._kept and not self._holders and self._drained is not None:
+            drained, self._drained = self._drained, None
+            drained.callback(None)
+
+    def drained(self) -> Deferred[None] | None:
+        """None if nothing is kept; else fires with None when the last kept byte went through."""
+        if not self._kept and not self._flushing:
+            return None
+        if self._drained is None:
+            self._drained = Deferred(self._undrained)
+        return self._drained
+
+    def _undrained(self, _: Deferred[None]) -> None:
+        self._drained = None
+
+    @property
+    def kept(self) -> int:
+        """Bytes that came and have not gone through."""
+        return sum(map(len, self._kept))
+
+    def clear(self) -> None:
+        """Forget what is kept: the bytes of an attempt that failed."""
+        self._kept.clear()
+
+    def _ask_later(self) -> None:
+        if self._pull is None:
+            self._pull = self._clock.callLater(0, self._ask)
+
+    def _ask(self) -> None:
+        self._pull = None
+        if self._producer is not None and not self._holders:
+            self._producer.resumeProducing()
+            if self._producer is not None:
+                self._ask_later()

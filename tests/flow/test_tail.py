@@ -1,0 +1,23 @@
+"""What is held back: one byte at least, 64 KiB at most, and all of it comes out in order."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pulp_dl.flow.tail import HOLD, Tail
+
+
+@given(st.lists(st.one_of(st.integers(1, 10), st.integers(1, 3 * HOLD)), max_size=30))
+def test_whatever_the_pieces_the_newest_bytes_are_held_and_nothing_is_lost(sizes: list[int]) -> None:
+    tail, released, sent = Tail(), b"", b""
+
+    for number, size in enumerate(sizes):
+        data = bytes([number % 251]) * size
+        sent += data
+        released += b"".join(tail.push(data))
+        assert tail.size == min(len(sent), HOLD)
+        assert len(released) == len(sent) - tail.size
+
+    assert released + b"".join(tail.pop()) == sent
+    assert tail.size == 0

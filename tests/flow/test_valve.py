@@ -1,0 +1,222 @@
+"""The valve: one holder for each reason, nothing lost, nothing reordered."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.interfaces import IConsumer, IPullProducer, IPushProducer
+from twisted.internet.task import Clock
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from pulp_dl.flow.valve import Valve
+
+
+@implementer(IPushProducer)
+class Push:
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def pauseProducing(self) -> None:
+        self.calls.append("pause")
+
+    def resumeProducing(self) -> None:
+        self.calls.append("resume")
+
+    def stopProducing(self) -> None:
+        self.calls.append("stop")
+
+
+@implementer(IPullProducer)
+class Pull:
+    """Writes a letter each time it is asked; ends after the last."""
+
+    def __init__(self, valve: Valve, letters: bytes) -> None:
+        self.valve, self.left = valve, letters
+
+    def resumeProducing(self) -> None:
+        if self.left:
+            letter, self.left = self.left[:1], self.left[1:]
+            self.valve.write(letter)
+        else:
+            self.valve.unregisterProducer()
+
+    def stopProducing(self) -> None:
+        self.left = b""
+
+
+def make(clock: Clock | None = None) -> tuple[Valve, list[bytes], list[str]]:
+    got: list[bytes] = []
+    events: list[str] = []
+    valve = Valve(
+        clock or Clock(), got.append, lambda: events.append("stopped"), lambda open_: events.append(f"open={open_}")
+    )
+    return valve, got, events
+
+
+def test_it_is_a_consumer_and_a_push_producer() -> None:
+    valve, _, _ = make()
+
+    assert verifyObject(IConsumer, valve)
+    assert verifyObject(IPushProducer, valve)
+
+
+def test_the_flow_goes_on_only_when_the_last_holder_lets_go() -> None:
+    valve, _, events = make()
+    producer = Push()
+    valve.registerProducer(producer, streaming=True)
+
+    valve.hold("rate")
+    valve.pauseProducing()
+    valve.release("rate")
+    assert producer.calls == ["pause"]
+
+    valve.resumeProducing()
+    assert producer.calls == ["pause", "resume"]
+    assert events == ["open=False", "open=True"]
+
+
+def test_holding_twice_is_holding_once() -> None:
+    valve, _, _ = make()
+    producer = Push()
+    valve.registerProducer(producer, streaming=True)
+
+    valve.hold("rate")
+    valve.hold("rate")
+    valve.release("rate")
+    valve.release("rate")
+
+    assert producer.calls == ["pause", "resume"]
+
+
+def test_bytes_that_come_after_a_pause_are_kept_and_let_through_in_order() -> None:
+    valve, got, _ = make()
+    valve.registerProducer(Push(), streaming=True)
+
+    valve.pauseProducing()
+    valve.write(b"a")
+    valve.write(b"b")
+    assert (got, valve.kept) == ([], 2)
+
+    valve.resumeProducing()
+    valve.write(b"c")
+    assert (got, valve.kept) == ([b"a", b"b", b"c"], 0)
+
+
+def test_a_sink_that_pauses_while_kept_bytes_go_through_gets_no_more() -> None:
+    got: list[bytes] = []
+
+    def sink(data: bytes) -> None:
+        got.append(data)
+        valve.pauseProducing()
+
+    valve = Valve(Clock(), sink, lambda: None)
+    producer = Push()
+    valve.registerProducer(producer, streaming=True)
+    valve.write(b"a")
+    valve.write(b"b")
+    valve.write(b"c")
+    assert got == [b"a"]
+
+    valve.resumeProducing()
+
+    assert got == [b"a", b"b"]
+    assert producer.calls == ["pause"]
+
+
+def test_a_producer_that_registers_while_the_valve_is_closed_is_paused() -> None:
+    valve, _, _ = make()
+    producer = Push()
+    valve.hold("rate")
+
+    valve.registerProducer(producer, streaming=True)
+
+    assert producer.calls == ["pause"]
+
+
+def test_drained_fires_when_the_last_kept_byte_went_through_though_the_producer_has_ended() -> None:
+    valve, got, _ = make()
+    valve.registerProducer(Push(), streaming=True)
+    assert valve.drained() is None
+    valve.pauseProducing()
+    valve.write(b"a")
+    valve.unregisterProducer()
+    drained = valve.drained()
+    assert drained is not None
+    assert not drained.called
+
+    valve.resumeProducing()
+
+    assert drained.called
+    assert got == [b"a"]
+
+
+def test_a_pull_producer_is_asked_again_and_again_and_not_while_the_valve_is_closed() -> None:
+    clock, got = Clock(), []
+
+    def sink(data: bytes) -> None:
+        got.append(data)
+        if data == b"b":
+            valve.pauseProducing()
+
+    valve = Valve(clock, sink, lambda: None)
+    valve.registerProducer(Pull(valve, b"abcd"), streaming=False)
+    clock.advance(0)
+    assert got == [b"a", b"b"]
+
+    valve.resumeProducing()
+    clock.advance(0)
+    assert got == [b"a", b"b", b"c", b"d"]
+    assert clock.getDelayedCalls() == []
+
+
+def test_downstream_that_stops_is_heard() -> None:
+    valve, _, events = make()
+
+    valve.stopProducing()
+
+    assert events == ["stopped"]
+
+
+def test_two_producers_at_once_are_a_mistake() -> None:
+    valve, _, _ = make()
+    valve.registerProducer(Push(), streaming=True)
+
+    with pytest.raises(RuntimeError, match="registered already"):
+        valve.registerProducer(Push(), streaming=True)
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from(["hold", "release"]), st.sampled_from("abc")),
+        st.tuples(st.just("write"), st.binary(min_size=1, max_size=3)),
+    )
+)
+
+
+@given(STEPS)
+def test_whatever_is_held_and_released_every_byte_goes_through_once_and_in_order(steps: list[tuple[str, bytes]]) -> None:
+    valve, got, _ = make()
+    producer = Push()
+    valve.registerProducer(producer, streaming=True)
+    sent = b""
+    holders: set[object] = set()
+    for what, value in steps:
+        if what == "write":
+            sent += value
+            before = len(got)
+            valve.write(value)
+            assert holders == set() or len(got) == before
+        elif what == "hold":
+            holders.add(value)
+            valve.hold(str(value))
+        else:
+            holders.discard(value)
+            valve.release(str(value))
+        assert valve.open == (not holders)
+    for value in tuple(holders):
+        valve.release(str(value))
+
+    assert b"".join(got) == sent
+    assert producer.calls.count("pause") == producer.calls.count("resume")

@@ -1,0 +1,93 @@
+"""Idle and low speed: the server's time counts, the reader's does not."""
+
+from __future__ import annotations
+
+import pytest
+from twisted.internet.task import Clock
+
+from pulp_dl import Timeouts
+from pulp_dl.errors import TimedOut
+from pulp_dl.flow.watch import Watch
+
+
+def make(**limits: float | None) -> tuple[Clock, Watch, list[TimedOut]]:
+    clock, expired = Clock(), []
+    watch = Watch(clock, Timeouts(**{"idle": None, "low_speed": None} | limits), expired.append)
+    watch.start(open_=True)
+    return clock, watch, expired
+
+
+def test_no_byte_for_the_idle_time_is_told_once() -> None:
+    clock, watch, expired = make(idle=10)
+
+    clock.advance(9)
+    watch.fed(1)
+    clock.advance(9.9)
+    assert expired == []
+    clock.advance(0.2)
+
+    assert [each.phase for each in expired] == ["idle"]
+    assert clock.getDelayedCalls() == []
+
+
+def test_a_closed_valve_stops_the_clock() -> None:
+    clock, watch, expired = make(idle=10, low_speed=1000, low_speed_window=30)
+    clock.advance(5)
+
+    watch.turned(False)
+    assert clock.getDelayedCalls() == []
+    clock.advance(3600)
+    watch.turned(True)
+    clock.advance(4.9)
+    assert expired == []
+    clock.advance(0.2)
+
+    assert [each.phase for each in expired] == ["idle"]
+
+
+def test_drops_that_never_idle_but_stay_below_the_low_speed_are_told() -> None:
+    clock, watch, expired = make(idle=10, low_speed=100, low_speed_window=30)
+
+    for _ in range(31):
+        watch.fed(99)
+        clock.advance(1)
+
+    assert [each.phase for each in expired] == ["low_speed"]
+
+
+def test_the_low_speed_itself_is_fast_enough() -> None:
+    clock, watch, expired = make(idle=10, low_speed=100, low_speed_window=30)
+
+    for _ in range(300):
+        watch.fed(100)
+        clock.advance(1)
+    watch.stop()
+
+    assert expired == []
+    assert clock.getDelayedCalls() == []
+
+
+@pytest.mark.parametrize("closed_at", [0, 3])
+def test_open_seconds_count_what_the_valve_was_open(closed_at: int) -> None:
+    clock, watch, _ = make()
+
+    clock.advance(closed_at)
+    watch.turned(False)
+    clock.advance(100)
+    watch.turned(True)
+    clock.advance(2)
+    watch.stop()
+    clock.advance(100)
+
+    assert watch.open_seconds == closed_at + 2
+
+
+def test_a_byte_costs_no_timer() -> None:
+    clock, watch, _ = make(idle=10)
+    timers = clock.getDelayedCalls()
+
+    for _ in range(100):
+        watch.fed(1)
+
+    assert clock.getDelayedCalls() == timers
+    watch.stop()
