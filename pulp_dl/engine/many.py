@@ -53,7 +53,8 @@ class Many:
         self._room = Gate()  # open while a task may take an item
         self._news = Gate()  # open while there is something to tell the caller
         self._error: Failure | None = None
-        self._ending = False
+        self._exhausted = False
+        self._closing = False
         self._tasks: Deferred[Any] | None = None
         self._on_end: Callable[[Many], None] | None = None
 
@@ -75,13 +76,13 @@ class Many:
     def _work(self, items: _Items) -> Generator[Deferred[Any], None, None]:
         """One task: yields a Deferred for whatever it has to wait for."""
         while True:
-            while not self._ending and (waiting := self._room.wait()) is not None:
+            while not self._exhausted and (waiting := self._room.wait()) is not None:
                 yield waiting
-            if self._ending:
+            if self._exhausted:
                 return
             taken: list[Item] = []
             yield self._tracked(items.next().addCallback(taken.append).addErrback(self._no_more))
-            if not taken or self._ending:
+            if not taken or self._closing:
                 return
             yield self._one(taken[0])
 
@@ -97,7 +98,7 @@ class Many:
 
     def _no_more(self, failure: Failure) -> None:
         """The iterator is at its end, or raised."""
-        self._ending = True
+        self._exhausted = True
         self._room.open()
         if not failure.check(StopAsyncIteration) and self._error is None:
             self._error = failure
@@ -124,11 +125,11 @@ class Many:
     def _tell(self, outcome: Outcome) -> None:
         self._outcomes.append(outcome)
         self._news.open()
-        if len(self._outcomes) >= self._concurrency and not self._ending:
+        if len(self._outcomes) >= self._concurrency and not self._exhausted:
             self._room.close()
 
     def _done(self, results: list[tuple[bool, Any]]) -> None:
-        self._ending = True
+        self._exhausted = True
         for ok, result in results:
             if not ok and self._error is None:
                 self._error = result
@@ -164,7 +165,7 @@ class Many:
         """
         if self._tasks is not None and not self._tasks.called and self._error is None:
             self._error = Failure(CancelledError("the downloads were closed"))
-        self._ending = True
+        self._closing = self._exhausted = True
         self._room.open()
         self._outcomes.clear()
         for running in tuple(self._running):
