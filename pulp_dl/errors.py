@@ -138,9 +138,7 @@ class Unavailable(BadStatus):
     transient = True
     answer = 503
 
-    def __init__(
-        self, status: int, reason: str = "", url: str | None = None, retry_after: float | None = None
-    ) -> None:
+    def __init__(self, status: int, reason: str = "", url: str | None = None, retry_after: float | None = None) -> None:
         super().__init__(status, reason, url)
         self.retry_after = retry_after
 

@@ -72,7 +72,7 @@ class Measure:
 
 @implementer(ICheck)
 class Hashing:
-    """A digest in the making.  It can also tell the digest of what came so far, which proves that two bodies begin alike."""
+    """A digest in the making; it can tell the digest of what came so far, which proves that two bodies begin alike."""
 
     def __init__(self, algorithm: str, expected: str | None) -> None:
         self.algorithm = algorithm

@@ -79,7 +79,8 @@ class Limits:
 @frozen(kw_only=True)
 class Retries:
     """
-    How often it is tried again, and how long is waited: C{base}, doubled each time, C{cap} at most, less up to half by chance.
+    How often it is tried again, and how long is waited: C{base}, doubled each time, C{cap} at most, less up to half by
+    chance.
 
     @ivar count: rounds after the first; in each, every place that may still have the file is asked once.
     @ivar retry_after_cap: the longest wait that a server may ask for.
@@ -142,8 +143,8 @@ class Remote:
     """
     Everything that downloads from one remote have in common.
 
-    @ivar url: where the remote is.  Its origin is the scope of all secrets: C{auth}, C{headers} and the client certificate go
-        there and nowhere else.  None: the origin of each URL that the caller gives.
+    @ivar url: where the remote is.  Its origin is the scope of all secrets: C{auth}, C{headers} and the client
+        certificate go there and nowhere else.  None: the origin of each URL that the caller gives.
     @ivar headers: request fields; only User-Agent, Accept and Accept-Language of them leave the scope.
     """
 
