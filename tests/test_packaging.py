@@ -1,0 +1,100 @@
+"""What is installed is whole: Twisted finds our plugins in the wheel and in an editable checkout."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from pulp_dl._version import __version__
+
+ROOT = Path(__file__).parent.parent
+
+LIST_SCHEMES = """
+import pulp_dl
+from pulp_dl.interfaces import IScheme
+from twisted.plugin import getPlugins
+print(pulp_dl.__file__, *sorted(name for scheme in getPlugins(IScheme) for name in scheme.names))
+"""
+
+pytestmark = pytest.mark.limit(120)
+
+
+def run(*command: object, cwd: Path) -> str:
+    """What a program prints; if it fails, what it said is in the error."""
+    ran = subprocess.run([str(word) for word in command], cwd=cwd, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the source in which plugins were listed once, which leaves a cache behind."""
+    copy = tmp_path_factory.mktemp("checkout")
+    for name in ("pyproject.toml", "README.rst", "LICENSE"):
+        shutil.copy(ROOT / name, copy)
+    for name in ("pulp_dl", "twisted"):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (copy / "twisted" / "plugins" / "dropin.cache").write_bytes(b"stale")
+    return copy
+
+
+@pytest.fixture(scope="module")
+def wheel(checkout: Path) -> Path:
+    run(sys.executable, "-m", "build", "--no-isolation", "--wheel", cwd=checkout)
+    (path,) = (checkout / "dist").glob("*.whl")
+    return path
+
+
+@pytest.fixture
+def python(tmp_path: Path) -> Path:
+    """The Python of a fresh environment that has what ours has, except for ourselves."""
+    run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv", cwd=tmp_path)
+    python = tmp_path / "venv" / "bin" / "python"
+    site = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=tmp_path).strip())
+    (site / "ours.pth").write_text(f"{sysconfig.get_path('purelib')}\n{sysconfig.get_path('platlib')}\n")
+    return python
+
+
+def install(python: Path, *what: object) -> None:
+    pip = (sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-build-isolation", "--quiet")
+    run(*pip, "--force-reinstall", *what, cwd=python.parent)
+
+
+def test_the_wheel_holds_the_package_its_types_and_the_plugins(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+
+    source = {path.relative_to(ROOT) for path in (ROOT / "pulp_dl").rglob("*") if path.suffix in {".py", ".typed"}}
+    plugins = {path.relative_to(ROOT) for path in (ROOT / "twisted" / "plugins").glob("*.py")}
+    assert names == {str(path) for path in source | plugins}
+    assert "pulp_dl/py.typed" in names
+
+
+def test_plugins_are_found_in_an_installed_wheel(wheel: Path, python: Path, tmp_path: Path) -> None:
+    install(python, wheel)
+
+    where, *schemes = run(python, "-c", LIST_SCHEMES, cwd=tmp_path).split()
+
+    assert where.startswith(str(python.parent.parent))
+    assert {"http", "https", "file"} <= {*schemes}
+
+
+def test_plugins_are_found_in_an_editable_checkout(checkout: Path, python: Path, tmp_path: Path) -> None:
+    install(python, "--editable", checkout)
+
+    where, *schemes = run(python, "-c", LIST_SCHEMES, cwd=tmp_path).split()
+
+    assert where.startswith(str(checkout))
+    assert {"http", "https", "file"} <= {*schemes}
+
+
+def test_the_command_is_installed(wheel: Path, python: Path, tmp_path: Path) -> None:
+    install(python, wheel)
+
+    assert __version__ in run(python.with_name("pulp-dl"), "--version", cwd=tmp_path)
