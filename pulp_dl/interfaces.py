@@ -53,8 +53,8 @@ class IDownloader(Interface):
         """
         Bring one source to one consumer.
 
-        Fires with a L{Report} when the consumer has made it last.  Fails with a L{DownloadError}, after C{consumer.fail}
-        was called.  Cancelling drops the connection at once and fails with C{CancelledError}.
+        Fires with a L{Report} when the consumer has made it last.  Fails with a L{DownloadError}, after
+        C{consumer.fail} was called.  Cancelling drops the connection at once and fails with C{CancelledError}.
         """
 
     def head(source: Source | str) -> Deferred[Head]:
@@ -101,8 +101,8 @@ class IBodyConsumer(IConsumer):
 
     def gone() -> Deferred[DownloadError]:
         """
-        Fires with a L{DownloadError} (C{ConsumerFailed}, C{ConsumerGone}) as soon as the consumer can take no more, at any
-        time from its construction on: a disk is full, a client left.  Never fails; need never fire.
+        Fires with a L{DownloadError} (C{ConsumerFailed}, C{ConsumerGone}) as soon as the consumer can take no more,
+        at any time from its construction on: a disk is full, a client left.  Never fails; need never fire.
         """
 
 
@@ -110,7 +110,10 @@ class IRewindable(IBodyConsumer):
     """A consumer that can forget: a file can, a response cannot."""
 
     def rewind(head: Head) -> None:
-        """Forget every byte; this head replaces the one before.  Comes only between C{registerProducer} and C{unregisterProducer}."""
+        """
+        Forget every byte; this head replaces the one before.  Comes only between C{registerProducer} and
+        C{unregisterProducer}.
+        """
 
 
 class IResumable(IRewindable):
@@ -118,8 +121,8 @@ class IResumable(IRewindable):
 
     def kept() -> Deferred[Kept | None]:
         """
-        What is there already, asked once, before C{begin}.  Fires with a L{Kept}, or None for nothing.  C{begin} then goes on
-        behind those bytes, unless a C{rewind} directly after it forgets them.
+        What is there already, asked once, before C{begin}.  Fires with a L{Kept}, or None for nothing.  C{begin}
+        then goes on behind those bytes, unless a C{rewind} directly after it forgets them.
         """
 
 
@@ -130,8 +133,9 @@ class IFetcher(Interface):
         """
         Ask for C{source.url} and wait for the answer, not for the body.
 
-        C{source.conditions} are sent as they are; C{source.span} is not looked at: C{span} is what is wanted, absolute and
-        half-open.  C{same_as} asks for the span only if the entity is still that one (If-Range); else for the whole.
+        C{source.conditions} are sent as they are; C{source.span} is not looked at: C{span} is what is wanted,
+        absolute and half-open.  C{same_as} asks for the span only if the entity is still that one (If-Range); else
+        for the whole.
 
         Fires with an L{IBody} of status 200 or 206 (its span begins where it was asked to begin), or of 304 or 416 if
         conditions or a span were given; everything else fails with a L{DownloadError}.  Cancelling aborts at once.
@@ -155,9 +159,9 @@ class IBody(Interface):
         Register a producer with the consumer, write every byte as it was sent, unregister the producer.
 
         Fires with None when the body is whole by its own framing; fails with C{Truncated}, C{ProtocolError} or
-        C{ConnectFailed}.  No write comes after it has fired.  The consumer may pause (then at most one receive buffer still
-        comes), and may cancel the Deferred from inside a write.  Cancelling aborts at once, paused or not, and fails with
-        C{CancelledError}.
+        C{ConnectFailed}.  No write comes after it has fired.  The consumer may pause (then at most one receive
+        buffer still comes), and may cancel the Deferred from inside a write.  Cancelling aborts at once, paused or
+        not, and fails with C{CancelledError}.
         """
 
     def abandon() -> None:
@@ -169,8 +173,8 @@ class IMirrors(Interface):
 
     def locate(source: Source, direct: IDownloader) -> Iterable[Source] | AsyncIterable[Source] | Awaitable[Any]:
         """
-        Places for this source, best first: an iterable, an async iterable, or an awaitable of either.  It is read lazily, once
-        for each download.  C{source.at(url)} is another place.
+        Places for this source, best first: an iterable, an async iterable, or an awaitable of either.  It is read
+        lazily, once for each download.  C{source.at(url)} is another place.
 
         @param direct: downloads without mirrors, for a list that has to be fetched itself.
         """
@@ -220,8 +224,8 @@ class IAuthenticator(Interface):
 
     def challenged(method: bytes, url: str, head: Head, sent: Any) -> Deferred[bool]:
         """
-        The server answered 401.  Fires with True if it is worth asking again; refreshes once, and only if C{sent} is still what
-        would be sent.
+        The server answered 401.  Fires with True if it is worth asking again; refreshes once, and only if C{sent} is
+        still what would be sent.
         """
 
 
@@ -239,12 +243,12 @@ class IShared(Interface):
 
     slots: ISlots = Attribute("L{ISlots}: no socket is opened without one.")
     workers: IWorkers = Attribute("L{IWorkers} for work that would block the reactor.")
-    direct: IDownloader = Attribute("L{IDownloader} without mirrors, for what a protocol or authenticator must fetch itself.")
+    direct: IDownloader = Attribute("L{IDownloader} without mirrors, for what a protocol has to fetch itself.")
 
     def keep(name: str, make: Callable[[], Any]) -> Any:
         """
-        The one object of this name for the life of the Downloader, made at first use: a connection pool.  If it has C{close()}, that
-        is called, and its Deferred awaited, when the Downloader closes.
+        The one object of this name for the life of the Downloader, made at first use: a connection pool.  If it has
+        C{close()}, that is called, and its Deferred awaited, when the Downloader closes.
         """
 
 

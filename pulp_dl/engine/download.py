@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
@@ -18,7 +18,7 @@ from .places import Candidates
 from .rounds import visit_all
 
 if TYPE_CHECKING:
-    from .downloader import Shared
+    from .shared import Shared
 
 __all__ = ["Download", "Heading"]
 
@@ -37,14 +37,14 @@ class _Visits:
         self._attempts: list[Attempt] = []
         self._candidates = Candidates(source, mirrors, shared.direct)
         self._began = self._clock.seconds()
-        self._running: Deferred[object] | None = None
+        self._running: Deferred[Any] | None = None
         self._interruption: DownloadError | None = None
         self._timer: IDelayedCall | None = None
 
     def _fetcher(self, place: Source) -> IFetcher:
         return self._shared.fetcher(place.place.scheme, self._remote)
 
-    def _watch(self, running: Deferred[object]) -> None:
+    def _watch(self, running: Deferred[Any]) -> None:
         """Limit the whole, as C{Timeouts.total} says."""
         self._running = running
         total = self._remote.timeouts.total

@@ -80,14 +80,12 @@ class Downloader:
     def head(self, source: Source | str) -> Deferred[Head]:
         return self._head(source, self._mirrors)
 
-    def download_many(
-        self, items: Iterable[Item] | AsyncIterable[Item], concurrency: int | None = None
-    ) -> Many:
+    def download_many(self, items: Iterable[Item] | AsyncIterable[Item], concurrency: int | None = None) -> Many:
         """
         Bring many files, lazily: an item is taken only when there is a free place for it.
 
-        Use it as C{async with downloader.download_many(items) as outcomes:} and iterate over C{outcomes}; they come in the order
-        in which downloads end.  Leaving the block cancels what still runs.
+        Use it as C{async with downloader.download_many(items) as outcomes:} and iterate over C{outcomes}; they come
+        in the order in which downloads end.  Leaving the block cancels what still runs.
 
         @param items: pairs of a source and a consumer, from an iterable or an async iterable, finite or not.
         @param concurrency: how many at once; None for C{Remote.limits.connections}.

@@ -117,7 +117,7 @@ class Many:
         return self._tracked(running)
 
     def _failed(self, source: Source, failure: Failure) -> None:
-        if failure.check(DownloadError):
+        if isinstance(failure.value, DownloadError):
             self._tell(Outcome(source, error=failure.value))
         else:
             self._no_more(failure)
@@ -159,7 +159,8 @@ class Many:
 
     def close(self) -> Deferred[None]:
         """
-        Cancel what runs and close the iterator.  Fires with None when nothing is left; never fails; may be called again.
+        Cancel what runs and close the iterator.  Fires with None when nothing is left; never fails; may be called
+        again.
 
         Whoever still iterates gets C{CancelledError}.
         """
@@ -244,4 +245,3 @@ class _Items:
 
 async def _finish(awaitable: Any) -> None:
     await awaitable
-

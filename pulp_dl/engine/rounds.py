@@ -29,8 +29,8 @@ async def visit_all(
     """
     Visit places, round after round, until one visit succeeds; returns what it returned.
 
-    @raise DownloadError: the verdict.  C{NotFound} only if every place said so, else the last other error; at once, if the
-        consumer failed or is gone.
+    @raise DownloadError: the verdict.  C{NotFound} only if every place said so, else the last other error; at once, if
+        the consumer failed or is gone.
     """
     verdict: DownloadError | None = None
     asked = 0.0  # the shortest of the waits that servers asked for

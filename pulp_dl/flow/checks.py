@@ -129,7 +129,8 @@ class Checks:
             except DownloadError:
                 raise
             except Exception as error:
-                raise ConsumerFailed(f"a check of {type(expectation).__name__} raised {type(error).__name__}") from error
+                what = type(expectation).__name__
+                raise ConsumerFailed(f"a check of {what} raised {type(error).__name__}") from error
         return facts, tuple(advisories)
 
     def drop(self) -> None:

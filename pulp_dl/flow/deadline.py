@@ -13,17 +13,19 @@ from ..errors import TimedOut
 T = TypeVar("T")
 
 
-def deadline(d: Deferred[T], seconds: float | None, clock: IReactorTime, phase: str, url: str | None = None) -> Deferred[T]:
+def deadline(
+    d: Deferred[T], seconds: float | None, clock: IReactorTime, phase: str, url: str | None = None
+) -> Deferred[T]:
     """
     Cancel a Deferred that takes too long.
 
-    Fires as C{d} does; fails with L{TimedOut} of this phase once the time ran out, whatever the cancelled Deferred made of
-    it.  C{Deferred.addTimeout} translates C{CancelledError} alone, and many of Twisted's Deferreds fail with something
-    else when cancelled: DNSLookupError, ConnectingCancelledError.
+    Fires as C{d} does; fails with L{TimedOut} of this phase once the time ran out, whatever the cancelled Deferred
+    made of it.  C{Deferred.addTimeout} translates C{CancelledError} alone, and many of Twisted's Deferreds fail with
+    something else when cancelled: DNSLookupError, ConnectingCancelledError.
 
     @param seconds: None for no limit.
     """
-    if seconds is None or d.called and not d.paused and not isinstance(d.result, Deferred):
+    if seconds is None or (d.called and not d.paused and not isinstance(d.result, Deferred)):
         return d
     late = False
 

@@ -25,6 +25,7 @@ from ..errors import (
     TimedOut,
     TooLarge,
     Truncated,
+    ValidationError,
 )
 from ..interfaces import IBody, IBodyConsumer, IResumable, IRewindable, IWorkers
 from ..model.expect import Digest, Hashing, Size
@@ -215,10 +216,11 @@ class Pipe:
 
     async def _start_again(self, head: Head) -> None:
         """The consumer has bytes, and a body comes that begins at its beginning."""
-        if self._rewindable:
+        consumer = self._consumer
+        if IRewindable.providedBy(consumer):
             if self._began is None:
                 self._begin(head)
-            self._call(lambda: self._consumer.rewind(head))
+            self._call(lambda: consumer.rewind(head))
             self._began, self.given = head, 0
             return
         first = self.head
@@ -243,7 +245,7 @@ class Pipe:
         self._error = None
         self.received = 0
         delivery = self._delivery = body.deliver(self.valve)
-        if self._error is not None:
+        if self._broken:  # by what came before deliver() had returned
             delivery.cancel()
         elif not delivery.called:
             self._watch.start(open_=self.valve.open)
@@ -261,10 +263,10 @@ class Pipe:
             self._delivery = None
             self._watch.stop()
             self.valve.unregisterProducer()
-        if self._error is not None:
+        if self._broken:
             raise self._error
 
-    async def finish(self) -> tuple[Head, dict[str, object], tuple[DownloadError, ...]]:
+    async def finish(self) -> tuple[Head, dict[str, object], tuple[ValidationError, ...]]:
         """
         The body is whole: let every check judge it, release the last piece, have it made last.
 
@@ -411,6 +413,10 @@ class Pipe:
             raise _consumer_failed(error) from error
 
     # the ends
+
+    @property
+    def _broken(self) -> bool:
+        return self._error is not None
 
     def _expired(self, error: TimedOut) -> None:
         self._break(TimedOut(error.phase, error.seconds, None if self.head is None else self.head.url))

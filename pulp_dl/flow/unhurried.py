@@ -33,4 +33,4 @@ async def unhurried(d: Deferred[T]) -> T:
     result = ends[0]
     if isinstance(result, Failure):
         result.raiseException()
-    return result  # type: ignore[return-value]  # raiseException never returns
+    return result

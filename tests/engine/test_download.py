@@ -236,7 +236,9 @@ def test_promise_3_without_a_strong_validator_and_a_digest_a_file_is_read_again(
 
 
 @pytest.mark.parametrize("etag", [b'W/"1"', None])
-def test_promise_3_without_a_strong_validator_a_response_goes_on_if_the_same_bytes_come_again(etag: bytes | None) -> None:
+def test_promise_3_without_a_strong_validator_a_response_goes_on_if_the_same_bytes_come_again(
+    etag: bytes | None,
+) -> None:
     consumer = Recorder()
     case = Case({A: [Place(DATA, etag, drop_at=100_000), Place(DATA, etag)]})
 
@@ -334,7 +336,11 @@ def test_rounds_wait_longer_each_time_and_end() -> None:
 
 
 def test_retry_after_is_honoured_and_capped() -> None:
-    place = [Place(error=lambda: Unavailable(503, "", A, 20)), Place(error=lambda: Unavailable(429, "", A, 86400)), Place(DATA)]
+    place = [
+        Place(error=lambda: Unavailable(503, "", A, 20)),
+        Place(error=lambda: Unavailable(429, "", A, 86400)),
+        Place(DATA),
+    ]
     case = Case({A: place}, retries=Retries(retry_after_cap=60))
     _, ends = case.start(A, Recorder())
 
@@ -393,7 +399,9 @@ def test_an_unknown_scheme_names_those_there_are() -> None:
 
 def test_before_the_first_byte_any_place_may_supply_the_file() -> None:
     consumer = Recorder()
-    case = Case({A: Place(DATA), B: Place(error=lambda: Unavailable(503, "", B)), C: Place(DATA, silent=False)}, order=[B, C])
+    case = Case(
+        {A: Place(DATA), B: Place(error=lambda: Unavailable(503, "", B)), C: Place(DATA, silent=False)}, order=[B, C]
+    )
 
     report = case.run(Source(A, SHA), consumer)
 
@@ -482,7 +490,10 @@ def test_a_mirror_list_is_read_lazily_and_once() -> None:
 
     case = Case({C: Place(DATA)})
     downloader = Downloader(
-        case.clock, Remote(), mirrors=Lazy(), schemes=[MemoryScheme(case.fetcher)]  # type: ignore[arg-type]
+        case.clock,
+        Remote(),
+        mirrors=Lazy(),
+        schemes=[MemoryScheme(case.fetcher)],  # type: ignore[arg-type]
     )
     ends: list[Any] = []
     downloader.download(A, Recorder()).addBoth(ends.append)

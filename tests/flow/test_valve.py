@@ -196,7 +196,9 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-def test_whatever_is_held_and_released_every_byte_goes_through_once_and_in_order(steps: list[tuple[str, bytes]]) -> None:
+def test_whatever_is_held_and_released_every_byte_goes_through_once_and_in_order(
+    steps: list[tuple[str, bytes]],
+) -> None:
     valve, got, _ = make()
     producer = Push()
     valve.registerProducer(producer, streaming=True)
