@@ -126,7 +126,7 @@ class History:
     The result of a download has to be one of the versions, whole: C{data in history.bodies()}.
     """
 
-    versions: tuple[Entity, ...] 
+    versions: tuple[Entity, ...]
 
     @classmethod
     def of(cls, *bodies: bytes) -> History:
