@@ -11,7 +11,7 @@ from .answer import Respond, answer, redirect, response_head
 from .entity import Entity, History, Reply
 from .http import FaultServer
 from .memory import MemoryFetcher, MemoryScheme
-from .places import Answer, Asked, Place
+from .places import Asked, Place, Verbatim
 from .script import (
     FOREVER,
     Chunk,
@@ -36,7 +36,6 @@ from .tls import ServerTLS
 
 __all__ = [
     "FOREVER",
-    "Answer",
     "Asked",
     "Chunk",
     "Close",
@@ -64,6 +63,7 @@ __all__ = [
     "ServerTLS",
     "Stage",
     "Step",
+    "Verbatim",
     "Wait",
     "answer",
     "redirect",

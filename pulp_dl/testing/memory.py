@@ -20,11 +20,11 @@ from ..errors import DownloadError, NotFound
 from ..interfaces import IBody, IFetcher, IScheme, IShared, ISlots
 from ..model.remote import Remote
 from ..model.source import Head, Source, Span, Validators
-from .places import Answer, Asked, Error, Place
+from .places import Asked, Error, Place, Verbatim
 
 __all__ = ["MemoryFetcher", "MemoryScheme"]
 
-Script = Place | Answer | Sequence[Place | Answer]
+Script = Place | Verbatim | Sequence[Place | Verbatim]
 
 
 @implementer(IFetcher)
@@ -113,7 +113,7 @@ class MemoryFetcher:
         body.abandon()
         return body.head
 
-    async def _answer(self, asked: Asked) -> Answer:
+    async def _answer(self, asked: Asked) -> Verbatim:
         self.asked.append(asked)
         answer = self._scripted(asked)
         if answer.silent:
@@ -124,14 +124,14 @@ class MemoryFetcher:
             raise _made(answer.error) or NotFound(404, "Not Found", asked.url)
         return answer
 
-    def _scripted(self, asked: Asked) -> Answer:
+    def _scripted(self, asked: Asked) -> Verbatim:
         script = self.places.get(asked.url)
         if isinstance(script, Sequence):
             count = self._counts.get(asked.url, 0)
             self._counts[asked.url] = count + 1
             script = script[min(count, len(script) - 1)]
         if script is None:
-            return Answer(None)
+            return Verbatim(None)
         return script.answer(asked) if isinstance(script, Place) else script
 
     def _later(self, seconds: float) -> Deferred[None]:
@@ -153,9 +153,9 @@ def _made(error: Error | None) -> DownloadError | None:
 
 @implementer(IBody, IPushProducer)
 class _Body:
-    """Writes the pieces of an L{Answer}, as fast as it may."""
+    """Writes the pieces of an L{Verbatim}, as fast as it may."""
 
-    def __init__(self, fetcher: MemoryFetcher, url: str, answer: Answer, slot: Any) -> None:
+    def __init__(self, fetcher: MemoryFetcher, url: str, answer: Verbatim, slot: Any) -> None:
         assert answer.head is not None
         self.head = answer.head
         self.url = url

@@ -12,7 +12,7 @@ from ..model.headers import Pairs
 from ..model.source import Head, Source, Span, Validators
 from .entity import Entity, Reply
 
-__all__ = ["Answer", "Asked", "Error", "Place"]
+__all__ = ["Asked", "Error", "Place", "Verbatim"]
 
 Error = DownloadError | Callable[[], DownloadError]
 
@@ -48,7 +48,7 @@ class Asked:
 
 
 @frozen
-class Answer:
+class Verbatim:
     """
     What one request gets, word for word.
 
@@ -98,10 +98,10 @@ class Place(Entity):
         """This place with some things changed."""
         return evolve(self, **changes)
 
-    def answer(self, asked: Asked) -> Answer:
+    def answer(self, asked: Asked) -> Verbatim:
         """What this place says to a request."""
         if self.error is not None:
-            return Answer(None, error=self.error, silent=self.silent, wait=self.wait)
+            return Verbatim(None, error=self.error, silent=self.silent, wait=self.wait)
         reply = self._reply(asked)
         length = None if not self.length and reply.status in {200, 206} else len(reply.body)
         framing = () if length is None or reply.status == 304 else ((b"Content-Length", b"%d" % length),)
@@ -112,7 +112,7 @@ class Place(Entity):
             body = body[: self.drop_at]
             error = self.drop_error or Truncated(len(body), length, asked.url)
         pieces = tuple(body[at : at + self.chunk] for at in range(0, len(body), self.chunk))
-        return Answer(head, pieces, error, self.stall_at, self.silent, self.wait, self.every)
+        return Verbatim(head, pieces, error, self.stall_at, self.silent, self.wait, self.every)
 
     def _reply(self, asked: Asked) -> Reply:
         if self.status == 416:
