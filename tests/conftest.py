@@ -15,6 +15,7 @@ import functools
 import gc
 import inspect
 import os
+import shutil
 import tempfile
 import threading
 from collections.abc import Awaitable, Callable, Generator, Iterator
@@ -40,6 +41,7 @@ GRACE = 1.0
 
 # A deadline would measure the machine, not the code.
 hypothesis.settings.register_profile("pulp_dl", deadline=None, max_examples=50, print_blob=True)
+hypothesis.settings.register_profile("ci", deadline=None, max_examples=50, print_blob=True, derandomize=True)
 hypothesis.settings.register_profile("thorough", deadline=None, max_examples=1000, print_blob=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "pulp_dl"))
 
@@ -161,6 +163,22 @@ def reactor() -> Any:
     from twisted.internet import reactor
 
     return reactor
+
+
+@pytest.fixture(scope="session")
+def program() -> Callable[[str], str]:
+    """
+    The path of a program that a test needs.  Without it the test is skipped; or it fails, if PULP_DL_REQUIRE_SERVERS
+    is set.
+    """
+
+    def find(name: str) -> str:
+        path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+        if path is None:
+            (pytest.fail if os.environ.get("PULP_DL_REQUIRE_SERVERS") else pytest.skip)(f"{name} is not installed")
+        return path
+
+    return find
 
 
 # ---- nothing is left

@@ -1,0 +1,62 @@
+"""What is checked, each in an environment of its own: ``nox`` runs all, ``nox -l`` lists them."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "venv"
+nox.options.error_on_missing_interpreters = False
+
+PROJECT = tomllib.loads(Path("pyproject.toml").read_text())["project"]
+
+
+@nox.session(python=["3.11", "3.12", "3.13"])
+def tests(session: nox.Session) -> None:
+    """The tests, on every Python that is supported."""
+    session.install("--editable", ".[test]")
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session(python="3.11")
+def lowest(session: nox.Session) -> None:
+    """The tests, with the oldest versions that pyproject.toml allows."""
+    oldest = [requirement.replace(">=", "==") for requirement in PROJECT["dependencies"]]
+    session.install("--editable", ".[test]", *oldest)
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    session.install(*PROJECT["optional-dependencies"]["lint"])
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    session.install("--editable", ".[types]")
+    session.run("mypy")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    session.install("--editable", ".[docs]")
+    session.run("sphinx-build", "-n", "-W", "-b", "html", "docs", "docs/_build/html")
+    session.run("sphinx-build", "-n", "-W", "-b", "man", "docs", "docs/_build/man")
+
+
+@nox.session
+def news(session: nox.Session) -> None:
+    """A change that users see has a fragment in newsfragments/."""
+    session.install(*PROJECT["optional-dependencies"]["lint"])
+    session.run("towncrier", "check", "--compare-with", *(session.posargs or ["origin/main"]))
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Beside its peers; see benchmarks/README.rst."""
+    session.install("--editable", ".[bench]")
+    session.run("python", "benchmarks/run", *session.posargs)
