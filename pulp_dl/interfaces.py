@@ -274,6 +274,12 @@ class ISlot(Interface):
     def unpark() -> None:
         """The socket is used again."""
 
+    def owed(request: Deferred[ISlot]) -> bool:
+        """
+        Before the socket is used again for whoever made this C{request} and still waits: True if somebody asked earlier, has
+        waited too long, and would be served by its place.  Then it is to be parked, and will be evicted.
+        """
+
 
 class IWorkers(Interface):
     """A few threads of our own, for disks and long hashes (the reactor's are for getaddrinfo)."""

@@ -1,0 +1,168 @@
+"""
+The right to hold open sockets.
+
+A place is taken before a socket is opened and given back when it is closed, so the limits hold for sockets, idle ones
+included.  Whenever something changes, two questions are asked again: who can go now (first come, first served, but
+someone who waits for a full host is in nobody's way), and which idle socket has to be closed so that more can go?  A
+place that is being closed counts as promised, so that one who waits costs one socket and not all of them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from ..interfaces import ISlot, ISlots
+
+__all__ = ["PATIENCE", "Slots"]
+
+PATIENCE: Final = 1.0
+"""Seconds for which reuse, which saves a handshake, may keep a place from somebody who asked earlier."""
+
+
+class _Turn(NamedTuple):
+    """Somebody waits: their number over all hosts, and since when."""
+
+    number: int
+    since: float
+
+
+@implementer(ISlots)
+class Slots:
+    """
+    The sockets of one Downloader: so many in all, so many for each host.
+
+    When somebody waits, the oldest parked slot is evicted: of the same host if the host is full, else of any.
+    """
+
+    def __init__(self, total: int, per_host: int, clock: IReactorTime) -> None:
+        self._total = total
+        self._per_host = per_host
+        self._clock = clock
+        self._queues: dict[object, dict[Deferred[ISlot], _Turn]] = {}  # by host, each in the order of asking
+        self._asked = 0
+        self._open: Counter[object] = Counter()  # by host: slots that are not released
+        self._closing: Counter[object] = Counter()  # of these, the evicted ones
+        self._parked: dict[_Slot, Callable[[], None]] = {}  # the oldest first
+        self._balancing = False
+
+    def acquire(self, host: object) -> Deferred[ISlot]:
+        request: Deferred[ISlot] = Deferred(lambda request: self._leave(host, request))
+        self._asked += 1
+        self._queues.setdefault(host, {})[request] = _Turn(self._asked, self._clock.seconds())
+        self._balance()
+        return request
+
+    def _leave(self, host: object, request: Deferred[ISlot]) -> None:
+        queue = self._queues[host]
+        del queue[request]
+        if not queue:
+            del self._queues[host]
+
+    def _balance(self) -> None:
+        """Let go who can go, and close what has to be closed."""
+        if self._balancing:
+            return  # the loop, which called what calls this, looks again
+        self._balancing = True
+        try:
+            while self._queues and (self._grant() or self._evict()):
+                pass
+        finally:
+            self._balancing = False
+
+    def _grant(self) -> bool:
+        """Let one go, if one can."""
+        if self._open.total() >= self._total:
+            return False
+        hosts = [host for host in self._queues if self._open[host] < self._per_host]
+        if not hosts:
+            return False
+        host, request = self._first(hosts)
+        self._leave(host, request)
+        self._open[host] += 1
+        request.callback(_Slot(self, host))
+        return True
+
+    def _first(self, hosts: Iterable[object]) -> tuple[object, Deferred[ISlot]]:
+        """Who asked first for one of these hosts, all of which have a queue."""
+        firsts = ((host, next(iter(self._queues[host]))) for host in hosts)
+        return min(firsts, key=lambda first: self._queues[first[0]][first[1]].number)
+
+    def _evict(self) -> bool:
+        """Have one idle socket closed, if that serves somebody to whom no place is promised yet."""
+        served = 0
+        for host, queue in self._queues.items():
+            room = self._per_host - self._open[host] + self._closing[host]
+            if len(queue) > room and self._close_oldest(slot for slot in self._parked if slot.host == host):
+                return True
+            served += min(len(queue), room)
+        room = self._total - self._open.total() + self._closing.total()
+        return served > room and self._close_oldest(self._parked)
+
+    def _close_oldest(self, parked: Iterable[_Slot]) -> bool:
+        slot = next(iter(parked), None)
+        if slot is None:
+            return False
+        slot.evicted = True
+        self._closing[slot.host] += 1
+        self._parked.pop(slot)()
+        return True
+
+    # for the slots
+
+    def release(self, slot: _Slot) -> None:
+        self._parked.pop(slot, None)
+        for counter in (self._open, self._closing) if slot.evicted else (self._open,):
+            counter[slot.host] -= 1
+            if not counter[slot.host]:
+                del counter[slot.host]  # hosts come and go
+        self._balance()
+
+    def park(self, slot: _Slot, evict: Callable[[], None]) -> None:
+        self._parked[slot] = evict
+        self._balance()
+
+    def unpark(self, slot: _Slot) -> None:
+        self._parked.pop(slot, None)
+
+    def owed(self, slot: _Slot, request: Deferred[ISlot]) -> bool:
+        # While another place is being closed for somebody, this one may be used again.
+        if not self._queues or self._closing:
+            return False
+        # Closing this socket makes room at its own host, and for those who wait for nothing but the total.
+        hosts = [host for host in self._queues if host == slot.host or self._open[host] < self._per_host]
+        if not hosts:
+            return False
+        host, first = self._first(hosts)
+        return first is not request and self._clock.seconds() - self._queues[host][first].since > PATIENCE
+
+
+@implementer(ISlot)
+class _Slot:
+    __slots__ = ("_released", "_slots", "evicted", "host")
+
+    def __init__(self, slots: Slots, host: object) -> None:
+        self._slots = slots
+        self._released = False
+        self.evicted = False
+        self.host = host
+
+    def release(self) -> None:
+        if not self._released:
+            self._released = True
+            self._slots.release(self)
+
+    def park(self, evict: Callable[[], None]) -> None:
+        if not self.evicted and not self._released:
+            self._slots.park(self, evict)
+
+    def unpark(self) -> None:
+        self._slots.unpark(self)
+
+    def owed(self, request: Deferred[ISlot]) -> bool:
+        return self._slots.owed(self, request)
