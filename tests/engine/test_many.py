@@ -52,8 +52,10 @@ class Bench:
         self.clock.pump([0] * 10)
 
     def close(self) -> None:
-        self.many.close()
+        closed: list[None] = []
+        self.many.close().addCallback(closed.append)
         self.turn()
+        assert closed == [None]
 
     def read(self, limit: int | None = None) -> None:
         """Iterate in the background, as a caller does."""
@@ -248,11 +250,14 @@ def test_whatever_the_order_of_ends_every_item_has_one_outcome_and_the_limit_hol
 ) -> None:
     bench = Bench(urls(count), concurrency)
     bench.read()
-    while bench.running:
-        url = random.choice(sorted(bench.running))
-        bench.end(url, random.choice([None, DownloadError("x")]))
+    try:
+        while bench.running:
+            url = random.choice(sorted(bench.running))
+            bench.end(url, random.choice([None, DownloadError("x")]))
 
-    assert bench.over == [None]
+        assert bench.over == [None]
+    finally:
+        bench.close()  # hypothesis may end an example early
     assert sorted(each.source.url for each in bench.got) == sorted(url for url, _ in urls(count))
     assert bench.peak <= concurrency
     assert all(isinstance(each, Outcome) for each in bench.got)
