@@ -8,6 +8,7 @@ need hypothesis (C{pip install pulp_dl[test]}) and are imported by those names w
 from __future__ import annotations
 
 from .answer import Respond, answer, redirect, response_head
+from .consumers import Misuse, Recorder, RewindableRecorder, Sink
 from .entity import Entity, History, Reply
 from .http import FaultServer
 from .memory import MemoryFetcher, MemoryScheme
@@ -49,18 +50,22 @@ __all__ = [
     "Hold",
     "MemoryFetcher",
     "MemoryScheme",
+    "Misuse",
     "Nth",
     "OnPath",
     "OnRange",
     "Place",
+    "Recorder",
     "Repeat",
     "Reply",
     "Request",
     "Reset",
     "Respond",
+    "RewindableRecorder",
     "Script",
     "Send",
     "ServerTLS",
+    "Sink",
     "Stage",
     "Step",
     "Verbatim",
