@@ -12,6 +12,7 @@ from .consumers import Misuse, Recorder, RewindableRecorder, Sink
 from .entity import Entity, History, Reply
 from .http import FaultServer
 from .memory import MemoryFetcher, MemoryScheme
+from .network import MemoryNetwork
 from .places import Asked, Place, Verbatim
 from .script import (
     FOREVER,
@@ -49,6 +50,7 @@ __all__ = [
     "History",
     "Hold",
     "MemoryFetcher",
+    "MemoryNetwork",
     "MemoryScheme",
     "Misuse",
     "Nth",

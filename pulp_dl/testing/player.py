@@ -19,6 +19,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from .pipe import MemoryTransport
 from .script import Act, Close, CutTLS, Hold, Request, Reset, Script, Send, Wait, acts
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ class Player(Protocol):
         """False as soon as the peer has closed, even if this process has not yet been told."""
         if self._over:
             return False
+        if isinstance(self._wire, MemoryTransport):
+            return self._wire.other.connected
         handle = self._handle()
         # The first byte of struct tcp_info is the state; 1 is ESTABLISHED.
         return handle is None or bool(handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == 1)
