@@ -135,6 +135,7 @@ class Download(_Visits):
         super().__init__(shared, source, mirrors)
         self._consumer = consumer
         remote = self._remote
+        self._continuing = False  # did the last attempt ask for a rest?
         self._pipe = Pipe(self._clock, source, consumer, shared.workers, remote.timeouts, remote.limits.max_size)
 
     def start(self) -> Deferred[Report]:
@@ -169,7 +170,12 @@ class Download(_Visits):
                 return await self._attempt(again)
             except (BadStatus, ConnectFailed, NotResumable, ProtocolError, Refused):
                 pass  # it is in the attempts; a signed URL has expired, perhaps
-        return await self._attempt(place)
+        try:
+            return await self._attempt(place)
+        except NotResumable:
+            if not self._continuing:
+                raise
+        return await self._attempt(place)  # the rest does not fit: the whole, at once
 
     async def _attempt(self, place: Source) -> Report:
         pipe = self._pipe
@@ -180,6 +186,7 @@ class Download(_Visits):
         try:
             if not pipe.complete:
                 ask = pipe.ask(place)
+                self._continuing = ask.continues
                 if self._attempts:  # a client's conditions are for the first attempt
                     place = evolve(place, conditions=())
                 body = await self._fetcher(place).open(place, ask.span, ask.same_as)

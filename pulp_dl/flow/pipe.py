@@ -87,14 +87,13 @@ class Pipe:
         self.joined = False
         self._places: tuple[str, ...] = ()
         self._checks: Checks | None = None
+        self._tail: Tail | None = None
         self._limit: int | None = None
         self._may_continue = True
         # what the consumer has
         self.given = 0
         self._began: Head | None = None
         self._registered = False
-        enforced = any(each.enforced for each in source.expect)
-        self._tail = Tail() if enforced and not self._rewindable else None
         # reading again what the consumer has already: bytes still to compare, their digest so far, the wanted one
         self._skip = 0
         self._prefix = Hashing("sha256", None)
@@ -176,11 +175,16 @@ class Pipe:
         if self._checks is not None:
             self._checks.drop()
         self._checks = self._start_checks(head)
+        self._tail = Tail() if self._holds_back(head) else None
         self.valve.clear()
-        if self._tail is not None:
-            self._tail.pop()
         self.head, self.offset, self.joined, self._may_continue = head, 0, False, True
         self._places = (place.url, head.url)
+
+    def _holds_back(self, head: Head) -> bool:
+        """Would it be too late to hear at the end that the body is wrong?"""
+        return not self._rewindable and any(
+            each.enforced and (head.whole or each.partial) for each in self._source.expect
+        )
 
     def _start_checks(self, head: Head) -> Checks:
         expect = self._source.expect
