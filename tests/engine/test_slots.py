@@ -91,6 +91,22 @@ def test_releasing_twice_is_releasing_once(clock: Clock) -> None:
     assert not granted(slots.acquire("a"))
 
 
+def test_thousands_who_wait_are_served_one_after_the_other(clock: Clock) -> None:
+    """One who is served and is done at once does not serve the next from inside itself."""
+    slots = Slots(1, 1, clock)
+    slot = got(slots.acquire("a"))
+    served: list[int] = []
+
+    def use(slot: ISlot, number: int) -> None:
+        served.append(number)
+        slot.release()
+
+    for number in range(5000):
+        slots.acquire("a").addCallback(use, number)
+    slot.release()
+    assert served == [*range(5000)]
+
+
 def test_cancelling_leaves_the_queue(clock: Clock) -> None:
     slots = Slots(1, 1, clock)
     slot = got(slots.acquire("a"))
