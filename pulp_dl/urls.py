@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from hashlib import sha256
 from typing import Final
 from urllib.parse import quote, unquote, urljoin
 
 from attrs import field, frozen
 
-__all__ = ["URL", "InvalidURL", "join", "parse", "shown"]
+__all__ = ["URL", "InvalidURL", "fingerprint", "join", "parse", "shown"]
 
 DEFAULT_PORTS: Final = {"http": 80, "https": 443, "ftp": 21, "ftps": 990, "sftp": 22}
 
@@ -179,3 +180,14 @@ def shown(text: str) -> str:
 def _masked(pair: str) -> str:
     name, equals, _ = pair.partition("=")
     return f"{name}{equals}***" if equals and _SECRET_NAME.search(unquote(name)) else pair
+
+
+def fingerprint(text: str) -> str:
+    """
+    A URL as it may stay on a disk: it can be compared, but not read.
+
+    URLs that L{shown} prints alike have the same one; a fingerprint is its own.
+    """
+    if text.startswith("sha256:"):
+        return text
+    return "sha256:" + sha256(shown(text).encode("utf-8", "surrogatepass")).hexdigest()
