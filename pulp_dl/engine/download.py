@@ -217,7 +217,7 @@ class Download(_Visits):
         return Report(
             self._source,
             head,
-            pipe.given,
+            pipe.outlet.given,
             facts,
             advisories,
             tuple(self._attempts),

@@ -8,16 +8,13 @@ body, each byte once, in order.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from ..errors import (
-    ConsumerFailed,
     ConsumerGone,
     DownloadError,
     NotResumable,
@@ -27,24 +24,22 @@ from ..errors import (
     Truncated,
     ValidationError,
 )
-from ..interfaces import IBody, IBodyConsumer, IResumable, IRewindable, IWorkers
-from ..model.expect import Digest, Hashing, Size
+from ..interfaces import IBody, IBodyConsumer, IResumable, IWorkers
+from ..model.expect import Digest, Size
 from ..model.remote import Timeouts
 from ..model.source import Head, Source, Span, Validators
 from .checks import Checks
+from .outlet import Outlet
+from .prefix import Prefix
 from .tail import Tail
-from .unhurried import unhurried
 from .valve import Valve
 from .watch import Watch
 
 __all__ = ["Ask", "Pipe"]
 
-log = Logger()
-T = TypeVar("T")
-
 
 class Ask(NamedTuple):
-    """What to ask a place for."""
+    """What to ask a place for; C{continues} if it is the rest of what has come already."""
 
     span: Span | None
     same_as: Validators | None
@@ -59,7 +54,6 @@ class Pipe:
     went well.
 
     @ivar offset: bytes of the current pass that came so far.
-    @ivar given: bytes that the consumer has been given.
     @ivar received: bytes that the current attempt brought.
     """
 
@@ -76,28 +70,21 @@ class Pipe:
         self._consumer = consumer
         self._workers = workers
         self._max_size = max_size
-        self._rewindable = IRewindable.providedBy(consumer)
         self._judged = any(isinstance(each, Digest) and each.enforced for each in source.expect)
         self._expected = next((each.value for each in source.expect if isinstance(each, Size) and each.enforced), None)
         self._watch = Watch(clock, timeouts, self._expired)
         self.valve = Valve(clock, self._accept, self._stopped, self._watch.turned)
+        self.outlet = Outlet(consumer, self.valve)
         # the pass
         self.head: Head | None = None
         self.offset = 0
-        self.joined = False
         self._places: tuple[str, ...] = ()
         self._checks: Checks | None = None
         self._tail: Tail | None = None
         self._limit: int | None = None
         self._may_continue = True
-        # what the consumer has
-        self.given = 0
-        self._began: Head | None = None
-        self._registered = False
-        # reading again what the consumer has already: bytes still to compare, their digest so far, the wanted one
-        self._skip = 0
-        self._prefix = Hashing("sha256", None)
-        self._proof: tuple[str, bytes] = ("", b"")
+        # what the consumer has already, if it cannot forget it and a body comes from its beginning again
+        self._prefix: Prefix | None = None
         # the attempt
         self.received = 0
         self._delivery: Deferred[None] | None = None
@@ -125,8 +112,10 @@ class Pipe:
     @property
     def validated(self) -> bool:
         """Was something expected of what the consumer got, and enforced?"""
-        whole = self._began is not None and self._began.whole
-        return any(each.enforced and (whole or each.partial) for each in self._source.expect)
+        return self.outlet.head is not None and self._enforced(self.outlet.head)
+
+    def _enforced(self, head: Head) -> bool:
+        return any(each.enforced and (head.whole or each.partial) for each in self._source.expect)
 
     # one attempt
 
@@ -139,7 +128,7 @@ class Pipe:
             return
         checks = self._start_checks(kept.head)
         await checks.feed(kept.pieces())
-        self.head, self.offset, self.given = kept.head, kept.size, kept.size
+        self.head, self.offset, self.outlet.given = kept.head, kept.size, kept.size
         self._places = (kept.head.url,)
         self._checks = checks
 
@@ -147,18 +136,14 @@ class Pipe:
         """What to ask this place for: the rest if the halves can be proven to belong together, else the whole."""
         head = self.head
         if head is not None and self.offset and self._may_continue:
-            if place.url in self._places and head.validators.if_range is not None:
-                return Ask(self._rest(head), head.validators, True)
+            there = self.offset + self.valve.kept
+            rest = Span(there) if head.span is None else Span(head.span.start + there, head.span.stop)
+            if self.came_from(place) and head.validators.if_range is not None:
+                return Ask(rest, head.validators, True)
             # Another place, or no strong validator: no If-Range, but an equal total and a digest of the whole.
             if head.whole and self._judged and head.total is not None:
-                return Ask(self._rest(head), None, True)
+                return Ask(rest, None, True)
         return Ask(self._source.span, None, False)
-
-    def _rest(self, head: Head) -> Span:
-        there = self.offset + self.valve.kept
-        if head.span is None:
-            return Span(there)
-        return Span(head.span.start + there, head.span.stop)
 
     async def admit(self, head: Head, place: Source, ask: Ask) -> None:
         """
@@ -170,27 +155,22 @@ class Pipe:
             self._join(head, place, ask)
             return
         self._measure(head)
-        if self.given:
+        if self.outlet.given:
             await self._start_again(head)
         if self._checks is not None:
             self._checks.drop()
-        self._checks = self._start_checks(head)
-        self._tail = Tail() if self._holds_back(head) else None
         self.valve.clear()
-        self.head, self.offset, self.joined, self._may_continue = head, 0, False, True
+        self._checks = self._start_checks(head)
+        # Would it be too late to hear at the end that the body is wrong?
+        self._tail = Tail() if not self.outlet.rewindable and self._enforced(head) else None
+        self.head, self.offset, self._may_continue = head, 0, True
         self._places = (place.url, head.url)
-
-    def _holds_back(self, head: Head) -> bool:
-        """Would it be too late to hear at the end that the body is wrong?"""
-        return not self._rewindable and any(
-            each.enforced and (head.whole or each.partial) for each in self._source.expect
-        )
 
     def _start_checks(self, head: Head) -> Checks:
         expect = self._source.expect
         if not head.whole:
             expect = tuple(each for each in expect if each.partial)
-        return Checks(expect, self._workers, self.valve, provable=not self._rewindable)
+        return Checks(expect, self._workers, self.valve, provable=not self.outlet.rewindable)
 
     def _join(self, head: Head, place: Source, ask: Ask) -> None:
         first = self.head
@@ -203,7 +183,6 @@ class Pipe:
         if ask.same_as is not None and head.etag is not None and head.etag != first.etag:
             raise NotResumable("the file changed between two answers", place.url)
         self._may_continue = True
-        self.joined = self.joined or place.url not in self._places
 
     def _measure(self, head: Head) -> None:
         """What can be known of the size before the body comes."""
@@ -220,25 +199,23 @@ class Pipe:
 
     async def _start_again(self, head: Head) -> None:
         """The consumer has bytes, and a body comes that begins at its beginning."""
-        consumer = self._consumer
-        if IRewindable.providedBy(consumer):
-            if self._began is None:
-                self._begin(head)
-            self._call(lambda: consumer.rewind(head))
-            self._began, self.given = head, 0
+        if self.outlet.rewindable:
+            self.outlet.rewind(head)
             return
         first = self.head
         if first is None or not first.whole or not head.whole:
             raise NotResumable("a part of a file cannot be joined without a strong validator", head.url)
         if head.total is not None and first.total is not None and head.total != first.total:
             raise NotResumable(f"the file has {head.total} bytes here, it had {first.total}", head.url)
-        if not self._skip and self._checks is not None:
-            settled = self._checks.settled()
-            if settled is not None:
-                await settled
-            self._proof = self._checks.so_far()
-        self._skip = self.given
-        self._prefix = Hashing(self._proof[0], None)
+        if self._prefix is None:
+            assert self._checks is not None
+            await self._settle(self._checks)
+            self._prefix = self._prove(self._checks)
+        self._prefix.restart()
+
+    def _prove(self, checks: Checks) -> Prefix:
+        """What the consumer has so far; the checks have seen just that, for what is held back they see later."""
+        return Prefix(self.outlet.given, *checks.so_far())
 
     async def take(self, body: IBody) -> None:
         """
@@ -267,10 +244,10 @@ class Pipe:
             self._delivery = None
             self._watch.stop()
             self.valve.unregisterProducer()
-        if self._broken:
+        if self._error is not None:
             raise self._error
 
-    async def finish(self) -> tuple[Head, dict[str, object], tuple[ValidationError, ...]]:
+    async def finish(self) -> tuple[Head, Mapping[str, object], tuple[ValidationError, ...]]:
         """
         The body is whole: let every check judge it, release the last piece, have it made last.
 
@@ -279,56 +256,39 @@ class Pipe:
         head, checks = self.head, self._checks
         assert head is not None
         assert checks is not None
-        total = self._whole_length(head)
+        total = self._announced(head)
         if total is not None and self.offset < total:
             raise Truncated(self.offset, total, head.url)
-        if self._skip:
+        if self._prefix is not None and self._prefix.left:
             raise NotResumable("the file is shorter here than what was read before", head.url)
-        tail = await self._settle(checks)
+        await self._settle(checks)
+        tail: list[bytes] = []
+        if self._tail is not None:
+            if self.outlet.given:
+                self._prefix = self._prove(checks)
+            tail = self._tail.pop()
+            for piece in tail:
+                checks.update(piece)
+            await self._settle(checks)
         try:
             facts, advisories = checks.verify()
         except DownloadError:
             self.offset = 0  # nothing of this pass can be continued
-            if self._tail is not None:
-                self._skip = self.given  # and the proof is of the bytes before the last piece
             raise
         for piece in tail:
-            self._give(piece)
-        if self._began is None:
-            self._begin(head)
-        self._unregister()
-        ending = self._call(self._consumer.finish)
-        if ending is not None:
-            try:
-                await unhurried(ending)
-            except DownloadError:
-                raise
-            except Exception as error:
-                raise _consumer_failed(error) from error
-        assert self._began is not None
-        return self._began, dict(facts), advisories
+            self.outlet.give(piece, head)
+        return await self.outlet.finish(head), facts, advisories
 
-    def _whole_length(self, head: Head) -> int | None:
-        if not head.whole:
-            return None if head.span is None or head.span.stop is None else head.span.stop - head.span.start
-        return head.total if head.total is not None else self._expected
+    def _announced(self, head: Head) -> int | None:
+        if head.whole:
+            return head.total if head.total is not None else self._expected
+        return None if head.span is None or head.span.stop is None else head.span.stop - head.span.start
 
-    async def _settle(self, checks: Checks) -> list[bytes]:
-        """Show the checks the last piece as well, keeping what proves the bytes before it."""
+    @staticmethod
+    async def _settle(checks: Checks) -> None:
         settled = checks.settled()
         if settled is not None:
             await settled
-        if self._tail is None or not self._tail.size:
-            return []
-        if self.given:
-            self._proof = checks.so_far()
-        tail = self._tail.pop()
-        for piece in tail:
-            checks.update(piece)
-        settled = checks.settled()
-        if settled is not None:
-            await settled
-        return tail
 
     def fail(self, error: BaseException) -> None:
         """There will be no more: tell the consumer.  Never raises."""
@@ -336,11 +296,7 @@ class Pipe:
         self.valve.clear()
         if self._checks is not None:
             self._checks.drop()
-        try:
-            self._unregister()
-            self._consumer.fail(Failure(error))
-        except Exception:
-            log.failure("a consumer raised in fail()")
+        self.outlet.fail(error)
 
     # the bytes
 
@@ -356,65 +312,31 @@ class Pipe:
             self._break(TooLarge(self._limit, self.answered))
             return
         try:
-            if self._skip:
-                data = self._compare(data)
-                if not data:
-                    return
-            if self._tail is None:
-                if self._checks is not None:
-                    self._checks.update(data)
-                self._give(data)
-            else:
-                for piece in self._tail.push(data):
-                    if self._checks is not None:
-                        self._checks.update(piece)
-                    self._give(piece)
+            if self._prefix is not None and self._prefix.left:
+                data = self._compare(self._prefix, data)
+            if data:
+                self._release(data)
         except DownloadError as error:
             self._break(error)
 
-    def _compare(self, data: bytes) -> bytes:
+    def _compare(self, prefix: Prefix, data: bytes) -> bytes:
         """Bytes that the consumer has already; returns those that it has not."""
-        known, new = data[: self._skip], data[self._skip :]
-        self._prefix.update(known)
-        if self._checks is not None:
-            self._checks.update(known)
-        self._skip -= len(known)
-        if not self._skip and self._prefix.so_far() != self._proof[1]:
-            self._skip = self.given
+        known, new = data[: prefix.left], data[prefix.left :]
+        assert self._checks is not None
+        self._checks.update(known)
+        if not prefix.compare(known):
             self._may_continue = False
-            raise NotResumable("the file begins with other bytes here than what was read before")
+            raise NotResumable("the file begins with other bytes here than what was read before", self.answered)
         return new
 
-    def _give(self, data: bytes) -> None:
-        if self._began is None:
-            assert self.head is not None
-            self._begin(self.head)
-        self.given += len(data)
-        try:
-            self._consumer.write(data)
-        except DownloadError:
-            raise
-        except Exception as error:
-            raise _consumer_failed(error) from error
-
-    def _begin(self, head: Head) -> None:
-        self._began = head
-        self._call(lambda: self._consumer.begin(head))
-        self._registered = True
-        self._call(lambda: self._consumer.registerProducer(self.valve, True))
-
-    def _unregister(self) -> None:
-        if self._registered:
-            self._registered = False
-            self._call(self._consumer.unregisterProducer)
-
-    def _call(self, method: Callable[[], T]) -> T:
-        try:
-            return method()
-        except DownloadError:
-            raise
-        except Exception as error:
-            raise _consumer_failed(error) from error
+    def _release(self, data: bytes) -> None:
+        """Let bytes go on: all of them, or those that need not be held back any longer."""
+        assert self._checks is not None
+        assert self.head is not None
+        for piece in (data,) if self._tail is None else self._tail.push(data):
+            self._prefix = None  # the consumer has more now
+            self._checks.update(piece)
+            self.outlet.give(piece, self.head)
 
     # the ends
 
@@ -423,7 +345,7 @@ class Pipe:
         return self._error is not None
 
     def _expired(self, error: TimedOut) -> None:
-        self._break(TimedOut(error.phase, error.seconds, None if self.head is None else self.head.url))
+        self._break(TimedOut(error.phase, error.seconds, self.answered))
 
     def _stopped(self) -> None:
         self._break(ConsumerGone("the consumer wants no more"))
@@ -434,7 +356,3 @@ class Pipe:
             self._error = error
             if self._delivery is not None:
                 self._delivery.cancel()
-
-
-def _consumer_failed(error: Exception) -> ConsumerFailed:
-    return ConsumerFailed(f"the consumer raised {type(error).__name__}: {error}")

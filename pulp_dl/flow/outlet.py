@@ -1,0 +1,109 @@
+"""The consumer's side of the pipe: its calls in their order, and what it raises in our words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from twisted.internet.interfaces import IPushProducer
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ..errors import ConsumerFailed, DownloadError
+from ..interfaces import IBodyConsumer, IRewindable
+from ..model.source import Head
+from .unhurried import unhurried
+
+__all__ = ["Outlet"]
+
+log = Logger()
+T = TypeVar("T")
+
+
+class Outlet:
+    """
+    One consumer, for one download.
+
+    @ivar given: bytes that it has been given and not been told to forget.
+    @ivar head: the head it was given, or None before C{begin}.
+    """
+
+    def __init__(self, consumer: IBodyConsumer, producer: IPushProducer) -> None:
+        self._consumer = consumer
+        self._producer = producer
+        self._registered = False
+        self.rewindable = IRewindable.providedBy(consumer)
+        self.given = 0
+        self.head: Head | None = None
+
+    def give(self, data: bytes, head: Head) -> None:
+        """
+        Release bytes; the first ones bring their head.
+
+        @raise ConsumerFailed: it raised.
+        """
+        if self.head is None:
+            self._begin(head)
+        self.given += len(data)
+        try:
+            self._consumer.write(data)
+        except DownloadError:
+            raise
+        except Exception as error:
+            raise _failed(error) from error
+
+    def rewind(self, head: Head) -> None:
+        """It has to forget all, and another head holds."""
+        consumer = self._consumer
+        assert IRewindable.providedBy(consumer)
+        if self.head is None:  # it holds bytes of an earlier run
+            self._begin(head)
+        self._call(lambda: consumer.rewind(head))
+        self.head, self.given = head, 0
+
+    async def finish(self, head: Head) -> Head:
+        """All has been given: have it made last, whoever cancels meanwhile.  Returns the head that it was given."""
+        if self.head is None:
+            self._begin(head)
+        self._unregister()
+        ending = self._call(self._consumer.finish)
+        if ending is not None:
+            try:
+                await unhurried(ending)
+            except DownloadError:
+                raise
+            except Exception as error:
+                raise _failed(error) from error
+        return self.head or head
+
+    def fail(self, error: BaseException) -> None:
+        """There will be no more.  Never raises."""
+        try:
+            self._unregister()
+            self._consumer.fail(Failure(error))
+        except Exception:
+            log.failure("a consumer raised in fail()")
+
+    def _begin(self, head: Head) -> None:
+        self.head = head
+        self._call(lambda: self._consumer.begin(head))
+        self._registered = True
+        self._call(lambda: self._consumer.registerProducer(self._producer, True))
+
+    def _unregister(self) -> None:
+        if self._registered:
+            self._registered = False
+            self._call(self._consumer.unregisterProducer)
+
+    @staticmethod
+    def _call(method: Callable[[], T]) -> T:
+        try:
+            return method()
+        except DownloadError:
+            raise
+        except Exception as error:
+            raise _failed(error) from error
+
+
+def _failed(error: Exception) -> ConsumerFailed:
+    return ConsumerFailed(f"the consumer raised {type(error).__name__}: {error}")
