@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail
 from zope.interface import implementer
 
+from ..consumers.around import Counted, IProgress
 from ..interfaces import IBodyConsumer, IDownloader, IMirrors, IScheme
 from ..model.remote import Remote
 from ..model.report import Report
@@ -54,7 +55,7 @@ class Downloader:
         *,
         mirrors: IMirrors | None = None,
         schemes: Iterable[IScheme] | None = None,
-        progress: Any | None = None,
+        progress: IProgress | None = None,
     ) -> None:
         """
         @param remote: settings; those of C{Remote.limits} hold for this Downloader as a whole.
@@ -128,8 +129,6 @@ class Downloader:
         if self._closing is not None:
             return fail(CancelledError("the Downloader is closed"))
         if self._progress is not None:
-            from ..consumers.around import Counted
-
             consumer = Counted(consumer, self._progress)
         return self._track(Download(self._shared, as_source(source), consumer, mirrors).start())
 
