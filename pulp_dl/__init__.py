@@ -1,33 +1,89 @@
-"""Bring files from anywhere to a consumer, whole and proven, or not at all."""
+"""
+Bring files from anywhere to a consumer, whole and proven, or not at all.
+
+The public names, and nothing else.  A name is imported when it is first asked for, so that C{pulp-dl --version} need
+not wait for TLS.
+"""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ._version import __version__
-from .model.auth import Basic
-from .model.expect import Digest, Measure, Size
-from .model.remote import Limits, Proxy, Remote, Retries, Timeouts
-from .model.report import Attempt, Outcome, Report
-from .model.source import Head, Kept, Source, Span, Validators
-from .model.tls import TLS
+
+if TYPE_CHECKING:
+    from .blocking import BlockingDownloader
+    from .consumers.around import Counted, Progress, Tee
+    from .consumers.file import ToFile
+    from .consumers.memory import ToMemory
+    from .engine.downloader import Downloader
+    from .engine.schemes import Scheme
+    from .mirrors.places import Places
+    from .model.auth import Basic
+    from .model.expect import Digest, Measure, Size
+    from .model.remote import Limits, Proxy, Remote, Retries, Timeouts
+    from .model.report import Attempt, Outcome, Report
+    from .model.source import Head, Kept, Source, Span, Validators
+    from .model.tls import TLS
+
+_HOMES = {
+    ".blocking": ("BlockingDownloader",),
+    ".consumers.around": ("Counted", "Progress", "Tee"),
+    ".consumers.file": ("ToFile",),
+    ".consumers.memory": ("ToMemory",),
+    ".engine.downloader": ("Downloader",),
+    ".engine.schemes": ("Scheme",),
+    ".mirrors.places": ("Places",),
+    ".model.auth": ("Basic",),
+    ".model.expect": ("Digest", "Measure", "Size"),
+    ".model.remote": ("Limits", "Proxy", "Remote", "Retries", "Timeouts"),
+    ".model.report": ("Attempt", "Outcome", "Report"),
+    ".model.source": ("Head", "Kept", "Source", "Span", "Validators"),
+    ".model.tls": ("TLS",),
+}
 
 __all__ = [
     "TLS",
     "Attempt",
     "Basic",
+    "BlockingDownloader",
+    "Counted",
     "Digest",
+    "Downloader",
     "Head",
     "Kept",
     "Limits",
     "Measure",
     "Outcome",
+    "Places",
+    "Progress",
     "Proxy",
     "Remote",
     "Report",
     "Retries",
+    "Scheme",
     "Size",
     "Source",
     "Span",
+    "Tee",
     "Timeouts",
+    "ToFile",
+    "ToMemory",
     "Validators",
     "__version__",
 ]
+
+
+def __getattr__(name: str) -> object:
+    for home, names in _HOMES.items():
+        if name in names:
+            from importlib import import_module
+
+            found: object = getattr(import_module(home, __name__), name)
+            globals()[name] = found
+            return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__
