@@ -10,7 +10,7 @@ Cancelling is not in the tree: it stays L{twisted.internet.defer.CancelledError}
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .urls import shown
 
@@ -63,6 +63,14 @@ class DownloadError(Exception):
         self.message = message
         self.url = None if url is None else shown(url)
         super().__init__(message if self.url is None else f"{self.url}: {message}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The classes are made of different things; what they were made into is copied, not their making.
+        return _again, (type(self), self.args), self.__dict__
+
+
+def _again(kind: type[DownloadError], arguments: tuple[object, ...]) -> DownloadError:
+    return kind.__new__(kind, *arguments)
 
 
 class ConnectFailed(DownloadError):

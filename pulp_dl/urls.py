@@ -8,25 +8,32 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from hashlib import sha256
+from ipaddress import IPv6Address
 from typing import Final
-from urllib.parse import quote, unquote, urljoin
+from urllib.parse import quote, unquote
 
+import idna
 from attrs import field, frozen
 
-__all__ = ["URL", "InvalidURL", "fingerprint", "join", "parse", "shown"]
+__all__ = ["URL", "InvalidURL", "join", "parse", "shown"]
 
 DEFAULT_PORTS: Final = {"http": 80, "https": 443, "ftp": 21, "ftps": 990, "sftp": 22}
 
-_SHAPE = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://([^/?#]*)([^#]*)(?:#.*)?", re.DOTALL)
-_CONTROL = re.compile(r"[\x00-\x20\x7f]")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*")
+_SHAPE = re.compile(rf"({_SCHEME.pattern})://([^/?#]*)([^#]*)(#.*)?", re.DOTALL)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_AMBIGUOUS = re.compile(r"[\s@\\\[\]<>\"]|;$")
 _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_\-.]*[A-Za-z0-9_.])?")
-_IPV6 = re.compile(r"[0-9A-Fa-f:.]+(?:%25[A-Za-z0-9._~\-]+)?")
-# RFC 3986 section 3.3 and 3.4; "%" because what is encoded stays as it is, and "[]|{}^`\\\"<>" are what servers
-# are given by browsers encoded: quote() encodes all that is not listed.
-_SAFE = "!$%&'()*+,-./:;=?@_~[]"
+_IPV6 = re.compile(r"\[([0-9A-Fa-f:.]+)(%25[A-Za-z0-9._~\-]+)?\](?::([0-9]*))?")
+# What a path and a query may hold (RFC 3986 section 3.3 and 3.4), and "|[]", which browsers send as they are and some
+# servers sign; "%" because what is encoded stays as it is.  Anything else is encoded, as browsers do it.
+_SAFE: Final = "!$%&'()*+,-./:;=?@_~[]|"
+_NEEDS_QUOTING = re.compile(r"[^!$%&'()*+,\-./:;=?@_~\[\]|A-Za-z0-9]")
+_SUSPECT = re.compile("[=:%]")  # without one of them there is nothing to mask
+# Amazon, Google, Azure, Akamai, CloudFront, nginx's secure_link, and what people call such things.
 _SECRET_NAME = re.compile(
-    r"sig|token|secret|passw|pwd|auth|credential|policy|session|api[-_]?key|access[-_]?key|key[-_]pair|^key$|jwt|hmac|^se$|^sp$",
+    r"sig|token|secret|pass|pwd|auth(?!ors?$)|cred|policy|sess|hmac|hash|md5|jwt|otp|ticket|cookie|nonce|assertion"
+    r"|(?:api|access|private|account|shared)[-_]?key|key[-_]?pair|\b(?:key|pw|st|se|sp|code)$",
     re.IGNORECASE,
 )
 
@@ -40,7 +47,7 @@ class URL:
     """
     A URL taken apart.
 
-    @ivar host: lower case ASCII; an IPv6 literal without brackets; empty for C{file}.
+    @ivar host: lower case ASCII; an IPv6 literal without brackets, its zone behind a C{%}; empty for C{file}.
     @ivar port: the port to connect to, or None where the scheme has no default and none was given.
     @ivar target: path and query as they go on the wire, ASCII, beginning with a slash.
     """
@@ -48,7 +55,7 @@ class URL:
     scheme: str
     host: str
     port: int | None
-    target: str
+    target: str = field(repr=lambda target: repr(_shown_target(target)))
     user: str | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)
 
@@ -59,9 +66,20 @@ class URL:
 
     @property
     def netloc(self) -> str:
-        """Host and port as a Host field has them: brackets round IPv6, no default port."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        """
+        Host and port as a Host field has them: brackets round IPv6, no default port, and no zone, which is ours alone
+        (RFC 6874 section 4).
+        """
+        return self._authority(self.host.partition("%")[0])
+
+    def _authority(self, host: str) -> str:
+        host = f"[{host}]" if ":" in host else host
         return host if self.port is None or self.port == DEFAULT_PORTS.get(self.scheme) else f"{host}:{self.port}"
+
+    @property
+    def base(self) -> str:
+        """What comes before the target."""
+        return f"{self.scheme}://{self._authority(self.host.replace('%', '%25'))}"
 
     @property
     def path(self) -> str:
@@ -70,57 +88,57 @@ class URL:
 
     def __str__(self) -> str:
         """The URL without its userinfo.  It may hold a signature: print L{shown} instead."""
-        return f"{self.scheme}://{self.netloc}{self.target}"
+        return self.base + self.target
 
 
 def parse(text: str) -> URL:
     """
     Take a URL apart, or say why it is none.
 
-    @raise InvalidURL: it is relative, has no host (except C{file}), an ambiguous authority, a bad port, or a control
-        character.  Spaces at both ends are not forgiven; spaces and non-ASCII inside a path are encoded as UTF-8.
+    @raise InvalidURL: it is relative, has no host (except C{file}), an authority that others might read in another
+        way, a bad port, or a control character.  Spaces at both ends are not forgiven; spaces and non-ASCII inside a
+        path are encoded as UTF-8.
     """
     if not isinstance(text, str):
         raise InvalidURL(f"a URL has to be a str, not {type(text).__name__}")
     match = _SHAPE.fullmatch(text)
     if match is None:
         raise InvalidURL("not an absolute URL (scheme://host/path is needed)")
-    scheme, authority, target = match.groups()
-    if re.search(r"[\x00-\x1f\x7f]", text):
+    if _CONTROL.search(text):
         raise InvalidURL("a control character in a URL; it has to be percent-encoded")
+    scheme, authority, target, fragment = match.groups()
     scheme = scheme.lower()
+    if "@" in target + (fragment or "") and (authority.endswith(":") or not target.startswith("/")):
+        # "good#@evil", "user:/word@host": did the host end there, or does the userinfo go on?
+        raise InvalidURL(
+            "an ambiguous host in a URL (an '@' follows where it ends; write host/?... or encode userinfo)"
+        )
     host, port, user, password = _authority(scheme, authority)
     if not target.startswith("/"):
         target = "/" + target
-    if not target.isascii() or _NEEDS_QUOTING.search(target):
-        target = quote(target, safe=_SAFE)
+    if _NEEDS_QUOTING.search(target):
+        try:
+            target = quote(target, safe=_SAFE, errors="surrogateescape")
+        except UnicodeEncodeError:
+            raise InvalidURL("a character in a URL that cannot be encoded as UTF-8") from None
     return URL(scheme, host, port, target, user, password)
-
-
-_NEEDS_QUOTING = re.compile(r"[^!$%&'()*+,\-./:;=?@_~\[\]A-Za-z0-9]")
 
 
 @lru_cache(1024)
 def _authority(scheme: str, authority: str) -> tuple[str, int | None, str | None, str | None]:
     userinfo, at, hostport = authority.rpartition("@")
-    user = password = None
-    if at:
-        name, colon, word = userinfo.partition(":")
-        user, password = unquote(name), unquote(word) if colon else None
-        for part in (user, password or ""):
-            if re.search(r"[\x00-\x1f\x7f]", part):
-                raise InvalidURL("a control character in the userinfo of a URL")
-    if "\\" in authority or _CONTROL.search(hostport) or "@" in userinfo:
-        raise InvalidURL("an ambiguous host in a URL (a backslash, a space or a second '@'; encode them)")
+    if _AMBIGUOUS.search(userinfo) or re.search(r"[\s\\]", hostport):
+        raise InvalidURL("an ambiguous host in a URL (a backslash, space, bracket, ';' or second '@' there; encode it)")
     if hostport.startswith("["):
-        host, bracket, rest = hostport[1:].partition("]")
-        if not bracket or not _IPV6.fullmatch(host) or (rest and not rest.startswith(":")):
+        match = _IPV6.fullmatch(hostport)
+        if match is None:
             raise InvalidURL("a malformed IPv6 address in a URL ([address]:port is needed)")
-        port_text = rest[1:]
+        address, zone, port_text = match.groups()
+        host = _address(address) + (zone or "").replace("%25", "%")
     else:
         host, _, port_text = hostport.partition(":")
-        host = _ascii(host)
-    if port_text and not (port_text.isascii() and port_text.isdigit() and 0 < int(port_text) < 65536):
+        host = _name(host)
+    if port_text and not (re.fullmatch(r"0*[0-9]{1,5}", port_text) and 0 < int(port_text[-5:]) < 65536):
         raise InvalidURL("a port in a URL has to be a number from 1 to 65535")
     if scheme == "file":
         if host not in {"", "localhost"} or port_text or at:
@@ -128,66 +146,125 @@ def _authority(scheme: str, authority: str) -> tuple[str, int | None, str | None
         return "", None, None, None
     if not host:
         raise InvalidURL("a URL without a host")
-    return host.lower(), int(port_text) if port_text else DEFAULT_PORTS.get(scheme), user, password
+    user, password = _userinfo(userinfo) if at else (None, None)
+    return host, int(port_text[-5:]) if port_text else DEFAULT_PORTS.get(scheme), user, password
 
 
-def _ascii(host: str) -> str:
-    if not host:
-        return host
+def _userinfo(text: str) -> tuple[str, str | None]:
+    name, colon, word = text.partition(":")
+    try:
+        user, password = unquote(name, errors="strict"), unquote(word, errors="strict") if colon else None
+    except UnicodeDecodeError:
+        raise InvalidURL("the userinfo of a URL is not UTF-8") from None
+    if _CONTROL.search(user + (password or "")):
+        raise InvalidURL("a control character in the userinfo of a URL")
+    return user, password
+
+
+def _address(text: str) -> str:
+    try:
+        IPv6Address(text)
+    except ValueError:
+        raise InvalidURL("a malformed IPv6 address in a URL ([address]:port is needed)") from None
+    return text.lower()
+
+
+def _name(host: str) -> str:
     if not host.isascii():
         try:
-            host = host.encode("idna").decode("ascii")
-        except UnicodeError as error:
-            raise InvalidURL("the host of a URL is no valid name") from error
-    if not _HOST.fullmatch(host):
+            host = idna.encode(host, uts46=True).decode("ascii")
+        except UnicodeError:
+            raise InvalidURL("the host of a URL is no valid name") from None
+    labels = host.removesuffix(".").split(".")
+    if host and not (_HOST.fullmatch(host) and len(host) < 255 and all(0 < len(label) < 64 for label in labels)):
         raise InvalidURL("the host of a URL is no valid name")
-    return host
+    return host.lower()
 
 
 def join(base: URL, reference: str) -> URL:
     """
     Where a C{Location} leads from here (RFC 3986 section 5), spaces and raw UTF-8 encoded as browsers do.
 
+    An absolute URL is taken byte for byte.  (C{urllib.parse.urljoin} is not used: it drops empty segments of the base,
+    a C{;} or C{?} at the end, tabs and line ends.)
+
     @raise InvalidURL: it leads nowhere.
     """
-    if re.match(r"[A-Za-z][A-Za-z0-9+.\-]*:", reference):
+    if re.match(rf"{_SCHEME.pattern}:", reference):
         return parse(reference)
     if reference.startswith("//"):
         return parse(f"{base.scheme}:{reference}")
-    # urljoin knows only schemes of its own list, so it is asked with http and the answer is given ours.
-    joined = urljoin(f"http://{base.netloc}{base.target}", reference)
-    return parse(base.scheme + joined.removeprefix("http"))
+    path, question, query = reference.partition("#")[0].partition("?")
+    here, mark, asked = base.target.partition("?")
+    if not path:
+        return parse(base.base + here + (question + query if question else mark + asked))
+    if not path.startswith("/"):
+        path = here[: here.rindex("/") + 1] + path
+    return parse(base.base + _without_dots(path) + question + query)
+
+
+def _without_dots(path: str) -> str:
+    """Follow C{.} and C{..} (RFC 3986 section 5.2.4); never above the root."""
+    done: list[str] = []
+    *segments, last = path.split("/")[1:]
+    for segment in segments:
+        if segment == "..":
+            del done[-1:]
+        elif segment != ".":
+            done.append(segment)
+    if last == "..":
+        del done[-1:]
+    return "/" + "/".join([*done, "" if last in {".", ".."} else last])
 
 
 def shown(text: str) -> str:
     """
-    A URL as it may be printed: no userinfo, and the values of signatures, tokens and the like masked.
+    A URL as it may be printed: no userinfo, no fragment, the values of signatures, tokens and the like masked.
 
-    Whatever is given, a string comes back: what is no URL is cut at the first character that could begin a secret.
+    Whatever is given, a string of printable characters comes back.  What is no URL is cut at the first character that
+    could begin a secret.
     """
-    head, question, query = text.partition("?")
-    scheme, separator, rest = head.partition("://")
-    if separator:
-        authority, slash, path = rest.partition("/")
-        head = f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
-    else:
-        head = head.rpartition("@")[2]
-    if not question:
-        return head.partition("#")[0]
-    return head + "?" + "&".join(_masked(pair) for pair in query.partition("#")[0].split("&"))
+    text = str(text)
+    try:
+        place = parse(text)
+    except InvalidURL:
+        return _cut(text)
+    return place.base + _shown_target(place.target)
 
 
-def _masked(pair: str) -> str:
-    name, equals, _ = pair.partition("=")
-    return f"{name}{equals}***" if equals and _SECRET_NAME.search(unquote(name)) else pair
+def _shown_target(target: str) -> str:
+    if not _SUSPECT.search(target):
+        return target
+    path, question, query = target.partition("?")
+    return "/".join(map(_masked, path.split("/"))) + question + "&".join(map(_masked, query.split("&")))
 
 
-def fingerprint(text: str) -> str:
-    """
-    A URL as it may stay on a disk: it can be compared, but not read.
+def _masked(part: str) -> str:
+    """A segment of a path, or a pair of a query."""
+    plain = part
+    for _ in range(3):  # a URL inside a URL inside a URL
+        plain = unquote(plain)
+    if not any(_SECRET_NAME.search(before) for before in _before_equals(plain)) and not re.search(r":[^@]*@", plain):
+        return part
+    for before in _before_equals(part):
+        if _SECRET_NAME.search(unquote(before)):
+            return f"{before}=***"
+    return f"{part.partition('=')[0]}=***" if "=" in part else "***"
 
-    URLs that L{shown} prints alike have the same one; a fingerprint is its own.
-    """
-    if text.startswith("sha256:"):
-        return text
-    return "sha256:" + sha256(shown(text).encode("utf-8", "surrogatepass")).hexdigest()
+
+def _before_equals(text: str) -> list[str]:
+    return [text[: match.start()] for match in re.finditer("=", text)]
+
+
+def _cut(text: str) -> str:
+    # The last "@" of all: a password may hold what should have been encoded.
+    scheme, separator, rest = text.partition("://")
+    known = scheme + separator if separator and _SCHEME.fullmatch(scheme) else ""
+    rest = text[len(known) :].rpartition("@")[2]
+    kept = re.split(r"[?#&;=]", rest, maxsplit=1)[0]
+    host, colon, port = kept.partition(":")
+    if colon and not re.fullmatch(r"[0-9]{0,5}(/[^:]*)?", port):
+        kept = f"{host}:***"
+    elif kept != rest:
+        kept += "***"
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in known + kept)

@@ -20,11 +20,13 @@ __all__ = ["Basic"]
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-def _plain(_instance: object, attribute: Attribute[str], value: str) -> None:
+def _plain(_instance: object, attribute: Attribute[str], value: object) -> None:
     if not isinstance(value, str):
         raise TypeError(f"Basic.{attribute.name}: a str is needed, not {type(value).__name__}")
     if _CONTROL.search(value):
         raise ValueError(f"Basic.{attribute.name}: a control character; remove it (a line end of a file, perhaps)")
+    if any(0xD800 <= ord(each) < 0xE000 for each in value):
+        raise ValueError(f"Basic.{attribute.name}: a character that is no UTF-8; read it with the right encoding")
     if attribute.name == "user" and ":" in value:
         raise ValueError("Basic.user: a colon cannot be part of a user name (RFC 7617 section 2)")
 

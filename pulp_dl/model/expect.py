@@ -23,8 +23,14 @@ ALGORITHMS: Final = ("sha512", "sha384", "sha256", "sha224", "blake2b", "sha3_51
 def _algorithm(name: str) -> str:
     found = str(name).lower().replace("sha-", "sha").replace("-", "_")
     if found not in ALGORITHMS:
-        raise ValueError(f"algorithm: {name!r} is unknown; use one of {', '.join(ALGORITHMS)}")
+        raise ValueError(f"Digest.algorithm: {name!r} is unknown; use one of {', '.join(ALGORITHMS)}")
     return found
+
+
+def _hexadecimal(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"Digest.value: hexadecimal digits as str are needed, not {type(value).__name__}")
+    return value.strip().lower()
 
 
 def _new(algorithm: str) -> Any:
@@ -42,16 +48,16 @@ class Digest:
     """
 
     algorithm: str = field(converter=_algorithm)
-    value: str
+    value: str = field(converter=_hexadecimal)
     enforced: bool = field(default=True, kw_only=True)
     partial: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
-        value = self.value.strip().lower()
         digits = 2 * _new(self.algorithm).digest_size
-        if not re.fullmatch(rf"[0-9a-f]{{{digits}}}", value):
-            raise ValueError(f"value: a {self.algorithm} has {digits} hexadecimal digits, {self.value!r} has not")
-        object.__setattr__(self, "value", value)
+        if not re.fullmatch(rf"[0-9a-f]{{{digits}}}", self.value):
+            raise ValueError(
+                f"Digest.value: a {self.algorithm} has {digits} hexadecimal digits, {self.value!r} has not"
+            )
 
     def start(self) -> ICheck:
         return Hashing(self.algorithm, self.value)
@@ -78,10 +84,9 @@ class Hashing:
         self.algorithm = algorithm
         self._expected = expected
         self._hash = _new(algorithm)
-        self.update = self._hash.update
 
     def update(self, data: bytes) -> None:
-        """Replaced by the hash's own method: a call less for each chunk."""
+        self._hash.update(data)
 
     def so_far(self) -> bytes:
         """The digest of what came so far; more may follow."""
@@ -95,18 +100,19 @@ class Hashing:
         return {self.algorithm: found}
 
 
+def _bytes(_instance: object, _attribute: object, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"Size.value: a size is a number of bytes, 0 or more, not {value!r}")
+
+
 @implementer(IExpectation)
 @frozen
 class Size:
     """Exactly so many bytes; 0 is a size."""
 
-    value: int
+    value: int = field(validator=_bytes)
     enforced: bool = field(default=True, kw_only=True)
     partial: bool = field(default=False, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        if isinstance(self.value, bool) or not isinstance(self.value, int) or self.value < 0:
-            raise ValueError(f"value: a size is a number of bytes, 0 or more, not {self.value!r}")
 
     def start(self) -> ICheck:
         return _Counting(self.value)

@@ -12,12 +12,15 @@ _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # token, RFC 9110 section 
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
-def _bytes(value: str | bytes, what: str) -> bytes:
+def _bytes(value: object, what: str) -> bytes:
     if isinstance(value, bytes):
         return value
     if not isinstance(value, str):
         raise TypeError(f"headers: a {what} has to be str or bytes, not {type(value).__name__}")
-    return value.encode("utf-8")
+    try:
+        return value.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError(f"headers: a {what} is not UTF-8; read it with the right encoding") from None
 
 
 def header_pairs(value: Mapping[Any, Any] | Iterable[tuple[Any, Any]]) -> Pairs:
@@ -25,16 +28,31 @@ def header_pairs(value: Mapping[Any, Any] | Iterable[tuple[Any, Any]]) -> Pairs:
     Request fields as a caller gives them.
 
     @raise ValueError: a name is no token, or a value holds a control character (it would end the field and begin
-        another one).  The value itself is not repeated: it may be a secret.
+        another one).  Neither a value nor what is no name is repeated: it may be a secret.
     """
-    items = value.items() if isinstance(value, Mapping) else value
-    pairs = tuple((_bytes(name, "name"), _bytes(content, "value").strip(b" \t")) for name, content in items)
-    for name, content in pairs:
+    pairs = tuple(
+        (_bytes(name, "name"), _bytes(content, "value").strip(b" \t")) for name, content in map(_pair, _items(value))
+    )
+    for number, (name, content) in enumerate(pairs, 1):
         if not _NAME.fullmatch(name):
-            raise ValueError(f"headers: {name!r} is no field name; use letters, digits and hyphens")
+            raise ValueError(f"headers: the name of field {number} is none; use letters, digits and hyphens")
         if _CONTROL.search(content):
             raise ValueError(f"headers: the value of {name.decode('ascii')} holds a control character; remove it")
     return pairs
+
+
+def _items(value: Any) -> Iterable[Any]:
+    if isinstance(value, Mapping):
+        return value.items()
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise TypeError(f"headers: a mapping or pairs of name and value are needed, not {type(value).__name__}")
+    return value
+
+
+def _pair(item: Any) -> tuple[Any, Any]:
+    if not isinstance(item, tuple | list) or len(item) != 2:
+        raise TypeError("headers: each field has to be a pair of name and value")
+    return item[0], item[1]
 
 
 def find(pairs: Pairs, name: bytes) -> bytes | None:

@@ -12,6 +12,7 @@ from ..interfaces import IAuth
 from ..urls import URL, InvalidURL, parse, shown
 from .auth import Basic
 from .headers import Pairs, header_pairs
+from .source import read_url
 from .tls import TLS
 
 __all__ = ["Limits", "Proxy", "Remote", "Retries", "Timeouts"]
@@ -19,16 +20,32 @@ __all__ = ["Limits", "Proxy", "Remote", "Retries", "Timeouts"]
 GIB = 1 << 30
 
 
-def _seconds(instance: object, attribute: Attribute[Any], value: float | None) -> None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9):
-        name = f"{type(instance).__name__}.{attribute.name}"
-        raise ValueError(f"{name}: {value!r} is no positive number; give one, or None for no limit")
+def _positive(instance: object, attribute: Attribute[Any], value: object) -> None:
+    # NaN compares with nothing, and nothing is waited for longer than thirty years.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
+        raise ValueError(f"{type(instance).__name__}.{attribute.name}: {value!r} is no positive number; give one")
 
 
-def _count(instance: object, attribute: Attribute[Any], value: int | None) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        name = f"{type(instance).__name__}.{attribute.name}"
-        raise ValueError(f"{name}: {value!r} has to be a whole number, 1 or more")
+def _limit(instance: object, attribute: Attribute[Any], value: object) -> None:
+    try:
+        if value is not None:
+            _positive(instance, attribute, value)
+    except ValueError as error:
+        raise ValueError(f"{error}, or None for no limit") from None
+
+
+def _whole(
+    low: int, high: float = float("inf"), *, unlimited: bool = False
+) -> Callable[[Any, Attribute[Any], Any], None]:
+    def check(instance: object, attribute: Attribute[Any], value: object) -> None:
+        if value is None and unlimited:
+            return
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            much = f"{low} or more" if high == float("inf") else f"from {low} to {high}"
+            much += ", or None for no limit" if unlimited else ""
+            raise ValueError(f"{type(instance).__name__}.{attribute.name}: {value!r} has to be a whole number, {much}")
+
+    return check
 
 
 @frozen(kw_only=True)
@@ -45,12 +62,12 @@ class Timeouts:
     A consumer that is slow stops the clocks of C{idle} and C{low_speed}: it is never blamed on the server.
     """
 
-    connect: float | None = field(default=30, validator=_seconds)
-    head: float | None = field(default=60, validator=_seconds)
-    idle: float | None = field(default=30, validator=_seconds)
-    low_speed: float | None = field(default=1000, validator=_seconds)
-    low_speed_window: float = field(default=30, validator=_seconds)
-    total: float | None = field(default=None, validator=_seconds)
+    connect: float | None = field(default=30, validator=_limit)
+    head: float | None = field(default=60, validator=_limit)
+    idle: float | None = field(default=30, validator=_limit)
+    low_speed: float | None = field(default=1000, validator=_limit)
+    low_speed_window: float = field(default=30, validator=_positive)
+    total: float | None = field(default=None, validator=_limit)
 
 
 @frozen(kw_only=True)
@@ -64,16 +81,10 @@ class Limits:
     @ivar redirects: how many may follow each other.
     """
 
-    connections: int = field(default=10, validator=_count)
-    per_host: int = field(default=10, validator=_count)
-    max_size: int | None = 64 * GIB
-    redirects: int = field(default=10)
-
-    def __attrs_post_init__(self) -> None:
-        if self.max_size is not None and self.max_size < 0:
-            raise ValueError(f"Limits.max_size: {self.max_size!r} has to be 0 or more, or None for no limit")
-        if not 0 <= self.redirects <= 100:
-            raise ValueError(f"Limits.redirects: {self.redirects!r} has to be from 0 to 100")
+    connections: int = field(default=10, validator=_whole(1))
+    per_host: int = field(default=10, validator=_whole(1))
+    max_size: int | None = field(default=64 * GIB, validator=_whole(0, unlimited=True))
+    redirects: int = field(default=10, validator=_whole(0, 100))
 
 
 @frozen(kw_only=True)
@@ -86,30 +97,16 @@ class Retries:
     @ivar retry_after_cap: the longest wait that a server may ask for.
     """
 
-    count: int = 4
-    base: float = field(default=0.5, validator=_seconds)
-    cap: float = field(default=30, validator=_seconds)
-    retry_after_cap: float = field(default=60, validator=_seconds)
-
-    def __attrs_post_init__(self) -> None:
-        if not 0 <= self.count <= 1000:
-            raise ValueError(f"Retries.count: {self.count!r} has to be from 0 to 1000")
+    count: int = field(default=4, validator=_whole(0, 1000))
+    base: float = field(default=0.5, validator=_positive)
+    cap: float = field(default=30, validator=_positive)
+    retry_after_cap: float = field(default=60, validator=_positive)
 
     def waits(self, chance: Callable[[], float] = random) -> Iterator[float]:
         """Seconds to wait before each round; the first is 0."""
         yield 0.0
         for round_ in range(self.count):
             yield min(self.cap, self.base * 2.0 ** min(round_, 64)) * (1 - chance() / 2)
-
-
-def _url(value: str, name: str, schemes: tuple[str, ...] = ()) -> URL:
-    try:
-        found = parse(value)
-    except InvalidURL as error:
-        raise InvalidURL(f"{name}: {error}: {shown(str(value))!r}") from None
-    if schemes and found.scheme not in schemes:
-        raise InvalidURL(f"{name}: {shown(value)!r} has to begin with {' or '.join(s + '://' for s in schemes)}")
-    return found
 
 
 @frozen
@@ -125,7 +122,11 @@ class Proxy:
     place: URL = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        place = _url(self.url, "Proxy.url", ("http", "https"))
+        if self.auth is not None and not isinstance(self.auth, Basic):
+            raise TypeError(f"Proxy.auth: {type(self.auth).__name__} is no Basic; use Basic(user, password)")
+        place = read_url("Proxy.url", self.url)
+        if place.scheme not in {"http", "https"}:
+            raise InvalidURL(f"Proxy.url: {shown(self.url)!r} has to begin with http:// or https://")
         if place.user is not None:
             object.__setattr__(self, "auth", self.auth or Basic(place.user, place.password or ""))
             place = evolve(place, user=None, password=None)
@@ -165,7 +166,7 @@ class Remote:
         if self.proxy is not None and not isinstance(self.proxy, Proxy):
             raise TypeError("Remote.proxy: use Proxy(url, auth=Basic(user, password))")
         if self.url is not None:
-            place = _url(self.url, "Remote.url")
+            place = read_url("Remote.url", self.url)
             if place.user is not None:
                 object.__setattr__(self, "auth", self.auth or Basic(place.user, place.password or ""))
                 place = evolve(place, user=None, password=None)

@@ -35,6 +35,12 @@ class Attempt:
     status: int | None
     error: DownloadError | None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An error is pickled with its attempts, and what stores it is no place for secrets: of the source only what may
+        # be printed goes along.
+        values = (getattr(self, name) for name in ("offset", "received", "seconds", "open_seconds", "status", "error"))
+        return type(self), (self.url, Source(self.url), *values)
+
     def __str__(self) -> str:
         what = "ok" if self.error is None else f"{type(self.error).__name__}: {self.error.message}"
         return f"{self.url}: {self.received} bytes from {self.offset} in {self.seconds:.2f} s: {what}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +34,11 @@ class Span:
     stop: int | None = None
 
     def __attrs_post_init__(self) -> None:
+        for end in (self.start, 0 if self.stop is None else self.stop):
+            if isinstance(end, bool) or not isinstance(end, int):
+                raise TypeError(f"Span: whole numbers are needed, not {end!r}")
         if self.stop is not None and not 0 <= self.start < self.stop:
-            raise ValueError(f"span: {self.start}-{self.stop} holds no byte; start has to be below stop")
+            raise ValueError(f"Span: {self.start}-{self.stop} holds no byte; start has to be below stop")
 
     @property
     def range(self) -> bytes:
@@ -68,11 +73,12 @@ class Validators:
         """
         The strong validator to send in If-Range, or None.
 
-        A date is strong only if it lies 60 s before Date (RFC 9110 section 8.8.2.2), so that two changes within the
-        resolution of a clock are not taken for one.
+        An ETag is strong if it is quoted as it has to be and has no C{W/} before it; where there is one, a date does
+        not count (RFC 9110 section 13.1.5).  A date is strong only if it lies 60 s before Date (section 8.8.2.2), so
+        that two changes within the resolution of a clock are not taken for one.
         """
         if self.etag is not None:
-            return None if self.etag.startswith(b"W/") else self.etag
+            return self.etag if _STRONG.fullmatch(self.etag) else None
         if self.modified is None or self.date is None:
             return None
         modified, date = _seconds(self.modified), _seconds(self.date)
@@ -80,10 +86,15 @@ class Validators:
         return self.modified if strong else None
 
 
+_STRONG = re.compile(rb'"[\x21\x23-\x7e\x80-\xff]*"')
+
+
 def _seconds(value: bytes) -> float | None:
     try:
-        return parsedate_to_datetime(value.decode("ascii")).timestamp()
-    except (ValueError, TypeError, OverflowError):
+        date = parsedate_to_datetime(value.decode("ascii"))
+        # An asctime names no zone; all dates of HTTP are in UTC (RFC 9110 section 5.6.7).
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError, AttributeError):
         return None
 
 
@@ -147,11 +158,22 @@ class Kept:
 
 
 def _expectations(value: Any) -> tuple[IExpectation, ...]:
-    found = (value,) if IExpectation.providedBy(value) else tuple(value)
+    if value is None:
+        return ()
+    found = tuple(value) if isinstance(value, Iterable) and not IExpectation.providedBy(value) else (value,)
     for each in found:
         if not IExpectation.providedBy(each):
-            raise TypeError(f"expect: {each!r} is no expectation; use Digest, Size, Measure or your own IExpectation")
+            kind = type(each).__name__
+            raise TypeError(f"Source.expect: a {kind} is no expectation; use Digest, Size, Measure or your own")
     return found
+
+
+def read_url(name: str, value: str) -> URL:
+    """A URL given in a field of this name, which a refusal then names."""
+    try:
+        return parse(value)
+    except InvalidURL as error:
+        raise InvalidURL(f"{name}: {error}: {shown(value)!r}") from None
 
 
 def _span(value: Span | tuple[int, int | None] | None) -> Span | None:
@@ -187,12 +209,9 @@ class Source:
     place: URL = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        try:
-            place = parse(self.url)
-            if self.scope is not None:
-                parse(self.scope)
-        except InvalidURL as error:
-            raise InvalidURL(f"source.url: {error}: {shown(str(self.url))!r}") from None
+        place = read_url("Source.url", self.url)
+        if self.scope is not None:
+            object.__setattr__(self, "scope", str(read_url("Source.scope", self.scope)))
         if place.user is not None:
             object.__setattr__(self, "auth", Basic(place.user, place.password or ""))
             place = evolve(place, user=None, password=None)
