@@ -1,0 +1,252 @@
+"""
+PULP_MANIFEST: a list of files, with one line of C{path,sha256,size} for each.
+
+It is read lazily and from the disk, so its length costs no memory.  It comes from somebody else, so its paths are not
+trusted: whatever could lead out of a directory, or is no plain name, is refused.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from types import TracebackType
+from typing import BinaryIO, Final, Self
+from urllib.parse import quote
+
+from attrs import evolve, frozen
+
+from ..blocking import BlockingDownloader
+from ..consumers.root import SUFFIX
+from ..interfaces import IDownloader
+from ..model.expect import Digest, Size
+from ..model.source import Source, as_source
+from ..urls import join
+from .spool import Spool
+
+__all__ = ["LIMIT", "Entry", "Manifest", "ManifestError", "fetch", "fetch_blocking", "read"]
+
+LIMIT: Final = 256 * 1024 * 1024
+"""Bytes that a manifest may have: some three million lines."""
+
+LONGEST: Final = 8192
+"""Bytes of one line; a path has 4,096 at most."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_SIZE = re.compile(r"[0-9]{1,19}")
+
+
+class ManifestError(ValueError):
+    """
+    A line that cannot be used.
+
+    @ivar line: its number; the first is 1.
+    @ivar reason: what is wrong with it.
+    """
+
+    def __init__(self, line: int, reason: str) -> None:
+        super().__init__(f"line {line} of the manifest: {reason}")
+        self.line = line
+        self.reason = reason
+
+
+@frozen(eq=False)
+class Entry:
+    """
+    One file of a manifest.
+
+    @ivar source: where it is and what it has to be; C{source.tag} is C{path}.
+    @ivar path: where it belongs, relative, with slashes.
+    """
+
+    source: Source
+    path: str
+    sha256: str
+    size: int
+
+
+def read(
+    lines: Iterable[bytes | str], manifest: Source | str, *, bad: Callable[[ManifestError], object] | None = None
+) -> Iterator[Entry]:
+    """
+    The files of a manifest, one line at a time.
+
+    Empty lines and those that begin with C{#} are skipped, and so is a line that repeats another one.  What was read is
+    remembered on the disk, in a temporary database without a name, so that memory does not grow with the manifest.
+
+    @param lines: as a file gives them; bytes are UTF-8.
+    @param manifest: where it came from.  Paths are relative to its URL, and its secrets (userinfo, C{headers},
+        C{remote}) serve the files too, in their own scope.
+    @param bad: told of each line that cannot be used; None raises the first.
+    @raise ManifestError: a line cannot be used.
+    """
+    found = as_source(manifest)
+    with _Seen() as seen:
+        for number, line in enumerate(lines, 1):
+            try:
+                entry = _entry(line, number, found)
+                if entry is not None and seen.is_new(entry, number):
+                    yield entry
+            except ManifestError as error:
+                if bad is None:
+                    raise
+                bad(error)
+
+
+def _entry(line: bytes | str, number: int, manifest: Source) -> Entry | None:
+    if len(line) > LONGEST:
+        raise ManifestError(number, f"longer than {LONGEST} bytes")
+    try:
+        text = line.decode() if isinstance(line, bytes) else line
+        text.encode()
+    except UnicodeError:
+        raise ManifestError(number, "not UTF-8") from None
+    if number == 1:
+        text = text.removeprefix("\ufeff")
+    text = text.rstrip("\r\n")
+    if not text.strip() or text.startswith("#"):
+        return None
+    fields = text.rsplit(",", 2)
+    if len(fields) != 3:
+        raise ManifestError(number, "three fields are needed: path,sha256,size")
+    path, digest, size = fields[0], fields[1].strip(), fields[2].strip()
+    if (reason := _objection(path)) is not None:
+        raise ManifestError(number, f"{reason}: {path[:200]!r}")
+    if not _SIZE.fullmatch(size):
+        raise ManifestError(number, f"{size[:40]!r} is no size in bytes")
+    try:
+        expect = Digest("sha256", digest), Size(int(size))
+    except ValueError:
+        raise ManifestError(number, f"{digest[:80]!r} is no sha256; it has 64 hexadecimal digits") from None
+    source = evolve(
+        manifest,
+        url=str(join(manifest.place, quote(path, safe="/"))),
+        expect=expect,
+        span=None,
+        conditions=(),
+        tag=path,
+        scope=manifest.scope or manifest.url,
+    )
+    return Entry(source, path, expect[0].value, expect[1].value)
+
+
+def _objection(path: str) -> str | None:
+    """Why this path is not used, or None."""
+    if not path:
+        return "an empty path"
+    if path.startswith("/"):
+        return "an absolute path"
+    if _CONTROL.search(path):
+        return "a control character in a path"
+    if "\\" in path:
+        return "a backslash in a path"
+    names = path.split("/")
+    if ".." in names or "." in names:
+        return "a path with '.' or '..'"
+    if "" in names:
+        return "a path with an empty name"
+    if any(name.endswith(SUFFIX) for name in names):
+        return f"names that end in {SUFFIX} are kept for temporary files"
+    return None
+
+
+class _Seen:
+    """The paths that came, and what they were."""
+
+    def __init__(self) -> None:
+        # An empty name is a private file without a name, of which SQLite keeps a few pages in memory.
+        self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        for statement in (
+            "PRAGMA journal_mode = OFF",
+            "PRAGMA synchronous = OFF",
+            "CREATE TABLE seen (path TEXT PRIMARY KEY, line INTEGER, what TEXT) WITHOUT ROWID",
+            "BEGIN",
+        ):
+            self._database.execute(statement)
+
+    def is_new(self, entry: Entry, line: int) -> bool:
+        """
+        Note it.  False if the same was there already.
+
+        @raise ManifestError: something else was there under the same path.
+        """
+        what = f"{entry.sha256} {entry.size}"
+        values = (entry.path, line, what)
+        if self._database.execute("INSERT OR IGNORE INTO seen VALUES (?, ?, ?)", values).rowcount:
+            return True
+        query = self._database.execute("SELECT line, what FROM seen WHERE path = ?", (entry.path,))
+        first, before = query.fetchone()
+        if before != what:
+            raise ManifestError(line, f"the same path as in line {first}, but another file: {entry.path!r}")
+        return False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._database.close()
+
+
+# ---- getting it
+
+
+class Manifest:
+    """
+    A manifest that was downloaded, in a file without a name.  Iterating over it reads it; close it in the end.
+
+    @ivar source: where it came from.
+    @ivar file: its bytes.
+    """
+
+    def __init__(self, source: Source, file: BinaryIO) -> None:
+        self.source = source
+        self.file = file
+
+    def entries(self, bad: Callable[[ManifestError], object] | None = None) -> Iterator[Entry]:
+        """What L{read} makes of it, from its first line on."""
+        self.file.seek(0)
+        return read(_lines(self.file), self.source, bad=bad)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return self.entries()
+
+    def close(self) -> None:
+        self.file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """Lines; the rest of one that is too long is thrown away, and never in memory as a whole."""
+    while line := file.readline(LONGEST + 1):
+        yield line
+        while len(line) > LONGEST and not line.endswith(b"\n") and line:
+            line = file.readline(LONGEST + 1) or b"\n"
+
+
+async def fetch(downloader: IDownloader, source: Source | str, *, limit: int = LIMIT) -> Manifest:
+    """
+    Download a manifest.
+
+    @raise DownloadError: as C{downloader.download} does; L{TooLarge} for more than C{limit} bytes.
+    """
+    found, spool = as_source(source), Spool(limit)
+    with spool:
+        await downloader.download(found, spool)
+        return Manifest(found, spool.open())
+
+
+def fetch_blocking(downloader: BlockingDownloader, source: Source | str, *, limit: int = LIMIT) -> Manifest:
+    """L{fetch}, for threads that wait."""
+    found, spool = as_source(source), Spool(limit)
+    with spool:
+        downloader.download(found, spool)
+        return Manifest(found, spool.open())
