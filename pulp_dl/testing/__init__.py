@@ -1,11 +1,13 @@
 """
 What tests of pulp_dl, and of plugins for it, are made of.
 
-Nothing here imports the reactor.  The L{checks<pulp_dl.testing.checks>} and L{strategies<pulp_dl.testing.strategies>}
-need hypothesis (C{pip install pulp_dl[test]}) and are imported by those names when they are wanted.
+Nothing here imports the reactor.  The checks are imported when they are first asked for, because they need hypothesis
+(C{pip install pulp_dl[test]}); so do the L{strategies<pulp_dl.testing.strategies>}, which have a name of their own.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from .answer import Respond, answer, redirect, response_head
 from .consumers import Misuse, Recorder, RewindableRecorder, Sink
@@ -36,17 +38,22 @@ from .script import (
 from .stage import Connections, Stage
 from .tls import ServerTLS
 
+if TYPE_CHECKING:
+    from .checks import ConsumerCase, FetcherCase, check_consumer, check_fetcher
+
 __all__ = [
     "FOREVER",
     "Asked",
     "Chunk",
     "Close",
     "Connections",
+    "ConsumerCase",
     "Cut",
     "CutTLS",
     "Drip",
     "Entity",
     "FaultServer",
+    "FetcherCase",
     "History",
     "Hold",
     "MemoryFetcher",
@@ -73,6 +80,18 @@ __all__ = [
     "Verbatim",
     "Wait",
     "answer",
+    "check_consumer",
+    "check_fetcher",
     "redirect",
     "response_head",
 ]
+
+_CHECKS = {"ConsumerCase", "FetcherCase", "check_consumer", "check_fetcher"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _CHECKS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import checks
+
+    return getattr(checks, name)

@@ -65,6 +65,7 @@ class Sink:
         self._slack = self._late = slack
         self._raises = dict(raises or {})
         self._raise_at = raise_at
+        self._raised = False
         self._timer: Any = None
         self._misuse: Misuse | None = None
 
@@ -116,7 +117,9 @@ class Sink:
             self._timer = None
 
     def write(self, data: bytes) -> None:
-        if len(self.writes) + 1 >= self._raise_at:
+        self._insist(not self._raised, "write after a write that raised")
+        if "write" in self._raises and len(self.writes) + 1 >= self._raise_at:
+            self._raised = True
             self._raise("write")
         self._insist(self.producer is not None, "write without a producer")
         self._insist(type(data) is bytes and bool(data), f"write of {data[:20]!r}, not of bytes")

@@ -1,0 +1,289 @@
+"""The promises of L{IFetcher} and L{IBody} as tests, for any protocol."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.defer import CancelledError
+from zope.interface.verify import verifyObject
+
+from ..errors import NotFound
+from ..interfaces import IBody, IFetcher
+from ..model.headers import Pairs
+from ..model.source import Head, Source, Span
+from .consumers import Sink
+from .fetcher_trial import LARGE, RECEIVE, FetcherCase, Make, Uneven, some, stopping, trying
+from .guard import turns, until_left
+
+__all__ = ["FetcherCase", "check_fetcher"]
+
+SIZES = [0, 1, 65536, 65537, 1024 * 1024 + 3]
+
+
+class FetcherChecks:
+    """What L{check_fetcher} returns a subclass of."""
+
+    _make: Make
+
+    @pytest.mark.parametrize("size", SIZES)
+    async def test_a_body_comes_whole_byte_for_byte(self, size: int) -> None:
+        async with trying(self._make) as trial:
+            assert verifyObject(IFetcher, trial.fetcher)
+            data = some(size)
+            url = await trial.serve("whole", data)
+            body = await trial.open(url)
+            assert verifyObject(IBody, body)
+            assert body.url == body.head.url == url
+            assert body.head.status == 200
+            assert body.head.span is None
+            assert body.head.length in {None, size}
+            assert body.head.total in {None, size}
+            assert await trial.deliver(body) == data
+
+    @pytest.mark.parametrize("size", [0, 70_000])
+    async def test_head_tells_of_the_body_and_brings_none(self, size: int) -> None:
+        async with trying(self._make) as trial:
+            url = await trial.serve("head", some(size))
+            rested = await trial.rested()
+            for _ in range(3):
+                head = await trial.soon(trial.fetcher.head(Source(url)), "head")
+                assert isinstance(head, Head)
+                assert (head.url, head.status, head.span) == (url, 200, None)
+                assert head.length in {None, size}
+                assert head.total in {None, size}
+            await until_left(trial.reactor, rested, "by head")
+
+    @pytest.mark.parametrize(
+        "span", [Span(0, 1), Span(0), Span(10, 20), Span(69_999), Span(65_536, 70_100), Span(-5), Span(-70_001)]
+    )
+    async def test_a_span_brings_that_part(self, span: Span) -> None:
+        async with trying(self._make) as trial:
+            if not trial.case.spans:
+                return
+            data = some(70_000)
+            body = await trial.open(await trial.serve("part", data), span)
+            part = span.within(len(data))
+            assert part is not None
+            assert (body.head.status, body.head.span) == (206, part)
+            assert body.head.total in {None, len(data)}
+            assert await trial.deliver(body) == data[part.start : part.stop]
+
+    async def test_a_span_past_the_end_is_answered_with_416_and_no_byte_of_the_file(self) -> None:
+        async with trying(self._make) as trial:
+            if not trial.case.spans:
+                return
+            url = await trial.serve("past", b"ten bytes.")
+            for span in (Span(10), Span(10, 20), Span(1_000_000)):
+                body = await trial.open(url, span)
+                assert (body.head.status, body.head.span) == (416, None)
+                assert body.head.total in {None, 10}
+                assert b"bytes" not in await trial.deliver(body)
+
+    async def test_same_as_brings_the_rest_of_what_has_not_changed(self) -> None:
+        async with trying(self._make) as trial:
+            if not (trial.case.spans and trial.case.validators):
+                return
+            data = some(70_000)
+            url = await trial.serve("same", data)
+            body = await trial.open(url)
+            assert await trial.deliver(body) == data
+            rest = await trial.open(url, Span(50_000), body.head.validators)
+            assert (rest.head.status, rest.head.span) == (206, Span(50_000, 70_000))
+            assert await trial.deliver(rest) == data[50_000:]
+
+    @pytest.mark.parametrize("size", [70_000, 80_000])
+    async def test_same_as_brings_the_whole_of_what_has_changed(self, size: int) -> None:
+        async with trying(self._make) as trial:
+            if not (trial.case.spans and trial.case.validators):
+                return
+            url = await trial.serve("changed", some(70_000))
+            body = await trial.open(url)
+            await trial.deliver(body)
+            new = some(size, seed=1)
+            assert await trial.serve("changed", new) == url
+            again = await trial.open(url, Span(50_000), body.head.validators)
+            assert (again.head.status, again.head.span) == (200, None)
+            assert await trial.deliver(again) == new
+
+    async def test_a_condition_that_does_not_hold_is_answered_with_304(self) -> None:
+        async with trying(self._make) as trial:
+            url = await trial.serve("condition", b"unchanged")
+            first = await trial.open(url)
+            await trial.deliver(first)
+            etag, modified = first.head.get(b"etag"), first.head.get(b"last-modified")
+            conditions: Pairs = () if modified is None else ((b"If-Modified-Since", modified),)
+            if etag is not None:
+                conditions = ((b"If-None-Match", etag),)
+            if not conditions:
+                return
+            body = await trial.open(url, conditions=conditions)
+            assert body.head.status == 304
+            assert await trial.deliver(body) == b""
+
+    async def test_what_is_not_there_is_not_found(self) -> None:
+        async with trying(self._make) as trial:
+            if trial.case.missing is None:
+                return
+            for ask in (trial.fetcher.open, trial.fetcher.head):
+                with pytest.raises(NotFound) as caught:
+                    await trial.soon(ask(Source(trial.case.missing)), "what is not there")
+                assert caught.value.url == trial.case.missing
+
+    async def test_a_pause_lasts_until_it_is_taken_back(self) -> None:
+        async with trying(self._make) as trial:
+            data = some(LARGE)
+            body = await trial.open(await trial.serve("paused", data))
+            sink = Sink(pause_after=1, slack=RECEIVE)
+            delivery = body.deliver(sink)
+            await trial.written(sink)
+            await turns(trial.reactor, 50)
+            sink.check()
+            assert not delivery.called
+            sink.resume()
+            await trial.soon(delivery, "deliver after a pause")
+            assert await trial.ended(sink) == data
+
+    async def test_a_consumer_that_pauses_at_once_gets_nothing_until_it_goes_on(self) -> None:
+        async with trying(self._make) as trial:
+            body = await trial.open(await trial.serve("at once", b"at once"))
+            sink = Sink(pause_after=0, slack=RECEIVE)
+            delivery = body.deliver(sink)
+            await turns(trial.reactor, 20)
+            assert not delivery.called
+            sink.resume()
+            await trial.soon(delivery, "deliver after a pause")
+            assert await trial.ended(sink) == b"at once"
+
+    async def test_cancelling_open_leaves_nothing(self) -> None:
+        async with trying(self._make) as trial:
+            url = await trial.serve("cancel open", some(LARGE))
+            rested = await trial.rested()
+            for count in (0, 0, 1, 2, 3, 5, 8):
+                opening = trial.fetcher.open(Source(url))
+                await turns(trial.reactor, count)
+                opening.cancel()
+                try:
+                    body = await trial.soon(opening, "cancelled open")
+                except CancelledError:
+                    continue
+                body.abandon()  # it had been quicker
+            await until_left(trial.reactor, rested, "by a cancelled open")
+
+    async def test_a_body_that_is_abandoned_leaves_nothing(self) -> None:
+        async with trying(self._make) as trial:
+            url = await trial.serve("abandon", some(LARGE))
+            rested = await trial.rested()
+            for _ in range(3):
+                body = await trial.open(url)
+                body.abandon()
+            await until_left(trial.reactor, rested, "by abandoned bodies")
+            assert await trial.deliver(await trial.open(await trial.serve("next", b"next"))) == b"next"
+
+    @pytest.mark.parametrize("when", ["before the first byte", "in the middle", "while paused", "inside a write"])
+    async def test_cancelling_a_delivery_leaves_nothing(self, when: str) -> None:
+        async with trying(self._make) as trial:
+            url = await trial.serve("cancel", some(LARGE))
+            rested = await trial.rested()
+            for _ in range(3):
+                body = await trial.open(url)
+                sink = stopping(trial.reactor, when)
+                delivery = body.deliver(sink)
+                if when == "inside a write":
+                    sink.call = delivery.cancel
+                    sink.resume()
+                elif when == "before the first byte":
+                    delivery.cancel()
+                else:
+                    await trial.written(sink)
+                    delivery.cancel()
+                with pytest.raises(CancelledError):
+                    await trial.soon(delivery, f"cancelled {when}")
+                await trial.ended(sink)
+            await until_left(trial.reactor, rested, f"by deliveries cancelled {when}")
+            assert await trial.deliver(await trial.open(await trial.serve("next", b"next"))) == b"next"
+
+    @pytest.mark.parametrize("write", [1, 2])
+    async def test_a_consumer_that_raises_ends_the_delivery_and_leaves_nothing(self, write: int) -> None:
+        async with trying(self._make) as trial:
+            url = await trial.serve("raises", some(LARGE))
+            rested = await trial.rested()
+            for _ in range(3):
+                sink = Sink(raises={"write": OSError("no room")}, raise_at=write, slack=RECEIVE)
+                body = await trial.open(url)
+                with pytest.raises(Exception) as caught:  # noqa: PT011  # the engine looks at the consumer, not at it
+                    await trial.soon(body.deliver(sink), "deliver to a consumer that raises")
+                assert not isinstance(caught.value, AssertionError), caught.value
+                await trial.ended(sink)
+                assert len(sink.writes) == write - 1
+            await until_left(trial.reactor, rested, "by a consumer that raised")
+
+    async def test_two_bodies_at_a_time_do_not_disturb_each_other(self) -> None:
+        async with trying(self._make) as trial:
+            one, two = some(200_000, seed=1), some(200_000, seed=2)
+            urls = [await trial.serve("one", one), await trial.serve("two", two)]
+            bodies = [await trial.open(url) for url in urls]
+            sinks = [Uneven(trial.reactor, [0, 1]), Uneven(trial.reactor, [2, 0])]
+            deliveries = [body.deliver(sink) for body, sink in zip(bodies, sinks, strict=True)]
+            for delivery in deliveries:
+                await trial.soon(delivery, "deliver beside another")
+            assert [await trial.ended(sink) for sink in sinks] == [one, two]
+
+    async def test_close_aborts_what_runs_and_may_be_called_again(self) -> None:
+        async with trying(self._make) as trial:
+            url = await trial.serve("close", some(LARGE))
+            unread = await trial.open(url)
+            sinks = [Sink(pause_after=1, slack=RECEIVE), Sink(pause_after=0, slack=RECEIVE)]
+            deliveries = [(await trial.open(url)).deliver(sink) for sink in sinks]
+            await trial.written(sinks[0])
+            opening = trial.fetcher.open(Source(url))
+            assert await trial.soon(trial.fetcher.close(), "close") is None, "close fires with None"
+            assert await trial.soon(trial.fetcher.close(), "close again") is None
+            for delivery, sink in zip(deliveries, sinks, strict=True):
+                with pytest.raises(Exception) as caught:  # noqa: PT011  # what it fails with is not promised
+                    await trial.soon(delivery, "a delivery when the fetcher closes")
+                assert not isinstance(caught.value, AssertionError), caught.value
+                await trial.ended(sink)
+            try:
+                body = await trial.soon(opening, "an open when the fetcher closes")
+            except AssertionError:
+                raise
+            except Exception:  # noqa: S110  # as above
+                pass
+            else:
+                body.abandon()  # it had been quicker
+            unread.abandon()
+
+    async def _uneven(self, pattern: list[int]) -> None:
+        async with trying(self._make) as trial:
+            data = some(300_000)
+            body = await trial.open(await trial.serve("uneven", data))
+            assert await trial.deliver(body, Uneven(trial.reactor, pattern)) == data
+
+
+def check_fetcher(make: Make) -> type:
+    """
+    A test class for one protocol; subclass it where pytest finds it::
+
+        @asynccontextmanager
+        async def make_sftp(reactor):
+            async with MyServer(reactor) as server:
+                fetcher = SFTPFetcher(reactor, ...)
+                yield FetcherCase(fetcher, server.put, missing=server.url("nothing"))
+
+        class TestSFTP(check_fetcher(make_sftp)):
+            "SFTP keeps every promise of IFetcher."
+
+    @param make: called with the reactor for each test; an async context manager of a L{FetcherCase}.  The fetcher is
+        closed before the context ends; then nothing of either may be left.
+    """
+
+    class Checks(FetcherChecks):
+        _make = staticmethod(make)
+
+        # Here, because hypothesis and pytest-twisted change the function: each test class needs one of its own.
+        @given(pattern=st.lists(st.integers(0, 3), min_size=1, max_size=6))
+        async def test_the_same_bytes_come_whatever_the_pauses(self, pattern: list[int]) -> None:
+            await self._uneven(pattern)
+
+    return Checks
