@@ -296,11 +296,12 @@ def logged_errors(_ready: Path, reactor: Any) -> Iterator[Errors]:
     while left and "timers" not in left and reactor.seconds() < deadline:
         wait_for(lambda: deferLater(reactor, 0.01))
         left = Belongings(reactor, _ready).since(before)
+    said = "; ".join(f"{name}: {things}" for name, things in left.items())
     _let_go(left, reactor)
     _collect()
     globalLogPublisher.removeObserver(errors)
     if left:
-        pytest.fail("left behind: " + "; ".join(f"{name}: {things}" for name, things in left.items()), pytrace=False)
+        pytest.fail(f"left behind: {said}", pytrace=False)
     if errors.failures:
         texts = "\n".join(failure.getTraceback() for failure in errors.failures)
         pytest.fail(f"errors that nobody handled:\n{texts}", pytrace=False)
