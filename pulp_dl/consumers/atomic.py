@@ -1,0 +1,167 @@
+"""Files that get their name when they are whole."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from errno import EINVAL, EISDIR, EOPNOTSUPP
+from secrets import token_hex
+from stat import S_ISREG
+from typing import Any, Final
+
+from ..model.source import Head
+from .root import SUFFIX, Place, open_directory
+
+__all__ = ["NewFile", "strays", "temporary_name"]
+
+_NAMED: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_UNNAMED: Final = os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC
+_NO_UNNAMED = {EOPNOTSUPP, EISDIR, EINVAL}  # open(2): what file systems without O_TMPFILE say
+_OPEN_FILES = "/proc/self/fd"
+_PIECES = 1024  # IOV_MAX
+
+_TEMPORARY = re.compile(r"\..*\.[0-9a-f]{16}" + re.escape(SUFFIX), re.DOTALL)
+
+
+def temporary_name(name: str) -> str:
+    """A name that nobody can guess and L{strays} finds.  Not all of C{name}: it may be as long as names can be."""
+    return f".{name[:40]}.{token_hex(8)}{SUFFIX}"
+
+
+def strays(directory: str | os.PathLike[str]) -> Iterator[str]:
+    """
+    Temporary files below a directory that a killed process left.  Blocks; follows no symlink.
+
+    Only who knows that nobody is downloading to this directory may remove them.
+    """
+    for where, _, names, fd in os.fwalk(directory):
+        for name in names:
+            if _TEMPORARY.fullmatch(name):
+                with suppress(FileNotFoundError):
+                    if S_ISREG(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
+                        yield f"{where.rstrip('/')}/{name}"
+
+
+class NewFile:
+    """
+    A file in the making.  All methods block: call them in a worker thread, one at a time, or for little.
+
+    It has no name while it is made (O_TMPFILE), so that even a killed process leaves nothing; where the file system
+    cannot do that, it has a L{temporary_name}.  Every method but C{discard} may raise C{OSError} or L{Refused}.
+    """
+
+    def __init__(self, place: Place, *, durable: bool = True, mode: int | None = None, disk: Any = os) -> None:
+        """
+        @param mode: the permissions, exactly; None for those that the umask (or the directory's ACL) leaves of 0666.
+        @param disk: L{os}, or what stands for it in a test.
+        """
+        self._place = place
+        self._durable = durable
+        self._mode = mode
+        self._disk = disk
+        self._directory = -1
+        self._fd = -1
+        self._temporary: str | None = None  # the name it has meanwhile, if any
+
+    def open(self, head: Head) -> None:
+        """Before the first C{write}."""
+        self._enter()
+        self._create(_UNNAMED)
+
+    def write(self, pieces: Sequence[bytes]) -> None:
+        """Append these."""
+        if len(pieces) > _PIECES:
+            pieces = [b"".join(pieces)]
+        missing = sum(map(len, pieces))
+        if missing:
+            missing -= self._disk.writev(self._fd, pieces)
+        if missing:  # the disk is nearly full: the next write tells
+            rest = memoryview(b"".join(pieces))[-missing:]
+            while rest:
+                rest = rest[self._disk.write(self._fd, rest) :]
+
+    def rewind(self, head: Head) -> None:
+        """Forget what was written."""
+        self._disk.lseek(self._fd, 0, os.SEEK_SET)
+        self._disk.ftruncate(self._fd, 0)
+
+    def finish(self, pieces: Sequence[bytes], head: Head, modified: float | None = None) -> None:
+        """
+        Append the last of it and put the file at its path, in place of what is there; open it first if need be.
+
+        @param modified: the time of last modification that it shall have, in seconds since the epoch.
+        """
+        if self._fd < 0:
+            NewFile.open(self, head)
+        self.write(pieces)
+        if self._mode is not None:
+            self._disk.fchmod(self._fd, self._mode)
+        if modified is not None:
+            self._disk.utime(self._fd, (modified, modified))
+        if self._durable:
+            self._disk.fsync(self._fd)
+        self._publish()
+        if self._durable:
+            self._disk.fsync(self._directory)
+        self._close()
+
+    def discard(self, *, keep: bool = False) -> None:
+        """Take everything back.  Never raises; may be called at any time, and again."""
+        if self._temporary is not None:
+            with suppress(OSError):
+                self._disk.unlink(self._temporary, dir_fd=self._directory)
+        with suppress(OSError):
+            self._close()
+
+    # the steps
+
+    def _enter(self) -> None:
+        if self._directory < 0:
+            self._directory = open_directory(self._place, self._disk, self._disk.fsync if self._durable else _no_sync)
+
+    def _create(self, flags: int) -> None:
+        mode = 0o666 if self._mode is None else self._mode
+        try:
+            self._fd = self._disk.open(".", flags, mode, dir_fd=self._directory)
+        except OSError as error:
+            if error.errno not in _NO_UNNAMED:
+                raise
+            temporary = temporary_name(self._place.name)
+            flags = _NAMED if flags & os.O_WRONLY else _NAMED & ~os.O_WRONLY | os.O_RDWR
+            self._fd = self._disk.open(temporary, flags, mode, dir_fd=self._directory)
+            self._temporary = temporary
+
+    def _publish(self) -> None:
+        name = self._place.name
+        if self._temporary is None:
+            try:
+                self._link(name)
+                return
+            except FileExistsError:
+                temporary = temporary_name(name)
+            self._link(temporary)
+            self._temporary = temporary
+        fd, self._fd = self._fd, -1
+        self._disk.close(fd)  # before the rename: a network file system may tell only now that it has no room
+        self._disk.rename(self._temporary, name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+        self._temporary = None
+
+    def _link(self, name: str) -> None:
+        """Give the unnamed file a name; open(2), O_TMPFILE."""
+        self._disk.link(f"{_OPEN_FILES}/{self._fd}", name, dst_dir_fd=self._directory)
+
+    def _close(self) -> None:
+        fd, directory = self._fd, self._directory
+        self._fd = self._directory = -1
+        try:
+            if fd >= 0:
+                self._disk.close(fd)
+        finally:
+            if directory >= 0:
+                self._disk.close(directory)
+
+
+def _no_sync(fd: int) -> None:
+    pass
