@@ -1,0 +1,308 @@
+"""
+One HTTP/1.1 connection, one request at a time.
+
+It is ours, and not Twisted's, for what that one cannot give: why the connection ended (FIN or RST), the fields as they
+were sent, limits, an end at any moment even over TLS, and a right rule of reuse.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from twisted.internet import tcp
+from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IHandshakeListener, IReactorTime, ISSLTransport
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ...errors import ConnectFailed, DownloadError, ProtocolError, TLSFailed, Truncated
+from .answer import Answer
+from .framing import Framing, Malformed
+from .tls import explain
+
+__all__ = ["Answer", "HTTPConnection"]
+
+
+@implementer(IHandshakeListener)
+class HTTPConnection(Protocol):
+    """
+    A connection goes through C{ready}, then any number of C{request}s, one after the other.
+
+    After each answer it tells C{idle} if it may carry another request; else it closes itself.  In the end, when the
+    socket is closed, it tells C{gone}, once.
+
+    @ivar clock: the reactor.
+    @ivar silent: not one byte of an answer to the current request has come.  If the connection is C{reused}, the server
+        may have closed it before it saw the request.
+    """
+
+    silent = True
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        idle: Callable[[HTTPConnection], None],
+        gone: Callable[[HTTPConnection], None],
+    ) -> None:
+        self.clock = clock
+        self._tell_idle = idle
+        self._tell_gone = gone
+        self._framing = Framing()
+        self._requests = 0
+        self._url = ""
+        self._established = False
+        self._aborted = False
+        self._paused = False
+        self._lost: Failure | None = None
+        self._socket: socket.socket | None = None
+        self._getting_ready: Deferred[None] | None = None
+        self._asking: Deferred[Answer] | None = None
+        self._answer: Answer | None = None
+
+    @property
+    def reused(self) -> bool:
+        """The current request is not the first one on this connection."""
+        return self._requests > 1
+
+    @property
+    def alive(self) -> bool:
+        """It was made, and its socket is not closed yet."""
+        return self.transport is not None and self._lost is None
+
+    def usable(self) -> bool:
+        """
+        While it idles: could it carry a request?
+
+        Not if there is something to be read: either the server has closed it, or it sent what nobody asked for, which
+        would become the answer to the next request.  (Over TLS there may be session tickets.)
+        """
+        if self._aborted or self._lost is not None:
+            return False
+        if self._socket is None:
+            return True
+        try:
+            self._socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            pass
+        return False
+
+    # getting ready
+
+    def ready(self) -> Deferred[None]:
+        """
+        Fires with None when a request may be sent: at once over TCP, after the handshake over TLS.
+
+        Fails with the reason, as the transport gave it, if the connection is lost before.  Cancelling aborts.
+        """
+        ready: Deferred[None] = Deferred(self._cancel_ready)
+        if self._lost is not None:
+            ready.errback(self._lost)
+        elif self._established:
+            ready.callback(None)
+        else:
+            self._getting_ready = ready
+        return ready
+
+    def _cancel_ready(self, _: Deferred[None]) -> None:
+        self._getting_ready = None
+        self.abort()
+
+    def connectionMade(self) -> None:
+        transport: Any = self.transport
+        if self._aborted:
+            transport.abortConnection()
+        elif not ISSLTransport.providedBy(transport):
+            if isinstance(transport, tcp.Connection):
+                self._socket = transport.getHandle()
+            self.handshakeCompleted()
+
+    def handshakeCompleted(self) -> None:
+        self._established = True
+        ready, self._getting_ready = self._getting_ready, None
+        if ready is not None:
+            ready.callback(None)
+
+    # asking
+
+    def request(self, data: bytes, method: bytes, url: str) -> Deferred[Answer]:
+        """
+        Ask, when nothing else is asked.
+
+        Fires with an L{Answer} when its head has come, after interim ones; fails with L{ConnectFailed}, L{TLSFailed} or
+        L{ProtocolError}.  Cancelling aborts the connection at once.
+
+        @param data: the head of the request as it goes on the wire.
+        @param url: what errors name.
+        """
+        if self._asking is not None or self._answer is not None:
+            raise RuntimeError("one request at a time")
+        self._requests += 1
+        self._url = url
+        self.silent = True
+        if self._lost is not None or self._aborted:
+            return fail(ConnectFailed("the connection was closed before the request was sent", url))
+        self._framing.expect(method)
+        asking: Deferred[Answer] = Deferred(self._cancel_request)
+        self._asking = asking
+        self._send(data)
+        return asking
+
+    def _send(self, data: bytes) -> None:
+        """At once: C{transport.write} would wait for another turn of the reactor, at the price of two system calls."""
+        sent = 0
+        if self._socket is not None:
+            with suppress(OSError):  # the transport will find out, and say so
+                sent = self._socket.send(data)
+            if sent == len(data):
+                return
+            self._socket = None  # from now on the transport may have something to send itself
+        transport: Any = self.transport
+        transport.write(data[sent:])
+
+    def _cancel_request(self, asking: Deferred[Answer]) -> None:
+        if self._asking is asking:
+            self._asking = None
+            self.abort()
+
+    # the answer
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._aborted:
+            return
+        asking, answer = self._asking, self._answer
+        if asking is None and answer is None:
+            self.abort()  # nobody asked
+            return
+        self.silent = False
+        framing = self._framing
+        try:
+            body = framing.feed(data)
+        except Malformed as malformed:
+            error = ProtocolError(str(malformed), self._url)
+            error.__cause__ = malformed
+            self._fail(error)
+            return
+        if asking is not None:
+            if not framing.status:
+                return
+            self._asking = None
+            self._answer = answer = Answer(
+                self,
+                framing.version,
+                framing.status,
+                framing.reason,
+                framing.pairs,
+                framing.length,
+                proven=not framing.until_close,
+            )
+        assert answer is not None
+        if body:
+            answer.arrived(body)
+        if framing.complete:
+            self._complete(answer, reusable=framing.reusable)
+        # From here on the connection may be at work for somebody else.
+        if asking is not None:
+            if asking.called:  # cancelled by what the pool set going
+                answer.abandon()
+                return
+            asking.callback(answer)
+            answer.handing_over = False
+        answer.pump()
+        if not answer.wanted and self._answer is answer:
+            self.pause()
+
+    def _complete(self, answer: Answer, *, reusable: bool) -> None:
+        self._answer = None
+        answer.ended()
+        if reusable:
+            self.resume()
+            self._tell_idle(self)
+        else:
+            self.abort()
+
+    def _fail(self, error: Exception) -> None:
+        """Whoever waits hears of it, and the connection is of no use any more."""
+        asking, self._asking = self._asking, None
+        answer, self._answer = self._answer, None
+        self.abort()
+        if asking is not None:
+            asking.errback(error)
+        elif answer is not None:
+            answer.ended(Failure(error))
+            answer.pump()
+
+    # the flow, for an answer that is not complete
+
+    def pause(self) -> None:
+        """Read nothing more.  What is in the receive buffer still comes."""
+        if not self._paused and not self._aborted and self._lost is None:
+            self._paused = True
+            transport: Any = self.transport
+            transport.pauseProducing()
+
+    def resume(self) -> None:
+        if self._paused and not self._aborted and self._lost is None:
+            self._paused = False
+            transport: Any = self.transport
+            transport.resumeProducing()
+
+    # the end
+
+    def abort(self) -> None:
+        """
+        Close the socket at once: paused or not, and without waiting for a TLS peer to say goodbye.
+
+        What is under way fails with C{CancelledError}.
+        """
+        if not self._aborted:
+            self._aborted = True
+            if self.alive:
+                transport: Any = self.transport
+                transport.abortConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._lost = reason
+        self._socket = None
+        ready, self._getting_ready = self._getting_ready, None
+        asking, self._asking = self._asking, None
+        answer, self._answer = self._answer, None
+        # First of all, so that whoever hears of the end finds the place free.
+        self._tell_gone(self)
+        if ready is not None and not ready.called:
+            ready.errback(reason)
+        if asking is not None and not asking.called:
+            asking.errback(self._before_the_head(reason.value))
+        if answer is not None:
+            error = self._within_the_body(answer, reason.value)
+            answer.ended(None if error is None else Failure(error))
+            answer.pump()
+
+    def _before_the_head(self, cause: BaseException | None) -> BaseException:
+        if self._aborted:
+            return CancelledError()
+        # In TLS 1.3 a server judges our certificate after our side of the handshake is done.
+        refused = explain(cause) if self.silent else None
+        error: DownloadError
+        if refused is not None:
+            error = TLSFailed(refused, self._url)
+        else:
+            how = "the server closed the connection" if isinstance(cause, ConnectionDone) else "the connection broke"
+            error = ConnectFailed(f"{how} {'before' if self.silent else 'within'} the head of its answer", self._url)
+        error.__cause__ = cause
+        return error
+
+    def _within_the_body(self, answer: Answer, cause: BaseException | None) -> BaseException | None:
+        if self._aborted:
+            return CancelledError()
+        if self._framing.until_close and isinstance(cause, ConnectionDone):
+            return None  # over TLS this is a close_notify; a cut without one is a ConnectionLost
+        error = Truncated(self._framing.received, answer.length, self._url)
+        error.__cause__ = cause
+        return error

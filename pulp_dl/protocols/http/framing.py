@@ -1,0 +1,213 @@
+"""
+Where an answer begins and ends (RFC 9112), read by llhttp.
+
+llhttp refuses by itself line ends without CR, folded fields, NUL in values, a doubled or overflowing Content-Length,
+and Content-Length beside Transfer-Encoding.  What it lets through although it matters is checked here.  No socket and
+no Deferred in this file: bytes in, bytes out.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from httptools import HttpParserCallbackError, HttpParserError, HttpResponseParser
+
+__all__ = ["MAX_FIELDS", "MAX_HEAD", "MAX_INTERIM", "Framing", "Malformed"]
+
+MAX_FIELDS: Final = 256
+MAX_HEAD: Final = 128 * 1024
+"""Bytes that may be fed while no head is complete, interim answers included; one receive buffer more may slip in."""
+MAX_INTERIM: Final = 16
+MAX_OVERHEAD: Final = 64 * 1024
+OVERHEAD_PER_CHUNK: Final = 32
+
+# llhttp also reads RTSP, ICE, HTTP/0.9, HTTP/2.0 and any three digits.
+_START = re.compile(rb"HTTP/1\.([01]) ([1-5])")
+_START_LENGTH = len(b"HTTP/1.1 2")
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+class Malformed(Exception):
+    """The server broke the rules, or one of our limits on them.  The message holds no byte of what it sent."""
+
+
+class Framing:
+    """
+    Reads the answers of one connection, one after the other: C{expect} one, C{feed} it until it is C{complete}.
+
+    Valid as soon as C{status} is not 0, until the next C{expect}:
+
+    @ivar version: the minor version: 0 or 1.
+    @ivar pairs: the fields as they were sent, without the white space around the values.
+    @ivar length: bytes of the body; None if they are not known before its end (chunks, or the end of the connection).
+    @ivar until_close: the end of the connection is the end of the body.
+    @ivar received: bytes of the body so far.
+    @ivar complete: the message is at its end.
+    @ivar reusable: another answer may follow on this connection.  True only if C{complete}.
+    """
+
+    status: int
+    version: int
+    reason: bytes
+    pairs: tuple[tuple[bytes, bytes], ...]
+    length: int | None
+    until_close: bool
+    received: int
+    complete: bool
+    reusable: bool
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self.on_body = self._pieces.append  # called by llhttp itself, so that a piece costs no Python frame
+        self._parser = HttpResponseParser(self)
+        self.complete = True  # nothing is expected yet
+
+    def expect(self, method: bytes) -> None:
+        """A request was sent; what comes now is its answer."""
+        self.status = 0
+        self.complete = self.reusable = False
+        self._bodiless = method == b"HEAD"
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._reason = b""
+        self._interim = 0
+        self._held = b""  # the beginning of a start line, too short to be judged
+        self._begun = False  # a head has begun
+        self._careful = False  # the parser must not see a byte behind this head
+        self._fed = 0
+        self._chunked = False
+        self._chunks = 0
+        self._wire = 0
+        self.received = 0
+
+    def feed(self, data: bytes) -> bytes:
+        """
+        The next bytes of the connection.  Returns those that belong to the body.
+
+        @raise Malformed: this is no answer, or not one that is worth to be read to its end.
+        """
+        if not self.status:
+            self._feed_head(data)
+        else:
+            self._wire += len(data)
+            self._parse(data)
+        pieces = self._pieces
+        if not pieces:
+            body = b""
+        elif len(pieces) == 1:
+            body = pieces.pop()
+        else:
+            body = b"".join(pieces)  # one write for many small chunks
+            pieces.clear()
+        self.received += len(body)
+        if self._chunked and self._wire - self.received > MAX_OVERHEAD + OVERHEAD_PER_CHUNK * self._chunks:
+            raise Malformed("there is more around the chunks of the body than in them")
+        return body
+
+    def _feed_head(self, data: bytes) -> None:
+        self._fed += len(data)
+        if self._held:
+            data, self._held = self._held + data, b""
+        at = 0
+        while at < len(data) and not self.complete:
+            if not self._begun:
+                if len(data) - at < _START_LENGTH:
+                    self._held = data[at:]
+                    break
+                self._begin(data, at)
+            if self._careful:
+                # Line by line: heads end with a line, and whatever follows is another start line, or not expected.
+                end = data.find(b"\n", at) + 1 or len(data)
+                self._parse(data[at:end])
+                at = end
+            else:
+                self._parse(data[at:] if at else data)
+                at = len(data)
+        if at < len(data) and self.complete:
+            self.reusable = False
+        if not self.status and self._fed > MAX_HEAD:
+            raise Malformed(f"the head is longer than {MAX_HEAD} bytes")
+
+    def _begin(self, data: bytes, at: int) -> None:
+        start = _START.match(data, at)
+        if start is None:
+            raise Malformed("this does not begin as an answer of HTTP/1.0 or HTTP/1.1 with a status from 100 to 599")
+        self.version = int(start[1])
+        self._begun = True
+        self._careful = self._bodiless or start[2] == b"1"
+
+    def _parse(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except HttpParserError as error:
+            if self.complete:
+                self.reusable = False  # there are bytes behind the message
+                return
+            if isinstance(error, HttpParserCallbackError) and error.__context__ is not None:
+                raise error.__context__ from None  # ours, raised below
+            raise Malformed(f"a malformed answer: {error}") from error  # llhttp's texts are constants
+
+    # called by llhttp, inside feed
+
+    def on_message_begin(self) -> None:
+        if self.complete:
+            raise Malformed("an answer to nothing")
+
+    def on_status(self, reason: bytes) -> None:
+        self._reason += reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A field, or a trailer: those are counted and dropped."""
+        self._fields.append((name, value.rstrip(b" \t")))
+        if len(self._fields) > MAX_FIELDS:
+            raise Malformed(f"there are more than {MAX_FIELDS} fields")
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if _CONTROL.search(self._reason):
+            raise Malformed("a control character in the reason")
+        fields, self._fields = self._fields, []
+        length = coding = None
+        for name, value in fields:
+            lower = name.lower()
+            if lower == b"content-length":
+                length = int(value)
+            elif lower == b"transfer-encoding":
+                # Any other coding llhttp would hand out as body, framing and all, or read until the connection ends.
+                if coding is not None or value.lower() != b"chunked":
+                    raise Malformed("a Transfer-Encoding that is not just chunked")
+                coding = value
+        if status < 200:
+            self._pass_over(status, framed=length is not None or coding is not None)
+            return
+        bodiless = self._bodiless or status in {204, 304}
+        self.reason, self.pairs = self._reason, tuple(fields)
+        self.length = 0 if bodiless else length
+        self.until_close = not bodiless and coding is None and length is None
+        self._chunked = coding is not None and not bodiless
+        # It answers False once this has returned.  Chunks in HTTP/1.0 are faulty framing (RFC 9112 section 6.1).
+        self._persistent = self._parser.should_keep_alive() and (coding is None or self.version == 1)
+        self.status = status
+        if self._bodiless:
+            # The parser would take the next answer for the body of this one.
+            self.complete, self.reusable = True, self._persistent
+            self._parser = HttpResponseParser(self)
+
+    def _pass_over(self, status: int, *, framed: bool) -> None:
+        """An interim answer."""
+        if status == 101:
+            raise Malformed("the server switched protocols, which was not asked for")
+        if framed:
+            raise Malformed("an interim answer with a body")  # RFC 9110 section 8.6; llhttp would read it
+        self._interim += 1
+        if self._interim > MAX_INTERIM:
+            raise Malformed(f"there are more than {MAX_INTERIM} interim answers")
+        self._reason = b""
+        self._begun = False
+
+    def on_chunk_header(self) -> None:
+        self._chunks += 1
+
+    def on_message_complete(self) -> None:
+        if self.status:
+            self.complete, self.reusable = True, self._persistent

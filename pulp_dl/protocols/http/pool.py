@@ -1,0 +1,303 @@
+"""
+Connections that wait to be used again.
+
+When a connection has done its work, one of three things happens.  If somebody waits for such a connection, they are
+handed this one and leave the queue of the slots.  Else it is parked: whoever asks next takes it, or the slots have it
+closed for somebody who needs its place.
+
+Handing over comes first, because it saves a handshake; but a slot that is owed to somebody who has waited too long for
+another connection (C{ISlot.owed}) is parked nevertheless, so that nobody starves beside a busy host.  Who waits, for
+what and since when is known to the slots alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any, Final
+
+from attrs import field, frozen
+from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred, succeed
+from twisted.internet.interfaces import IAddress, IDelayedCall, IStreamClientEndpoint
+from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
+from twisted.web import client
+
+from ...interfaces import ISlot, ISlots
+from .connection import HTTPConnection
+
+__all__ = ["IDLE", "HTTPConnectionPool", "PoolKey"]
+
+IDLE: Final = 60.0
+"""Seconds that a connection idles before it is closed."""
+_ROUNDING: Final = 1e-6  # seconds; sums of floats may come out a little short
+
+
+@frozen(cache_hash=True)
+class PoolKey:
+    """
+    Connections with equal keys can stand in for each other.
+
+    @ivar host: what the limit for each host counts by.
+    @ivar identity: all else that makes a difference: scheme, trust, client certificate, proxy and its credentials.
+    """
+
+    host: Hashable
+    identity: Hashable = field(repr=False)
+
+
+class HTTPConnectionPool(client.HTTPConnectionPool):
+    """
+    The connections of one Downloader, each of which holds a slot from before it is opened until its socket is closed.
+
+    @ivar slots: where the places come from.
+    @ivar clock: the reactor.
+    """
+
+    def __init__(self, reactor: Any, slots: ISlots) -> None:
+        super().__init__(reactor, persistent=True)  # type: ignore[no-untyped-call]  # the class has no annotations
+        self.clock = reactor
+        self.slots = slots
+        self._seekers: dict[PoolKey, dict[_Seeker, None]] = {}  # those without a slot, in the order of asking
+        self._sockets: set[_Socket] = set()  # from before they are opened until they are closed
+        self._idle: dict[PoolKey, list[_Socket]] = {}  # the one that was used last is used next
+        self._resting: dict[_Socket, float] = {}  # the same ones: the oldest first, and since when
+        self._timer: IDelayedCall | None = None
+        self._closed = False
+        self._awaited: list[tuple[set[_Socket], Deferred[None]]] = []
+
+    def getConnection(  # type: ignore[override]  # the base class says "or a wrapper" of its own protocol
+        self, key: PoolKey, endpoint: IStreamClientEndpoint
+    ) -> Deferred[HTTPConnection]:
+        """
+        A connection for one request.  It comes back by itself when its answer is complete, if it may carry another.
+
+        Fires with an L{HTTPConnection} that is ready; fails as C{endpoint} does.  Cancelling, while it waits for a slot
+        or connects, leaves nothing behind, and fails with C{CancelledError}; so does C{close}.
+
+        @param endpoint: fires with the L{HTTPConnection} that it had made by the factory, ready for a request.
+        """
+        if self._closed:
+            return fail(CancelledError("the pool is closed"))
+        connection = self._take(key)
+        return succeed(connection) if connection is not None else _Seeker(self, key, endpoint).result
+
+    def closeCachedConnections(self) -> Deferred[None]:
+        """Close what idles.  Fires with None when those sockets are closed."""
+        sockets = set(self._resting)
+        for socket in sockets:
+            socket.evict()
+        return self._left(sockets)
+
+    def close(self) -> Deferred[None]:
+        """
+        Abort everything: what is under way fails with C{CancelledError}.
+
+        Fires with None when every socket is closed and every slot is back; never fails; may be called again.
+        """
+        self._closed = True
+        for seekers in list(self._seekers.values()):
+            for seeker in list(seekers):
+                seeker.result.cancel()
+        for socket in list(self._sockets):
+            socket.abort()
+        return self._left(set(self._sockets))
+
+    def _left(self, sockets: set[_Socket]) -> Deferred[None]:
+        """Fires when these are closed."""
+        sockets &= self._sockets
+        if not sockets:
+            return succeed(None)
+        left: Deferred[None] = Deferred()
+        self._awaited.append((sockets, left))
+        return left
+
+    # those who wait for a slot
+
+    def enter(self, seeker: _Seeker) -> None:
+        self._seekers.setdefault(seeker.key, {})[seeker] = None
+
+    def leave(self, seeker: _Seeker) -> None:
+        seekers = self._seekers[seeker.key]
+        del seekers[seeker]
+        if not seekers:
+            del self._seekers[seeker.key]
+
+    # sockets come, rest and go
+
+    def add(self, socket: _Socket) -> None:
+        self._sockets.add(socket)
+
+    def discard(self, socket: _Socket) -> None:
+        """It is closed."""
+        self._sockets.discard(socket)
+        for awaited in self._awaited[:]:
+            sockets, left = awaited
+            sockets.discard(socket)
+            if not sockets:
+                self._awaited.remove(awaited)
+                left.callback(None)
+
+    def rest(self, socket: _Socket) -> None:
+        """It may carry another request."""
+        if self._closed:
+            socket.abort()
+            return
+        seekers = self._seekers.get(socket.key)
+        if seekers:
+            seeker = next(iter(seekers))
+            if not socket.slot.owed(seeker.request):
+                seeker.take(socket)
+                return
+        self._idle.setdefault(socket.key, []).append(socket)
+        self._resting[socket] = self.clock.seconds()
+        if self._timer is None:
+            self._timer = self.clock.callLater(IDLE, self._reap)
+        socket.slot.park(socket.evict)
+
+    def wake(self, socket: _Socket) -> None:
+        """It rests no more, if it did."""
+        if self._resting.pop(socket, None) is None:
+            return
+        idle = self._idle[socket.key]
+        idle.remove(socket)
+        if not idle:
+            del self._idle[socket.key]
+        if not self._resting and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _take(self, key: PoolKey) -> HTTPConnection | None:
+        while (idle := self._idle.get(key)) is not None:
+            socket = idle[-1]
+            connection = socket.connection
+            if connection.usable():
+                self.wake(socket)
+                socket.slot.unpark()
+                return connection
+            socket.evict()
+        return None
+
+    def _reap(self) -> None:
+        self._timer = None
+        now = self.clock.seconds()
+        for socket, since in list(self._resting.items()):
+            if now - since < IDLE - _ROUNDING:
+                self._timer = self.clock.callLater(since + IDLE - now, self._reap)
+                break
+            socket.evict()
+
+
+class _Seeker:
+    """Somebody wants a connection: waits for a slot and connects, unless one that others are done with comes first."""
+
+    __slots__ = ("_endpoint", "_pool", "_socket", "_waits", "key", "request", "result")
+
+    def __init__(self, pool: HTTPConnectionPool, key: PoolKey, endpoint: IStreamClientEndpoint) -> None:
+        self._pool = pool
+        self._endpoint = endpoint
+        self._socket: _Socket | None = None
+        self._waits = True
+        self.key = key
+        self.result: Deferred[HTTPConnection] = Deferred(self._cancel)
+        pool.enter(self)
+        self.request = pool.slots.acquire(key.host)
+        self.request.addCallbacks(self._granted, self._refused)
+
+    def take(self, socket: _Socket) -> None:
+        """Use this one instead of waiting any longer."""
+        self._stop_waiting()
+        self.request.cancel()
+        self.result.callback(socket.connection)
+
+    def _stop_waiting(self) -> None:
+        self._waits = False
+        self._pool.leave(self)
+
+    def _granted(self, slot: ISlot) -> None:
+        self._stop_waiting()
+        self._socket = socket = _Socket(self._pool, self.key, slot, self)
+        socket.connect(self._endpoint)
+
+    def _refused(self, failure: Failure) -> None:
+        if self._waits:
+            self._stop_waiting()
+            self.result.errback(failure)
+
+    def _cancel(self, _: Deferred[HTTPConnection]) -> None:
+        if self._waits:
+            self._stop_waiting()
+            self.request.cancel()
+        elif self._socket is not None:
+            self._socket.give_up()
+
+
+class _Socket(Factory):
+    """One slot and what it is used for: the factory of its connection, and who is told of its state."""
+
+    noisy = False
+    connection: HTTPConnection
+
+    def __init__(self, pool: HTTPConnectionPool, key: PoolKey, slot: ISlot, seeker: _Seeker) -> None:
+        self._pool = pool
+        self._seeker: _Seeker | None = seeker
+        self._connecting: Deferred[Any] | None = None
+        self._made: list[HTTPConnection] = []  # more than one, if an endpoint tries again
+        self.key = key
+        self.slot = slot
+        pool.add(self)
+
+    def connect(self, endpoint: IStreamClientEndpoint) -> None:
+        self._connecting = connecting = maybeDeferred(endpoint.connect, self)
+        connecting.addCallbacks(self._connected, self._failed)
+
+    def buildProtocol(self, addr: IAddress | None) -> HTTPConnection:
+        self.connection = HTTPConnection(self._pool.clock, self._rest, self._gone)
+        self._made.append(self.connection)
+        return self.connection
+
+    def _connected(self, connection: HTTPConnection) -> None:
+        self._connecting = None
+        self.connection = connection
+        seeker, self._seeker = self._seeker, None
+        if seeker is None:
+            connection.abort()
+        self._settle()
+        if seeker is not None:
+            seeker.result.callback(connection)
+
+    def _failed(self, failure: Failure) -> None:
+        self._connecting = None
+        seeker, self._seeker = self._seeker, None
+        self.abort()
+        self._settle()
+        if seeker is not None:
+            seeker.result.errback(failure)
+
+    def give_up(self) -> None:
+        """Nobody waits for this any more."""
+        self._seeker = None
+        if self._connecting is not None:
+            self._connecting.cancel()
+
+    def abort(self) -> None:
+        if self._seeker is not None:
+            self._seeker.result.cancel()
+        for connection in self._made:
+            connection.abort()
+
+    def evict(self) -> None:
+        self._pool.wake(self)
+        self.connection.abort()
+
+    def _rest(self, _: HTTPConnection) -> None:
+        self._pool.rest(self)
+
+    def _gone(self, _: HTTPConnection) -> None:
+        self._pool.wake(self)
+        self._settle()
+
+    def _settle(self) -> None:
+        """The slot goes back when nothing is open and nothing will be."""
+        if self._connecting is None and not any(connection.alive for connection in self._made):
+            self.slot.release()
+            self._pool.discard(self)
