@@ -1,0 +1,434 @@
+"""
+The ten promises, end to end: real sockets, real files, the public API.
+
+Each test's name begins with the promise that it holds; the parts have tests of their own that go further.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
+
+from pulp_dl import (
+    Basic,
+    Digest,
+    Downloader,
+    Limits,
+    Places,
+    Remote,
+    Retries,
+    Size,
+    Source,
+    Timeouts,
+    ToFile,
+    ToMemory,
+)
+from pulp_dl.errors import DigestMismatch, DownloadError, NotFound, Refused, TimedOut, TooLarge, Truncated
+from pulp_dl.testing import (
+    Cut,
+    Entity,
+    FaultServer,
+    Hold,
+    Nth,
+    Recorder,
+    Repeat,
+    Reset,
+    Send,
+    answer,
+    redirect,
+    response_head,
+)
+
+DATA = bytes(range(256)) * 4096  # 1 MiB: it goes through the threads
+SHA = Digest("sha256", hashlib.sha256(DATA).hexdigest())
+QUICK = Retries(count=3, base=0.01)
+
+
+def names(directory: Path) -> set[str]:
+    return {str(each.relative_to(directory)) for each in directory.rglob("*") if not each.is_dir()}
+
+
+# ---- 1
+
+
+@pytest.mark.parametrize("durable", [True, False])
+@pytest.mark.parametrize("size", [0, 1, 65_536, 65_537, len(DATA)])
+async def test_promise_1_a_whole_file_is_at_its_path(reactor: Any, tmp_path: Path, size: int, durable: bool) -> None:
+    data = DATA[:size]
+    sha = Digest("sha256", hashlib.sha256(data).hexdigest())
+    async with FaultServer(reactor, answer(data)) as server, Downloader(reactor) as downloader:
+        report = await downloader.download(
+            Source(server.url("/f"), (sha, Size(size))), ToFile(tmp_path / "f", durable=durable)
+        )
+
+    assert (tmp_path / "f").read_bytes() == data
+    assert names(tmp_path) == {"f"}
+    assert report.size == size
+
+
+@pytest.mark.parametrize("old", [None, b"old"])
+@pytest.mark.parametrize(
+    "script",
+    [
+        answer(DATA[:-1] + b"!"),
+        Cut(answer(DATA), after=500_000),
+        Cut(answer(DATA, framing="chunked"), after=500_000),
+        Reset(),
+        answer(b"", 404),
+    ],
+    ids=["wrong bytes", "cut", "cut between chunks", "reset", "not found"],
+)
+async def test_promise_1_a_failed_file_leaves_what_was_there_and_no_stray(
+    reactor: Any, tmp_path: Path, script: Any, old: bytes | None
+) -> None:
+    path = tmp_path / "f"
+    if old is not None:
+        path.write_bytes(old)
+    async with (
+        FaultServer(reactor, script) as server,
+        Downloader(reactor, Remote(retries=Retries(count=0))) as downloader,
+    ):
+        with pytest.raises(DownloadError):
+            await downloader.download(Source(server.url("/f"), SHA), ToFile(path))
+
+    assert names(tmp_path) == ({"f"} if old is not None else set())
+    assert old is None or path.read_bytes() == old
+
+
+# ---- 2
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked", "close"])
+async def test_promise_2_what_cannot_rewind_never_gets_a_complete_wrong_body(reactor: Any, framing: Any) -> None:
+    consumer = Recorder()
+    wrong = DATA[:-1] + b"!"
+    remote = Remote(retries=Retries(count=0))
+    async with (
+        FaultServer(reactor, answer(wrong, framing=framing)) as server,
+        Downloader(reactor, remote) as downloader,
+    ):
+        with pytest.raises(DigestMismatch):
+            await downloader.download(Source(server.url("/f"), SHA), consumer)
+
+    assert len(consumer.data) == len(DATA) - 65_536
+    assert consumer.failure is not None
+
+
+# ---- 3
+
+
+async def test_promise_3_a_cut_body_goes_on_at_its_offset_and_no_byte_is_sent_twice(
+    reactor: Any, tmp_path: Path
+) -> None:
+    script = Nth([Cut(answer(DATA), after=300_000), Cut(answer(DATA), after=300_000), answer(DATA)])
+    async with FaultServer(reactor, script) as server, Downloader(reactor, Remote(retries=QUICK)) as downloader:
+        report = await downloader.download(Source(server.url("/f"), SHA), ToFile(tmp_path / "f"))
+
+        ranges = [each.get(b"range") for each in server.requests]
+        conditions = [each.get(b"if-range") for each in server.requests]
+    assert (tmp_path / "f").read_bytes() == DATA
+    assert ranges == [None, b"bytes=300000-", b"bytes=600000-"]
+    assert conditions == [None, b'"1"', b'"1"']
+    assert sum(each.received for each in report.attempts) == len(DATA)
+
+
+async def test_promise_3_a_response_is_healed_at_another_place(reactor: Any) -> None:
+    consumer = Recorder()
+    async with (
+        FaultServer(reactor, Cut(answer(Entity(DATA, b'"a"')), after=300_000)) as bad,
+        FaultServer(reactor, answer(Entity(DATA, b'"b"'))) as good,
+        Downloader(reactor, Remote(retries=QUICK), mirrors=Places([bad.url(""), good.url("")])) as downloader,
+    ):
+        await downloader.download(Source(bad.url("/f"), SHA), consumer)
+
+        assert [each.get(b"if-range") for each in good.requests] == [None]
+        assert good.requests[0].get(b"range") == b"bytes=300000-"
+    assert consumer.data == DATA
+
+
+async def test_promise_3_the_url_that_answered_first_is_asked_for_the_rest_then_the_sources(reactor: Any) -> None:
+    paths = {
+        "/f": redirect("/signed?sig=1"),
+        "/signed": Nth([Cut(answer(DATA), after=300_000), answer(b"expired", 403), answer(DATA)]),
+    }
+    consumer = Recorder()
+    async with FaultServer(reactor, paths) as server, Downloader(reactor, Remote(retries=QUICK)) as downloader:
+        await downloader.download(Source(server.url("/f"), SHA), consumer)
+
+        assert [each.path for each in server.requests] == ["/f", "/signed", "/signed", "/f", "/signed"]
+    assert consumer.data == DATA
+
+
+# ---- 4
+
+
+async def test_promise_4_many_downloads_never_open_more_sockets_than_allowed(reactor: Any, tmp_path: Path) -> None:
+    data = {f"/{number}": answer(b"%d" % number * 1000) for number in range(200)}
+    remote = Remote(limits=Limits(connections=4, per_host=3))
+    async with FaultServer(reactor, data) as one, FaultServer(reactor, data) as two:
+        async with Downloader(reactor, remote) as downloader:
+
+            def wanted() -> Iterator[Any]:
+                for number in range(200):
+                    server = (one, two)[number % 2]
+                    yield server.url(f"/{number}"), ToFile(tmp_path / str(number), durable=False)
+
+            async with downloader.download_many(wanted(), concurrency=30) as outcomes:
+                ended = [each.ok async for each in outcomes]
+
+            assert all(ended)
+            assert len(ended) == 200
+            assert one.connections.peak <= 3
+            assert two.connections.peak <= 3
+            assert one.connections.open + two.connections.open <= 4
+    assert len(names(tmp_path)) == 200
+
+
+async def test_promise_4_a_redirect_gives_its_slot_back_before_it_takes_the_next(reactor: Any) -> None:
+    hops = {f"/{n}": redirect(f"/{n + 1}", body=b"x" * 100_000) for n in range(8)} | {"/8": answer(DATA)}
+    remote = Remote(limits=Limits(connections=1, per_host=1))
+    async with FaultServer(reactor, hops) as server, Downloader(reactor, remote) as downloader:
+        memory = ToMemory()
+        await downloader.download(Source(server.url("/0"), SHA), memory)
+
+        assert server.connections.peak == 1
+    assert memory.data == DATA
+
+
+# ---- 5
+
+
+@pytest.mark.parametrize("when", ["head", "body", "paused"])
+async def test_promise_5_cancelling_drops_the_connection_at_once(reactor: Any, when: str) -> None:
+    body = (Send(response_head(200, ((b"Content-Length", b"1000000"),)) + b"x" * 1000), Hold())
+    consumer = Recorder(pause_after=1) if when == "paused" else Recorder()
+    async with FaultServer(reactor, Hold() if when == "head" else body) as server, Downloader(reactor) as downloader:
+        running = downloader.download(server.url("/f"), consumer)
+        while not (server.requests if when == "head" else consumer.head):
+            await deferLater(reactor, 0.005)
+        running.cancel()
+        with pytest.raises(CancelledError):
+            await running
+        while server.connections.open:
+            await deferLater(reactor, 0.005)
+
+    assert consumer.failure is not None
+
+
+async def test_promise_5_leaving_early_ends_everything(reactor: Any, tmp_path: Path) -> None:
+    async with FaultServer(reactor, (Send(response_head(200, ((b"Content-Length", b"9"),)) + b"x"), Hold())) as server:
+        paths = {"/0": answer(b"whole")}
+        async with FaultServer(reactor, paths) as quick, Downloader(reactor) as downloader:
+            wanted = [(quick.url("/0"), ToFile(tmp_path / "whole"))]
+            wanted += [(server.url(f"/{n}"), ToFile(tmp_path / str(n))) for n in range(20)]
+            async with downloader.download_many(wanted) as outcomes:
+                async for outcome in outcomes:
+                    assert outcome.ok
+                    break
+        while server.connections.open:
+            await deferLater(reactor, 0.005)
+
+    assert names(tmp_path) == {"whole"}
+
+
+# ---- 6
+
+
+async def test_promise_6_a_slow_reader_pauses_the_server(reactor: Any) -> None:
+    consumer = Recorder(pause_after=1)
+    async with FaultServer(reactor, answer(b"x" * 50_000_000)) as server, Downloader(reactor) as downloader:
+        running = downloader.download(server.url("/f"), consumer)
+        while consumer.head is None:
+            await deferLater(reactor, 0.005)
+        sent = -1
+        while sent != server.bytes_sent:
+            sent = server.bytes_sent
+            await deferLater(reactor, 0.1)
+
+        assert sent < 20_000_000  # what the kernel's buffers hold, not the body
+        assert len(consumer.data) < 1_000_000
+        running.cancel()
+        with pytest.raises(CancelledError):
+            await running
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked", "close"])
+async def test_promise_6_no_more_than_the_expected_size_is_taken(reactor: Any, tmp_path: Path, framing: Any) -> None:
+    remote = Remote(retries=Retries(count=0))
+    async with FaultServer(reactor, answer(DATA, framing=framing)) as server, Downloader(reactor, remote) as downloader:
+        with pytest.raises((TooLarge, DownloadError)):
+            await downloader.download(Source(server.url("/f"), Size(1000)), ToFile(tmp_path / "f"))
+
+    assert names(tmp_path) == set()
+
+
+async def test_promise_6_an_endless_body_ends_at_max_size(reactor: Any) -> None:
+    endless = (Send(response_head(200)), Repeat(Send(b"x" * 10_000)))
+    remote = Remote(limits=Limits(max_size=200_000), retries=Retries(count=0))
+    async with FaultServer(reactor, endless) as server, Downloader(reactor, remote) as downloader:
+        with pytest.raises(TooLarge):
+            await downloader.download(server.url("/f"), ToMemory())
+
+
+# ---- 7
+
+
+async def test_promise_7_secrets_stay_in_their_scope_and_out_of_errors(reactor: Any) -> None:
+    async with FaultServer(reactor, answer(b"", 404)) as other:
+        async with FaultServer(reactor, redirect(other.url("/x?X-Amz-Signature=abcdef"))) as scope:
+            remote = Remote(auth=Basic("elmer", "hunter2"), headers={"X-Token": "t0ken", "User-Agent": "me"})
+            async with Downloader(reactor, remote) as downloader:
+                with pytest.raises(NotFound) as caught:
+                    await downloader.download(scope.url("/f"), ToMemory())
+
+            assert scope.requests[0].get(b"authorization") is not None
+            assert scope.requests[0].get(b"x-token") == b"t0ken"
+        seen = other.requests[0].raw
+    assert b"uthorization" not in seen
+    assert b"t0ken" not in seen
+    assert b"User-Agent: me" in seen
+    told = f"{caught.value} {caught.value!r} {caught.value.__notes__} {caught.value.attempts} {remote}"
+    for secret in ("hunter2", "t0ken", "abcdef"):
+        assert secret not in told
+
+
+async def test_promise_7_https_is_never_left_for_http(reactor: Any) -> None:
+    async with FaultServer(reactor, answer(DATA)) as plain:
+        async with FaultServer(reactor, redirect("ftp://127.0.0.1/x")) as server, Downloader(reactor) as downloader:
+            with pytest.raises(Refused):
+                await downloader.download(server.url("/f"), ToMemory())
+        assert plain.requests == []
+
+
+# ---- 8
+
+
+async def test_promise_8_bytes_are_the_bytes_as_sent(reactor: Any) -> None:
+    fields = ((b"Content-Encoding", b"gzip"), (b"X-A", b"1"), (b"x-a", b"2"))
+    gz = b"\x1f\x8b not really"
+    consumer = Recorder()
+    async with FaultServer(reactor, answer(gz, headers=fields)) as server, Downloader(reactor) as downloader:
+        await downloader.download(server.url("/f.gz"), consumer)
+
+        assert [value for name, value in server.requests[0].headers if name.lower() == b"accept-encoding"] == [
+            b"identity"
+        ]
+    assert consumer.data == gz
+    assert consumer.head is not None
+    assert [pair for pair in consumer.head.headers if pair[0].lower() == b"x-a"] == [(b"X-A", b"1"), (b"x-a", b"2")]
+    assert consumer.head.get(b"content-encoding") == b"gzip"
+
+
+# ---- 9
+
+
+async def test_promise_9_every_failure_is_a_download_error_with_its_attempts_and_cause(reactor: Any) -> None:
+    async with FaultServer(reactor, Nth([Reset(), Cut(answer(DATA), 1000), Send(b"nonsense\r\n\r\n")])) as server:
+        remote = Remote(retries=Retries(count=2, base=0.01))
+        async with Downloader(reactor, remote) as downloader:
+            with pytest.raises(DownloadError) as caught:
+                await downloader.download(server.url("/f"), ToMemory())
+
+    assert caught.value.url == server.url("/f")
+    assert [type(each.error).__name__ for each in caught.value.attempts] == [
+        "ConnectFailed",
+        "Truncated",
+        "ProtocolError",
+    ]
+    assert all(each.error is not None and each.error.__cause__ is not None for each in caught.value.attempts)
+
+
+async def test_promise_9_an_error_in_the_callers_generator_surfaces(reactor: Any) -> None:
+    def wanted() -> Iterator[Any]:
+        raise LookupError("no database")
+        yield  # makes it a generator
+
+    async with Downloader(reactor) as downloader:
+        with pytest.raises(LookupError):
+            async with downloader.download_many(wanted()) as outcomes:
+                async for _ in outcomes:
+                    pass
+
+
+# ---- 10
+
+
+async def test_promise_10_hashing_and_writing_do_not_hold_up_the_reactor(reactor: Any, tmp_path: Path) -> None:
+    """A slow check runs on a thread: other downloads go on meanwhile."""
+    from zope.interface import implementer
+
+    from pulp_dl.interfaces import ICheck, IExpectation
+
+    held = threading.Event()
+
+    @implementer(ICheck)
+    class Slow:
+        def update(self, data: bytes) -> None:
+            if threading.current_thread() is not threading.main_thread():
+                held.wait(5)
+
+        def verify(self) -> dict[str, object]:
+            return {}
+
+    @implementer(IExpectation)
+    class Expect:
+        enforced, partial = True, False
+
+        def start(self) -> Slow:
+            return Slow()
+
+    async with FaultServer(reactor, answer(DATA)) as server, Downloader(reactor) as downloader:
+        large = downloader.download(Source(server.url("/large"), Expect()), ToFile(tmp_path / "large"))
+        began = time.monotonic()
+        small = await downloader.download(server.url("/small"), ToFile(tmp_path / "small"))
+        assert not large.called
+        assert time.monotonic() - began < 4
+        held.set()
+        await large
+
+    assert small.size == len(DATA)
+
+
+# ---- time
+
+
+async def test_a_stalled_body_goes_on_at_another_connection(reactor: Any) -> None:
+    script = Nth([Cut(answer(DATA), after=300_000, end=Hold()), answer(DATA)])
+    remote = Remote(timeouts=Timeouts(idle=0.2), retries=QUICK)
+    consumer = Recorder()
+    async with FaultServer(reactor, script) as server, Downloader(reactor, remote) as downloader:
+        report = await downloader.download(Source(server.url("/f"), SHA), consumer)
+
+    assert consumer.data == DATA
+    assert isinstance(report.attempts[0].error, TimedOut)
+
+
+async def test_a_close_delimited_body_that_is_reset_is_no_success(reactor: Any) -> None:
+    script = Cut(answer(DATA, framing="close"), after=300_000)
+    async with (
+        FaultServer(reactor, script) as server,
+        Downloader(reactor, Remote(retries=Retries(count=0))) as downloader,
+    ):
+        with pytest.raises(Truncated):
+            await downloader.download(server.url("/f"), ToMemory())
+
+
+async def test_many_waiters_for_one_deferred(reactor: Any) -> None:
+    """Closing while downloads run ends them and fires for all who wait for the close."""
+    async with FaultServer(reactor, Hold()) as server:
+        downloader = Downloader(reactor)
+        running: list[Deferred[Any]] = [downloader.download(server.url("/f"), ToMemory()) for _ in range(3)]
+        one, two = downloader.close(), downloader.close()
+        await one
+        await two
+        for each in running:
+            with pytest.raises(CancelledError):
+                await each
