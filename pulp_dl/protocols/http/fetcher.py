@@ -1,0 +1,153 @@
+"""HTTP for one Remote: asks, follows, judges, and hands over a body."""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeVar
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IConsumer
+from zope.interface import implementer
+
+from ...interfaces import IAuthenticator, IBody, IFetcher, IShared
+from ...model.headers import Pairs
+from ...model.remote import Remote
+from ...model.source import Head, Source, Span, Validators
+from .agent import Agent, Client
+from .answer import Answer
+from .fields import RequestFields, wanted
+from .judge import announced, judge, make_head
+from .login import Login
+from .pool import HTTPConnectionPool
+from .proxy import route
+from .redirect import REDIRECTS, Trail
+
+__all__ = ["HTTPFetcher"]
+
+T = TypeVar("T")
+ORIGINS: Final = 64
+"""Origins that are remembered with their addresses and trust; a remote may redirect to any number of hosts."""
+
+
+@implementer(IFetcher)
+class HTTPFetcher:
+    """
+    C{http:} and C{https:}.
+
+    Connections are shared with those of the Downloader's other fetchers whose trust, identity and proxy are the same.
+    """
+
+    def __init__(self, reactor: Any, remote: Remote, shared: IShared) -> None:
+        self._reactor = reactor
+        self._remote = remote
+        self._shared = shared
+        self._pool: HTTPConnectionPool = shared.keep("http", lambda: HTTPConnectionPool(reactor, shared.slots))
+        self._fields = RequestFields(remote)
+        self._clients: dict[tuple[Any, bool], Client] = {}
+        self._authenticator: IAuthenticator | None = None
+        self._running: set[Deferred[Any]] = set()
+        self._bodies: set[_Body] = set()
+
+    def open(self, source: Source, span: Span | None = None, same_as: Validators | None = None) -> Deferred[IBody]:
+        return self._track(Deferred.fromCoroutine(self._open("GET", source, span, same_as)))
+
+    def head(self, source: Source) -> Deferred[Head]:
+        return self._track(Deferred.fromCoroutine(self._head(source)))
+
+    def close(self) -> Deferred[None]:
+        for running in list(self._running):
+            running.cancel()
+        for body in list(self._bodies):
+            body.abandon()
+        return succeed(None)
+
+    async def _open(self, method: str, source: Source, span: Span | None, same_as: Validators | None) -> _Body:
+        self._fields.check(source)
+        if same_as is not None and same_as.if_range is None:
+            span = None  # nobody could prove that a part is one of the same file
+        asked = wanted(source.conditions, span, same_as)
+        trail = Trail(self._remote, source)
+        challenged = False
+        while True:
+            url = str(trail.place)
+            credentials, login = await self._credentials(method, url, trail, source)
+            fields = self._fields.select(source, credentials, inside=trail.inside)
+            answer = await self._client(trail).request(method, url, (*fields, *asked))
+            status = answer.status
+            if status in REDIRECTS:
+                # Its slot is back before the next request takes one.
+                answer.abandon()
+                trail.follow(answer.pairs)
+                continue
+            try:
+                length = announced(answer.pairs) if method == "HEAD" else answer.length
+                head = make_head(url, status, answer.pairs, length)
+                if status == 401 and login is not None and not challenged:
+                    challenged = True
+                    answer.abandon()
+                    if await login.challenged(head):
+                        continue
+                judge(
+                    head,
+                    span,
+                    conditions=bool(source.conditions),
+                    proxied=self._remote.proxy is not None,
+                    now=self._reactor.seconds(),
+                )
+            except BaseException:
+                answer.abandon()
+                raise
+            return _Body(self, head, answer)
+
+    async def _head(self, source: Source) -> Head:
+        body = await self._open("HEAD", source, None, None)
+        body.abandon()
+        return body.head
+
+    def _client(self, trail: Trail) -> Client:
+        key = trail.place.origin, trail.inside
+        found = self._clients.get(key)
+        if found is None:
+            way = route(self._reactor, self._remote, trail.place, inside=trail.inside)
+            found = Client(Agent(self._reactor, self._pool, way, self._remote.timeouts))
+            if len(self._clients) >= ORIGINS:
+                del self._clients[next(iter(self._clients))]
+            self._clients[key] = found
+        return found
+
+    async def _credentials(self, method: str, url: str, trail: Trail, source: Source) -> tuple[Pairs, Login | None]:
+        if trail.own and source.auth is not None:
+            return ((b"Authorization", source.auth.header),), None
+        if self._remote.auth is None or not trail.inside:
+            return (), None
+        if self._authenticator is None:
+            self._authenticator = self._remote.auth.start(self._shared.direct)
+        login = Login(self._authenticator, method.encode("ascii"), url)
+        return await login.authorize(), login
+
+    def _track(self, running: Deferred[T]) -> Deferred[T]:
+        if not running.called:
+            self._running.add(running)
+            running.addBoth(self._untrack, running)
+        return running
+
+    def _untrack(self, result: T, running: Deferred[T]) -> T:
+        self._running.discard(running)
+        return result
+
+
+@implementer(IBody)
+class _Body:
+    def __init__(self, fetcher: HTTPFetcher, head: Head, answer: Answer) -> None:
+        self.head = head
+        self.url = head.url
+        self._fetcher = fetcher
+        self._answer = answer
+        fetcher._bodies.add(self)
+
+    def deliver(self, consumer: IConsumer) -> Deferred[None]:
+        self._fetcher._bodies.discard(self)
+        return self._fetcher._track(self._answer.deliver(consumer))
+
+    def abandon(self) -> None:
+        self._fetcher._bodies.discard(self)
+        self._answer.abandon()

@@ -1,0 +1,121 @@
+"""The fields of a request: which are ours to write, which are the caller's, and which of these are secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from ..._version import __version__
+from ...errors import Refused
+from ...model.headers import Pairs
+from ...model.remote import Remote
+from ...model.source import Source, Span, Validators
+
+__all__ = ["RequestFields"]
+
+_PUBLIC: Final = frozenset({b"user-agent", b"accept", b"accept-language"})
+"""What of a Remote's fields leaves the scope of its secrets; of any other field nobody knows whether it is one."""
+
+_CONDITIONS: Final = frozenset({b"if-none-match", b"if-modified-since", b"if-range"})
+
+_OURS: Final = {
+    b"accept-encoding": "bytes are asked for as they are kept (identity)",
+    b"connection": "connections are ours to keep or close",
+    b"content-length": "a download sends no body",
+    b"expect": "a download sends no body",
+    b"host": "it follows from the URL",
+    b"if-match": "it is not supported",
+    b"if-modified-since": "give it as Source.conditions",
+    b"if-none-match": "give it as Source.conditions",
+    b"if-range": "give it as Source.conditions",
+    b"if-unmodified-since": "it is not supported",
+    b"keep-alive": "connections are ours to keep or close",
+    b"proxy-authorization": "give it as Proxy(auth=...)",
+    b"proxy-connection": "connections are ours to keep or close",
+    b"range": "give it as Source.span",
+    b"te": "trailers are not read",
+    b"trailer": "a download sends no body",
+    b"transfer-encoding": "a download sends no body",
+    b"upgrade": "HTTP/1.1 is what is spoken",
+}
+"""
+Fields that would contradict what we do if a caller wrote them.  They are refused, not dropped: who gave one wanted
+something that would not happen.
+"""
+
+_Named = dict[bytes, list[tuple[bytes, bytes]]]
+
+
+class RequestFields:
+    """
+    What one Remote sends, by promise 7: its fields and those of a Source go to the scope of secrets alone.
+
+    Later layers replace fields of the same name: ours, the Remote's, credentials, the Source's.
+    """
+
+    def __init__(self, remote: Remote) -> None:
+        self._wrong = _contradiction(remote.headers)
+        defaults: Pairs = ((b"User-Agent", b"pulp_dl/" + __version__.encode("ascii")), (b"Accept", b"*/*"))
+        public = tuple(pair for pair in remote.headers if pair[0].lower() in _PUBLIC)
+        self._inside = _merged({}, defaults, remote.headers)
+        self._outside = _merged({}, defaults, public)
+
+    def check(self, source: Source) -> None:
+        """
+        @raise Refused: the Remote or the Source has a field that is not theirs to give.
+        """
+        wrong = self._wrong or _contradiction(source.headers)
+        if wrong is None and source.conditions:
+            wrong = next(
+                (
+                    f"{name.decode('ascii')} is no condition that a download can have"
+                    for name, _ in source.conditions
+                    if name.lower() not in _CONDITIONS
+                ),
+                None,
+            )
+        if wrong is not None:
+            raise Refused(wrong, source.url)
+
+    def select(
+        self, source: Source, credentials: Iterable[tuple[bytes, bytes]], *, inside: bool
+    ) -> list[tuple[bytes, bytes]]:
+        """
+        @param credentials: fields that prove who we are, for the place that is asked.
+        @param inside: is that place in the scope of the secrets?
+        """
+        found = _merged(self._inside if inside else self._outside, credentials)
+        if inside and source.headers:
+            found = _merged(found, source.headers)
+        return [pair for pairs in found.values() for pair in pairs]
+
+
+def wanted(conditions: Pairs, span: Span | None, same_as: Validators | None) -> Pairs:
+    """Conditions, Range and If-Range of a request."""
+    found = conditions
+    if span is None or same_as is not None:
+        # RFC 9110 section 13.1.5: no If-Range without a Range; and there is only one.
+        found = tuple(pair for pair in found if pair[0].lower() != b"if-range")
+    if span is not None:
+        found = (*found, (b"Range", span.range))
+        if same_as is not None and same_as.if_range is not None:
+            found = (*found, (b"If-Range", same_as.if_range))
+    return found
+
+
+def _merged(below: _Named, *layers: Iterable[tuple[bytes, bytes]]) -> _Named:
+    found = dict(below)
+    for layer in layers:
+        fresh: _Named = {}
+        for name, value in layer:
+            fresh.setdefault(name.lower(), []).append((name, value))
+        found.update(fresh)
+    return found
+
+
+def _contradiction(headers: Pairs) -> str | None:
+    for name, _ in headers:
+        reason = _OURS.get(name.lower())
+        if reason is not None:
+            return f"the field {name.decode('ascii')} cannot be given: {reason}"
+    return None

@@ -1,0 +1,45 @@
+"""Credentials of a Remote on one request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+
+from ...errors import DownloadError, Refused
+from ...interfaces import IAuthenticator
+from ...model.headers import Pairs
+from ...model.source import Head
+
+__all__ = ["Login"]
+
+
+class Login:
+    """What an authenticator did for one request; whatever it raises becomes a L{DownloadError}."""
+
+    def __init__(self, authenticator: IAuthenticator, method: bytes, url: str) -> None:
+        self._authenticator = authenticator
+        self._method = method
+        self._url = url
+        self._sent: Any = None
+
+    async def authorize(self) -> Pairs:
+        """The fields that prove who we are."""
+        fields: dict[bytes, bytes] = {}
+        self._sent = await self._call(self._authenticator.authorize, fields)
+        return tuple(fields.items())
+
+    async def challenged(self, head: Head) -> bool:
+        """The server answered 401: is it worth asking again?"""
+        return bool(await self._call(self._authenticator.challenged, head, self._sent))
+
+    async def _call(self, method: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            result = method(self._method, self._url, *arguments)
+            return await result if isinstance(result, Deferred) else result
+        except (DownloadError, CancelledError):
+            raise
+        except Exception as error:
+            # Its text may hold what it tried to send.
+            raise Refused(f"Remote.auth raised {type(error).__name__}", self._url) from error

@@ -1,0 +1,154 @@
+"""Plain http through a proxy; what cannot go through one is refused, never sent around it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pulp_dl.errors import BadStatus, ConnectFailed, ProxyFailed, Refused, TimedOut
+from pulp_dl.model.auth import Basic
+from pulp_dl.model.remote import Proxy, Timeouts
+from pulp_dl.model.source import Source
+from pulp_dl.testing import FaultServer, Hold, Reset, answer, redirect
+from tests.http.conftest import MakeFetcher
+from tests.sinks import read
+
+AUTH = Basic("user", "password")
+
+
+async def test_a_proxy_is_asked_for_the_whole_url(reactor: Any, fetching: MakeFetcher) -> None:
+    """Absolute-form (RFC 9112 section 3.2.2), with the origin in the Host field; signed URLs byte for byte."""
+    async with FaultServer(reactor, answer(b"x")) as proxy:
+        url = "http://origin.example/a%7Eb/../c;d?X-Sig=%2f+%2F//"
+        head, data = await read(fetching(proxy=Proxy(proxy.url("/"))), url)
+        (request,) = proxy.requests
+
+        assert (head.url, data) == (url, b"x")
+        assert request.target == url
+        assert request.get(b"host") == b"origin.example"
+        assert request.get(b"proxy-authorization") is None
+
+
+async def test_one_connection_to_the_proxy_serves_all_origins(reactor: Any, fetching: MakeFetcher) -> None:
+    """It is the proxy that is connected to."""
+    async with FaultServer(reactor, answer(b"x")) as proxy:
+        fetcher = fetching(proxy=Proxy(proxy.url("/")))
+        for host in ("one.example", "two.example:8080", "[::1]"):
+            await read(fetcher, f"http://{host}/a")
+
+        assert proxy.connections.total == 1
+        assert [request.host for request in proxy.requests] == ["one.example", "two.example:8080", "[::1]"]
+
+
+async def test_the_proxys_credentials_go_to_the_proxy_with_every_request(reactor: Any, fetching: MakeFetcher) -> None:
+    """Also after a redirect to another origin, where the origin's own secrets stay behind."""
+    async with FaultServer(reactor, {}) as proxy:
+        proxy.script = lambda request: redirect("http://other.example/b") if request.path == "/a" else answer(b"x")
+        fetcher = fetching(proxy=Proxy(proxy.url("/"), AUTH), auth=Basic("elmer", "pw"))
+        await read(fetcher, "http://origin.example/a")
+
+        assert [request.get(b"proxy-authorization") for request in proxy.requests] == [AUTH.header, AUTH.header]
+        assert [request.get(b"authorization") for request in proxy.requests] == [Basic("elmer", "pw").header, None]
+
+
+async def test_credentials_may_stand_in_the_proxys_url(reactor: Any, fetching: MakeFetcher) -> None:
+    """As environments have them."""
+    async with FaultServer(reactor, answer(b"x")) as proxy:
+        await read(fetching(proxy=Proxy(proxy.url("/").replace("//", "//user:password@"))), "http://origin.example/a")
+
+        assert proxy.requests[0].get(b"proxy-authorization") == AUTH.header
+
+
+async def test_the_proxys_credentials_never_go_to_an_origin(reactor: Any, fetching: MakeFetcher) -> None:
+    """Nor can a caller send them there by hand."""
+    async with FaultServer(reactor, answer(b"x")) as origin:
+        with pytest.raises(Refused, match="Proxy-Authorization"):
+            await fetching(headers={"Proxy-Authorization": "x"}).open(Source(origin.url("/a")))
+
+        assert origin.requests == []
+
+
+async def test_a_407_is_the_proxys_refusal(reactor: Any, fetching: MakeFetcher) -> None:
+    """Not the origin's: other credentials are needed elsewhere."""
+    async with FaultServer(reactor, answer(b"who?" * 50_000, 407)) as proxy:
+        with pytest.raises(ProxyFailed) as raised:
+            await fetching(proxy=Proxy(proxy.url("/"), AUTH)).open(Source("http://origin.example/a"))
+
+        assert raised.value.status == 407
+        assert "password" not in str(raised.value)
+
+
+async def test_an_origins_errors_are_its_own_also_through_a_proxy(reactor: Any, fetching: MakeFetcher) -> None:
+    """A 403 is no ProxyFailed."""
+    async with FaultServer(reactor, answer(b"", 403)) as proxy:
+        with pytest.raises(BadStatus) as raised:
+            await fetching(proxy=Proxy(proxy.url("/"))).open(Source("http://origin.example/a"))
+
+        assert raised.value.status == 403
+
+
+async def test_a_proxy_that_is_not_there_is_ProxyFailed(reactor: Any, fetching: MakeFetcher) -> None:
+    """Refused, or with a name that does not resolve; the origin is not blamed and not asked directly."""
+    async with FaultServer(reactor, answer(b"x")) as origin:
+        async with FaultServer(reactor, answer(b"x")) as proxy:
+            gone = proxy.url("/")
+        for url in (gone, "http://proxy.invalid:3128/"):
+            with pytest.raises(ProxyFailed, match="proxy"):
+                await fetching(proxy=Proxy(url)).open(Source(origin.url("/a")))
+
+        assert origin.connections.total == 0
+
+
+async def test_a_proxy_that_breaks_off_is_a_ConnectFailed(reactor: Any, fetching: MakeFetcher) -> None:
+    """Nobody can tell whose fault it was."""
+    async with FaultServer(reactor, Reset()) as proxy:
+        with pytest.raises(ConnectFailed):
+            await fetching(proxy=Proxy(proxy.url("/"))).open(Source("http://origin.example/a"))
+
+
+async def test_a_silent_proxy_times_out(reactor: Any, fetching: MakeFetcher) -> None:
+    """As a silent origin would."""
+    async with FaultServer(reactor, Hold()) as proxy:
+        fetcher = fetching(proxy=Proxy(proxy.url("/")), timeouts=Timeouts(head=0.1))
+        with pytest.raises(TimedOut) as raised:
+            await fetcher.open(Source("http://origin.example/a"))
+
+        assert raised.value.phase == "head"
+
+
+async def test_https_through_a_proxy_is_refused_before_anything_is_sent(reactor: Any, fetching: MakeFetcher) -> None:
+    """Never in absolute-form, which would show the proxy everything; never around the proxy."""
+    async with FaultServer(reactor, answer(b"x")) as proxy, FaultServer(reactor, answer(b"x")) as origin:
+        with pytest.raises(Refused, match=r"https: through a proxy"):
+            await fetching(proxy=Proxy(proxy.url("/"))).open(Source(f"https://127.0.0.1:{origin.port}/a"))
+
+        assert proxy.connections.total == origin.connections.total == 0
+
+
+async def test_an_https_proxy_is_refused_before_anything_is_sent(reactor: Any, fetching: MakeFetcher) -> None:
+    """Its credentials would go out in clear text."""
+    async with FaultServer(reactor, answer(b"x")) as proxy, FaultServer(reactor, answer(b"x")) as origin:
+        with pytest.raises(Refused, match="https:// proxies"):
+            await fetching(proxy=Proxy(proxy.url("/").replace("http:", "https:"), AUTH)).open(Source(origin.url("/a")))
+
+        assert proxy.connections.total == origin.connections.total == 0
+
+
+async def test_a_redirect_to_https_through_a_proxy_is_refused_too(reactor: Any, fetching: MakeFetcher) -> None:
+    """Each hop takes the way that the Remote says."""
+    async with FaultServer(reactor, redirect("https://origin.example/b")) as proxy:
+        with pytest.raises(Refused, match=r"https: through a proxy"):
+            await fetching(proxy=Proxy(proxy.url("/"))).open(Source("http://origin.example/a"))
+
+        assert proxy.connections.total == 1
+
+
+async def test_two_passwords_for_one_proxy_never_share_a_connection(reactor: Any, fetching: MakeFetcher) -> None:
+    """A proxy may remember who has logged in on a connection; so would a wrong password get in on a good one."""
+    async with FaultServer(reactor, answer(b"x")) as proxy:
+        for auth in (AUTH, Basic("user", "wrong"), None, AUTH):
+            await read(fetching(proxy=Proxy(proxy.url("/"), auth)), "http://origin.example/a")
+        await read(fetching(), proxy.url("/direct"))
+
+        assert [request.connection for request in proxy.requests] == [0, 1, 2, 0, 3]
