@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .answer import Respond, answer, redirect, response_head
+from .answer import Framing, Respond, answer, redirect, response_head
 from .consumers import Misuse, Recorder, RewindableRecorder, Sink
 from .entity import Entity, History, Reply
 from .http import FaultServer
@@ -54,6 +54,7 @@ __all__ = [
     "Entity",
     "FaultServer",
     "FetcherCase",
+    "Framing",
     "History",
     "Hold",
     "MemoryFetcher",

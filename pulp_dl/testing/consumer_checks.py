@@ -23,7 +23,7 @@ from ..errors import Truncated
 from ..flow.workers import Workers
 from ..interfaces import IBodyConsumer, IResumable, IRewindable, IWorkerUser
 from ..model.source import Head
-from .guard import SOON, Belongings, soon, turns, until_left
+from .guard import PATIENCE, Belongings, soon, turns, until_left
 
 __all__ = ["ConsumerCase", "check_consumer"]
 
@@ -77,7 +77,7 @@ class _Feeder:
             await turns(self._trial.reactor, 1)
 
     async def ready(self) -> None:
-        deadline = self._trial.reactor.seconds() + SOON
+        deadline = self._trial.reactor.seconds() + self._trial.patience
         while self.paused:
             assert self._trial.reactor.seconds() < deadline, "the consumer paused its producer, and never resumed it"
             await deferLater(self._trial.reactor, 0.001, bool)
@@ -102,8 +102,9 @@ class _Feeder:
 class _Trial:
     """One case under test, with the reactor."""
 
-    def __init__(self, reactor: Any, case: ConsumerCase) -> None:
+    def __init__(self, reactor: Any, case: ConsumerCase, patience: float) -> None:
         self.reactor = reactor
+        self.patience = patience
         self.consumer = case.consumer
         self.feeder = _Feeder(self)
         self.gone: list[object] = []
@@ -132,7 +133,7 @@ class _Trial:
         self.feeder.unregister()
 
     async def finish(self) -> None:
-        result = await soon(self.reactor, maybeDeferred(self.consumer.finish), "finish")
+        result = await soon(self.reactor, maybeDeferred(self.consumer.finish), "finish", self.patience)
         assert result is None, "finish fires with None"
 
     async def settled(self) -> None:
@@ -143,7 +144,7 @@ class _Trial:
 
     async def until(self, kept: bytes | None) -> None:
         """Taking back may take a moment."""
-        deadline = self.reactor.seconds() + SOON
+        deadline = self.reactor.seconds() + self.patience
         while (found := await self.read()) != kept:
             assert self.reactor.seconds() < deadline, f"a failed body left {_short(found)}, not {_short(kept)}"
             await deferLater(self.reactor, 0.01, bool)
@@ -160,7 +161,7 @@ def _head(pieces: Sequence[bytes], length: int | None = None) -> Head:
 
 
 @asynccontextmanager
-async def _trial(make: Make) -> AsyncIterator[_Trial]:
+async def _trying(make: Make, patience: float) -> AsyncIterator[_Trial]:
     from twisted.internet import reactor
 
     before = Belongings.now(reactor)
@@ -168,9 +169,9 @@ async def _trial(make: Make) -> AsyncIterator[_Trial]:
     async with make(reactor) as case:
         if IWorkerUser.providedBy(case.consumer):
             case.consumer.use(workers)
-        yield _Trial(reactor, case)
-        await soon(reactor, workers.close(), "the end of the consumer's threads")
-    await until_left(reactor, before, "by the consumer")
+        yield _Trial(reactor, case, patience)
+        await soon(reactor, workers.close(), "the end of the consumer's threads", patience)
+    await until_left(reactor, before, "by the consumer", patience)
 
 
 FAILURES = {
@@ -183,16 +184,20 @@ class ConsumerChecks:
     """What L{check_consumer} returns a subclass of."""
 
     _make: Make
+    _patience: float
+
+    def _trying(self) -> AbstractAsyncContextManager[_Trial]:
+        return _trying(self._make, self._patience)
 
     async def test_an_empty_body_is_a_body(self) -> None:
-        async with _trial(self._make) as trial:
+        async with self._trying() as trial:
             await trial.body([])
             await trial.finish()
             assert await trial.read() == b""
             await trial.settled()
 
     async def test_a_large_body_is_kept_with_all_the_pauses_it_needs(self) -> None:
-        async with _trial(self._make) as trial:
+        async with self._trying() as trial:
             pieces = [_some(65536, number) for number in range(LARGE // 65536)]
             await trial.body(pieces)
             await trial.finish()
@@ -200,7 +205,7 @@ class ConsumerChecks:
             await trial.settled()
 
     async def test_a_body_of_unknown_length_is_kept_too(self) -> None:
-        async with _trial(self._make) as trial:
+        async with self._trying() as trial:
             await trial.body([b"who knows ", b"how much"], Head("http://example.org/file", 200))
             await trial.finish()
             assert await trial.read() == b"who knows how much"
@@ -208,7 +213,7 @@ class ConsumerChecks:
 
     @pytest.mark.parametrize("size", [5, 300_000])
     async def test_nothing_is_to_be_seen_before_finish(self, size: int) -> None:
-        async with _trial(self._make) as trial:
+        async with self._trying() as trial:
             before = await trial.read()
             await trial.body([_some(size)])
             await turns(trial.reactor, 10)
@@ -218,7 +223,7 @@ class ConsumerChecks:
 
     @pytest.mark.parametrize("why", FAILURES)
     async def test_a_failure_before_the_first_byte_leaves_what_was_there(self, why: str) -> None:
-        async with _trial(self._make) as trial:
+        async with self._trying() as trial:
             before = await trial.read()
             trial.consumer.gone().addBoth(trial.gone.append)
             assert trial.consumer.fail(FAILURES[why]()) is None, "fail returns None"
@@ -228,7 +233,7 @@ class ConsumerChecks:
     @pytest.mark.parametrize("why", FAILURES)
     @pytest.mark.parametrize("size", [0, 5, 300_000])
     async def test_a_failure_in_the_middle_leaves_what_was_there(self, size: int, why: str) -> None:
-        async with _trial(self._make) as trial:
+        async with self._trying() as trial:
             before = await trial.read()
             data = _some(size)
             await trial.body([data[at : at + 65536] for at in range(0, size, 65536)], _head([], 10_000_000))
@@ -237,7 +242,7 @@ class ConsumerChecks:
             await trial.settled()
 
     async def test_a_failure_right_after_much_was_written_leaves_what_was_there(self) -> None:
-        async with _trial(self._make) as trial:
+        async with self._trying() as trial:
             before = await trial.read()
             await trial.start(_head([], 10_000_000))
             trial.consumer.write(_some(1_000_000))
@@ -247,7 +252,7 @@ class ConsumerChecks:
             await trial.settled()
 
     async def test_what_is_rewound_is_forgotten(self) -> None:
-        async with _trial(self._make) as trial:
+        async with self._trying() as trial:
             if not IRewindable.providedBy(trial.consumer):
                 return
             assert verifyObject(IRewindable, trial.consumer)
@@ -262,7 +267,7 @@ class ConsumerChecks:
             await trial.settled()
 
     async def test_what_is_rewound_and_not_written_again_is_empty(self) -> None:
-        async with _trial(self._make) as trial:
+        async with self._trying() as trial:
             if not IRewindable.providedBy(trial.consumer):
                 return
             await trial.start(_head([b"forget me"]))
@@ -274,7 +279,7 @@ class ConsumerChecks:
             await trial.settled()
 
     async def test_a_failure_after_a_rewind_leaves_what_was_there(self) -> None:
-        async with _trial(self._make) as trial:
+        async with self._trying() as trial:
             if not IRewindable.providedBy(trial.consumer):
                 return
             before = await trial.read()
@@ -288,7 +293,7 @@ class ConsumerChecks:
             await trial.settled()
 
     async def _kept(self, pieces: list[int]) -> None:
-        async with _trial(self._make) as trial:
+        async with self._trying() as trial:
             written = [_some(size, number) for number, size in enumerate(pieces)]
             await trial.body(written)
             await trial.finish()
@@ -300,7 +305,7 @@ def _some(size: int, seed: int = 0) -> bytes:
     return random.Random(seed).randbytes(size)  # noqa: S311  # no secret
 
 
-def check_consumer(make: Make) -> type:
+def check_consumer(make: Make, *, patience: float = PATIENCE) -> type:
     """
     A test class for one kind of consumer; subclass it where pytest finds it::
 
@@ -315,10 +320,12 @@ def check_consumer(make: Make) -> type:
     An L{IRewindable} consumer is tested as such.
 
     @param make: called with the reactor for each test; an async context manager of a L{ConsumerCase}.
+    @param patience: seconds after which something that should happen at once is taken for never.
     """
 
     class Checks(ConsumerChecks):
         _make = staticmethod(make)
+        _patience = patience
 
         # Here, because hypothesis and pytest-twisted change the function: each test class needs one of its own.
         @given(pieces=st.lists(st.integers(1, 200_000), max_size=8))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,8 +15,8 @@ from ..interfaces import IBody, IFetcher
 from ..model.headers import Pairs
 from ..model.source import Head, Source, Span
 from .consumers import Sink
-from .fetcher_trial import LARGE, RECEIVE, FetcherCase, Make, Uneven, some, stopping, trying
-from .guard import turns, until_left
+from .fetcher_trial import LARGE, RECEIVE, FetcherCase, Make, Trial, Uneven, some, stopping, trying
+from .guard import PATIENCE, turns
 
 __all__ = ["FetcherCase", "check_fetcher"]
 
@@ -25,10 +27,14 @@ class FetcherChecks:
     """What L{check_fetcher} returns a subclass of."""
 
     _make: Make
+    _patience: float
+
+    def _trying(self) -> AbstractAsyncContextManager[Trial]:
+        return trying(self._make, self._patience)
 
     @pytest.mark.parametrize("size", SIZES)
     async def test_a_body_comes_whole_byte_for_byte(self, size: int) -> None:
-        async with trying(self._make) as trial:
+        async with self._trying() as trial:
             assert verifyObject(IFetcher, trial.fetcher)
             data = some(size)
             url = await trial.serve("whole", data)
@@ -43,7 +49,7 @@ class FetcherChecks:
 
     @pytest.mark.parametrize("size", [0, 70_000])
     async def test_head_tells_of_the_body_and_brings_none(self, size: int) -> None:
-        async with trying(self._make) as trial:
+        async with self._trying() as trial:
             url = await trial.serve("head", some(size))
             rested = await trial.rested()
             for _ in range(3):
@@ -52,13 +58,13 @@ class FetcherChecks:
                 assert (head.url, head.status, head.span) == (url, 200, None)
                 assert head.length in {None, size}
                 assert head.total in {None, size}
-            await until_left(trial.reactor, rested, "by head")
+            await trial.left(rested, "by head")
 
     @pytest.mark.parametrize(
         "span", [Span(0, 1), Span(0), Span(10, 20), Span(69_999), Span(65_536, 70_100), Span(-5), Span(-70_001)]
     )
     async def test_a_span_brings_that_part(self, span: Span) -> None:
-        async with trying(self._make) as trial:
+        async with self._trying() as trial:
             if not trial.case.spans:
                 return
             data = some(70_000)
@@ -70,7 +76,7 @@ class FetcherChecks:
             assert await trial.deliver(body) == data[part.start : part.stop]
 
     async def test_a_span_past_the_end_is_answered_with_416_and_no_byte_of_the_file(self) -> None:
-        async with trying(self._make) as trial:
+        async with self._trying() as trial:
             if not trial.case.spans:
                 return
             url = await trial.serve("past", b"ten bytes.")
@@ -81,7 +87,7 @@ class FetcherChecks:
                 assert b"bytes" not in await trial.deliver(body)
 
     async def test_same_as_brings_the_rest_of_what_has_not_changed(self) -> None:
-        async with trying(self._make) as trial:
+        async with self._trying() as trial:
             if not (trial.case.spans and trial.case.validators):
                 return
             data = some(70_000)
@@ -94,7 +100,7 @@ class FetcherChecks:
 
     @pytest.mark.parametrize("size", [70_000, 80_000])
     async def test_same_as_brings_the_whole_of_what_has_changed(self, size: int) -> None:
-        async with trying(self._make) as trial:
+        async with self._trying() as trial:
             if not (trial.case.spans and trial.case.validators):
                 return
             url = await trial.serve("changed", some(70_000))
@@ -107,7 +113,7 @@ class FetcherChecks:
             assert await trial.deliver(again) == new
 
     async def test_a_condition_that_does_not_hold_is_answered_with_304(self) -> None:
-        async with trying(self._make) as trial:
+        async with self._trying() as trial:
             url = await trial.serve("condition", b"unchanged")
             first = await trial.open(url)
             await trial.deliver(first)
@@ -122,7 +128,7 @@ class FetcherChecks:
             assert await trial.deliver(body) == b""
 
     async def test_what_is_not_there_is_not_found(self) -> None:
-        async with trying(self._make) as trial:
+        async with self._trying() as trial:
             if trial.case.missing is None:
                 return
             for ask in (trial.fetcher.open, trial.fetcher.head):
@@ -131,7 +137,7 @@ class FetcherChecks:
                 assert caught.value.url == trial.case.missing
 
     async def test_a_pause_lasts_until_it_is_taken_back(self) -> None:
-        async with trying(self._make) as trial:
+        async with self._trying() as trial:
             data = some(LARGE)
             body = await trial.open(await trial.serve("paused", data))
             sink = Sink(pause_after=1, slack=RECEIVE)
@@ -144,19 +150,21 @@ class FetcherChecks:
             await trial.soon(delivery, "deliver after a pause")
             assert await trial.ended(sink) == data
 
-    async def test_a_consumer_that_pauses_at_once_gets_nothing_until_it_goes_on(self) -> None:
-        async with trying(self._make) as trial:
-            body = await trial.open(await trial.serve("at once", b"at once"))
+    async def test_a_consumer_that_pauses_at_once_gets_one_receive_buffer_until_it_goes_on(self) -> None:
+        async with self._trying() as trial:
+            data = some(LARGE)
+            body = await trial.open(await trial.serve("at once", data))
             sink = Sink(pause_after=0, slack=RECEIVE)
             delivery = body.deliver(sink)
-            await turns(trial.reactor, 20)
+            await turns(trial.reactor, 50)
+            sink.check()
             assert not delivery.called
             sink.resume()
             await trial.soon(delivery, "deliver after a pause")
-            assert await trial.ended(sink) == b"at once"
+            assert await trial.ended(sink) == data
 
     async def test_cancelling_open_leaves_nothing(self) -> None:
-        async with trying(self._make) as trial:
+        async with self._trying() as trial:
             url = await trial.serve("cancel open", some(LARGE))
             rested = await trial.rested()
             for count in (0, 0, 1, 2, 3, 5, 8):
@@ -168,21 +176,21 @@ class FetcherChecks:
                 except CancelledError:
                     continue
                 body.abandon()  # it had been quicker
-            await until_left(trial.reactor, rested, "by a cancelled open")
+            await trial.left(rested, "by a cancelled open")
 
     async def test_a_body_that_is_abandoned_leaves_nothing(self) -> None:
-        async with trying(self._make) as trial:
+        async with self._trying() as trial:
             url = await trial.serve("abandon", some(LARGE))
             rested = await trial.rested()
             for _ in range(3):
                 body = await trial.open(url)
                 body.abandon()
-            await until_left(trial.reactor, rested, "by abandoned bodies")
+            await trial.left(rested, "by abandoned bodies")
             assert await trial.deliver(await trial.open(await trial.serve("next", b"next"))) == b"next"
 
     @pytest.mark.parametrize("when", ["before the first byte", "in the middle", "while paused", "inside a write"])
     async def test_cancelling_a_delivery_leaves_nothing(self, when: str) -> None:
-        async with trying(self._make) as trial:
+        async with self._trying() as trial:
             url = await trial.serve("cancel", some(LARGE))
             rested = await trial.rested()
             for _ in range(3):
@@ -200,12 +208,12 @@ class FetcherChecks:
                 with pytest.raises(CancelledError):
                     await trial.soon(delivery, f"cancelled {when}")
                 await trial.ended(sink)
-            await until_left(trial.reactor, rested, f"by deliveries cancelled {when}")
+            await trial.left(rested, f"by deliveries cancelled {when}")
             assert await trial.deliver(await trial.open(await trial.serve("next", b"next"))) == b"next"
 
     @pytest.mark.parametrize("write", [1, 2])
     async def test_a_consumer_that_raises_ends_the_delivery_and_leaves_nothing(self, write: int) -> None:
-        async with trying(self._make) as trial:
+        async with self._trying() as trial:
             url = await trial.serve("raises", some(LARGE))
             rested = await trial.rested()
             for _ in range(3):
@@ -216,10 +224,10 @@ class FetcherChecks:
                 assert not isinstance(caught.value, AssertionError), caught.value
                 await trial.ended(sink)
                 assert len(sink.writes) == write - 1
-            await until_left(trial.reactor, rested, "by a consumer that raised")
+            await trial.left(rested, "by a consumer that raised")
 
     async def test_two_bodies_at_a_time_do_not_disturb_each_other(self) -> None:
-        async with trying(self._make) as trial:
+        async with self._trying() as trial:
             one, two = some(200_000, seed=1), some(200_000, seed=2)
             urls = [await trial.serve("one", one), await trial.serve("two", two)]
             bodies = [await trial.open(url) for url in urls]
@@ -230,7 +238,7 @@ class FetcherChecks:
             assert [await trial.ended(sink) for sink in sinks] == [one, two]
 
     async def test_close_aborts_what_runs_and_may_be_called_again(self) -> None:
-        async with trying(self._make) as trial:
+        async with self._trying() as trial:
             url = await trial.serve("close", some(LARGE))
             unread = await trial.open(url)
             sinks = [Sink(pause_after=1, slack=RECEIVE), Sink(pause_after=0, slack=RECEIVE)]
@@ -255,13 +263,13 @@ class FetcherChecks:
             unread.abandon()
 
     async def _uneven(self, pattern: list[int]) -> None:
-        async with trying(self._make) as trial:
+        async with self._trying() as trial:
             data = some(300_000)
             body = await trial.open(await trial.serve("uneven", data))
             assert await trial.deliver(body, Uneven(trial.reactor, pattern)) == data
 
 
-def check_fetcher(make: Make) -> type:
+def check_fetcher(make: Make, *, patience: float = PATIENCE) -> type:
     """
     A test class for one protocol; subclass it where pytest finds it::
 
@@ -276,10 +284,12 @@ def check_fetcher(make: Make) -> type:
 
     @param make: called with the reactor for each test; an async context manager of a L{FetcherCase}.  The fetcher is
         closed before the context ends; then nothing of either may be left.
+    @param patience: seconds after which something that should happen at once is taken for never.
     """
 
     class Checks(FetcherChecks):
         _make = staticmethod(make)
+        _patience = patience
 
         # Here, because hypothesis and pytest-twisted change the function: each test class needs one of its own.
         @given(pattern=st.lists(st.integers(0, 3), min_size=1, max_size=6))

@@ -16,7 +16,7 @@ from ..interfaces import IBody, IFetcher
 from ..model.headers import Pairs
 from ..model.source import Source, Span, Validators
 from .consumers import Sink
-from .guard import SOON, Belongings, soon, turns, until_left
+from .guard import Belongings, soon, turns, until_left
 
 __all__ = ["LARGE", "RECEIVE", "Calling", "FetcherCase", "Make", "Trial", "Uneven", "some", "stopping", "trying"]
 
@@ -57,8 +57,9 @@ def some(size: int, seed: int = 0) -> bytes:
 class Trial:
     """One case under test, with the reactor."""
 
-    def __init__(self, reactor: Any, case: FetcherCase) -> None:
+    def __init__(self, reactor: Any, case: FetcherCase, patience: float) -> None:
         self.reactor = reactor
+        self.patience = patience
         self.case = case
         self.fetcher = case.fetcher
 
@@ -67,7 +68,7 @@ class Trial:
         return await url if isawaitable(url) else url
 
     def soon(self, deferred: Deferred[Any], what: str) -> Deferred[Any]:
-        return soon(self.reactor, deferred, what)
+        return soon(self.reactor, deferred, what, self.patience)
 
     async def open(
         self, url: str, span: Span | None = None, same_as: Validators | None = None, conditions: Pairs = ()
@@ -92,10 +93,14 @@ class Trial:
 
     async def written(self, sink: Sink) -> None:
         """Wait for the first byte."""
-        deadline = self.reactor.seconds() + SOON
+        deadline = self.reactor.seconds() + self.patience
         while not sink.writes:
             assert self.reactor.seconds() < deadline, "deliver: no byte comes"
             await turns(self.reactor, 1)
+
+    async def left(self, before: Belongings, after: str) -> None:
+        """Wait until no more is held than before."""
+        await until_left(self.reactor, before, after, self.patience)
 
     async def rested(self) -> Belongings:
         """
@@ -109,15 +114,15 @@ class Trial:
 
 
 @asynccontextmanager
-async def trying(make: Make) -> AsyncIterator[Trial]:
+async def trying(make: Make, patience: float) -> AsyncIterator[Trial]:
     """A trial, with the proof that nothing is left behind it."""
     from twisted.internet import reactor
 
     before = Belongings.now(reactor)
     async with make(reactor) as case:
-        yield Trial(reactor, case)
-        await soon(reactor, case.fetcher.close(), "close")
-    await until_left(reactor, before, "after close")
+        yield Trial(reactor, case, patience)
+        await soon(reactor, case.fetcher.close(), "close", patience)
+    await until_left(reactor, before, "after close", patience)
 
 
 class Uneven(Sink):

@@ -11,17 +11,17 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-__all__ = ["Belongings", "soon", "turns", "until_left"]
+__all__ = ["PATIENCE", "Belongings", "soon", "turns", "until_left"]
 
 T = TypeVar("T")
 
-SOON = 5.0
+PATIENCE = 5.0
 """Seconds after which something that should happen at once is taken for never."""
 
 _DESCRIPTORS = Path("/proc/self/fd")
 
 
-def soon(reactor: Any, deferred: Deferred[T], what: str) -> Deferred[T]:
+def soon(reactor: Any, deferred: Deferred[T], what: str, patience: float) -> Deferred[T]:
     """
     The same result, or C{AssertionError} if it does not come.
 
@@ -30,14 +30,14 @@ def soon(reactor: Any, deferred: Deferred[T], what: str) -> Deferred[T]:
     outcome: Deferred[T] = Deferred(lambda _: deferred.cancel())
 
     def late() -> None:
-        outcome.errback(AssertionError(f"{what}: nothing after {SOON:g} s"))
+        outcome.errback(AssertionError(f"{what}: nothing after {patience:g} s"))
 
     def came(result: T | Failure) -> None:
         if timer.active():
             timer.cancel()
             outcome.callback(result)  # or errback, if it is a Failure
 
-    timer = reactor.callLater(SOON, late)
+    timer = reactor.callLater(patience, late)
     deferred.addBoth(came)
     return outcome
 
@@ -73,13 +73,13 @@ class Belongings:
         return {name: count - before[name] for name, count in asdict(self).items() if count > before[name]}
 
 
-async def until_left(reactor: Any, before: Belongings, after: str) -> None:
+async def until_left(reactor: Any, before: Belongings, after: str, patience: float) -> None:
     """
     Wait until this process holds no more than it did.
 
     @raise AssertionError: it still does, after a while.
     """
-    deadline = reactor.seconds() + SOON
+    deadline = reactor.seconds() + patience
     await turns(reactor, 2)
     while left := Belongings.now(reactor).beyond(before):
         assert reactor.seconds() < deadline, f"left behind {after}: {left}"

@@ -159,7 +159,7 @@ class MemoryNetwork(Clock):
         raise NotImplementedError("use serve")
 
     def connectTCP(
-        self, host: str, port: int, factory: Any, timeout: float = 30, bindAddress: Any = None
+        self, host: str, port: int, factory: Any, timeout: float | None = 30, bindAddress: Any = None
     ) -> IConnector:
         connector = _Connector(self, host, port, factory, timeout)
         connector.connect()
@@ -245,7 +245,7 @@ class _Resolution:
 class _Connector:
     """One attempt to connect."""
 
-    def __init__(self, network: MemoryNetwork, host: str, port: int, factory: Any, timeout: float) -> None:
+    def __init__(self, network: MemoryNetwork, host: str, port: int, factory: Any, timeout: float | None) -> None:
         self._network = network
         self._host = host
         self._port = port
@@ -260,7 +260,8 @@ class _Connector:
         self._factory.doStart()
         self._factory.startedConnecting(self)
         if self._host in self._network.silent:
-            self._timer = self._network.callLater(self._timeout, self._failed, ConnectTimeout())
+            if self._timeout is not None:
+                self._timer = self._network.callLater(self._timeout, self._failed, ConnectTimeout())
         else:
             self._network.turn(self._connected)
 
@@ -269,6 +270,7 @@ class _Connector:
             raise RuntimeError("not connecting")
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
         self._failed(UserError())
 
     def disconnect(self) -> None:
