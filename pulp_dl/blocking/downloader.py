@@ -17,7 +17,7 @@ from .home import Home, ReactorStopped
 from .outcomes import Outcomes, patience
 
 if TYPE_CHECKING:
-    from ..consumers.around import Progress
+    from ..consumers.around import IProgress
     from ..engine.many import Item
     from ..interfaces import IBodyConsumer, IMirrors, IScheme
     from ..model.remote import Remote
@@ -45,7 +45,7 @@ class BlockingDownloader:
         *,
         mirrors: IMirrors | None = None,
         schemes: Iterable[IScheme] | None = None,
-        progress: Progress | None = None,
+        progress: IProgress | None = None,
         reactor: Any = None,
     ) -> None:
         """

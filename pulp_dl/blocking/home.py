@@ -207,10 +207,12 @@ def _is_dead(reactor: Any) -> bool:
 
 def _own_reactor() -> Any:
     """The reactor of this process; after a fork a fresh one, in the place where everybody imports it from."""
+    global _inherited  # noqa: PLW0603  # as above
     from twisted.internet import reactor
 
     if not _is_dead(reactor):
         return reactor
+    _inherited = reactor, True
     sys.modules.pop("twisted.internet.reactor", None)
     with suppress(AttributeError):
         del twisted.internet.reactor

@@ -48,7 +48,7 @@ class Outcomes:
     """
     The outcomes of many downloads, in the order in which they end; made by L{BlockingDownloader.download_many}.
 
-    They are for one thread.  What C{items} raises ends the iteration there, as with L{pulp_dl.Downloader.download_many}.
+    For one thread.  What C{items} raises ends the iteration there, as with L{pulp_dl.Downloader.download_many}.
     """
 
     def __init__(self, home: Home, items: Iterable[Item], many: Callable[[Any], Many]) -> None:
