@@ -30,6 +30,7 @@ _IPV6 = re.compile(r"\[([0-9A-Fa-f:.]+)(%25[A-Za-z0-9._~\-]+)?\](?::([0-9]*))?")
 _SAFE: Final = "!$%&'()*+,-./:;=?@_~[]|"
 _NEEDS_QUOTING = re.compile(r"[^!$%&'()*+,\-./:;=?@_~\[\]|A-Za-z0-9]")
 _SUSPECT = re.compile("[=:%]")  # without one of them there is nothing to mask
+_USERINFO = re.compile("(//[^/]*|=[^@]*:[^@]*)@")
 # Amazon, Google, Azure, Akamai, CloudFront, nginx's secure_link, and what people call such things.
 _SECRET_NAME = re.compile(
     r"sig|token|secret|pass|pwd|auth(?!ors?$)|cred|policy|sess|hmac|hash|md5|jwt|otp|ticket|cookie|nonce|assertion"
@@ -236,15 +237,16 @@ def _shown_target(target: str) -> str:
     if not _SUSPECT.search(target):
         return target
     path, question, query = target.partition("?")
+    path = re.sub("//[^/]*@", "//***@", path)  # a URL in a URL, as caches have it
     return "/".join(map(_masked, path.split("/"))) + question + "&".join(map(_masked, query.split("&")))
 
 
 def _masked(part: str) -> str:
     """A segment of a path, or a pair of a query."""
     plain = part
-    for _ in range(3):  # a URL inside a URL inside a URL
+    for _ in range(3):  # a URL in a URL in a URL
         plain = unquote(plain)
-    if not any(_SECRET_NAME.search(before) for before in _before_equals(plain)) and not re.search(r":[^@]*@", plain):
+    if not any(map(_SECRET_NAME.search, _before_equals(plain))) and not _USERINFO.search(plain):
         return part
     for before in _before_equals(part):
         if _SECRET_NAME.search(unquote(before)):
@@ -257,14 +259,16 @@ def _before_equals(text: str) -> list[str]:
 
 
 def _cut(text: str) -> str:
-    # The last "@" of all: a password may hold what should have been encoded.
     scheme, separator, rest = text.partition("://")
     known = scheme + separator if separator and _SCHEME.fullmatch(scheme) else ""
-    rest = text[len(known) :].rpartition("@")[2]
-    kept = re.split(r"[?#&;=]", rest, maxsplit=1)[0]
+    rest = text[len(known) :]
+    # Nothing before the last "@" of all, since a password may hold what should have been encoded, and nothing behind
+    # what may begin a value.
+    end = len(re.split("[?#&;=]", rest, maxsplit=1)[0])
+    kept = rest[rest.rfind("@") + 1 : end]
     host, colon, port = kept.partition(":")
     if colon and not re.fullmatch(r"[0-9]{0,5}(/[^:]*)?", port):
         kept = f"{host}:***"
-    elif kept != rest:
+    elif end < len(rest):
         kept += "***"
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in known + kept)
