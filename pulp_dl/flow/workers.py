@@ -132,16 +132,19 @@ class Lane:
                     break
                 job, weight = self._jobs.popleft()
                 drops = self._drops
+            failure: Failure | None = None
             try:
                 job()
             except BaseException:
-                self._tell(self._broken, Failure(), drops, weight)
-                return False
+                failure = Failure()
             del job  # it holds the bytes
             with self._lock:
                 self.backlog -= weight
                 relieving = self._full and not self._relieving and self._backlog_is_low()
                 self._relieving = self._relieving or relieving
+            if failure is not None:
+                self._tell(self._broken, failure, drops)
+                return False
             if relieving:
                 self._tell(self._relieve)
         with self._lock:
@@ -174,9 +177,8 @@ class Lane:
         for waiting in settling + dropping:
             waiting.callback(None)
 
-    def _broken(self, failure: Failure, drops: int, weight: int) -> None:
+    def _broken(self, failure: Failure, drops: int) -> None:
         with self._lock:
-            self.backlog -= weight
             current = drops == self._drops
             if current:
                 self._jobs.clear()
