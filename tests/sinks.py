@@ -63,6 +63,8 @@ async def read(fetcher: IFetcher, source: Source | str, *arguments: Any) -> tupl
 async def sharing(reactor: Any, connections: int = 20, per_host: int = 20) -> AsyncIterator[Shared]:
     """What the fetchers of one Downloader share; closed at the end."""
     shared = Shared(reactor, Remote(limits=Limits(connections=connections, per_host=per_host)), None)
+    nobody: Any = None
+    shared.direct = nobody
     try:
         yield shared
     finally:

@@ -2,9 +2,9 @@
 Every snippet of the README and of docs/ is run, page by page, in order.
 
 A page is run in an empty directory that holds ``ca.pem``, ``client.pem`` and ``client.key``, against the servers of
-``tests/world.py``.  ``pulp-dl`` is the one of this checkout.  Its Python blocks share their names; those that await run in the reactor, the others in a thread.
+``tests/world.py``.  Its Python blocks share their names; those that await run in the reactor, the others in a thread.
 The names ``reactor``, ``repository`` and ``den_sha256`` are there already.  Of a console block each ``$`` line has to
-succeed and to print what follows it, where ``...`` stands for anything.
+succeed and to print what follows it, where ``...`` stands for anything; ``pulp-dl`` is the one of this checkout.
 """
 
 from __future__ import annotations
