@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 
 import pytest
@@ -262,7 +263,7 @@ class FetcherChecks:
                 body.abandon()  # it had been quicker
             unread.abandon()
 
-    async def _uneven(self, pattern: list[int]) -> None:
+    async def _uneven(self, pattern: Sequence[int]) -> None:
         async with self._trying() as trial:
             data = some(300_000)
             body = await trial.open(await trial.serve("uneven", data))

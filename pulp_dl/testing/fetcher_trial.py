@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from inspect import isawaitable
 from typing import Any
@@ -128,7 +128,7 @@ async def trying(make: Make, patience: float) -> AsyncIterator[Trial]:
 class Uneven(Sink):
     """Pauses after each write for so many turns of the reactor as its pattern says, again and again."""
 
-    def __init__(self, reactor: Any, pattern: list[int]) -> None:
+    def __init__(self, reactor: Any, pattern: Sequence[int]) -> None:
         super().__init__(reactor, slack=RECEIVE)
         self._pattern = pattern
 
