@@ -81,10 +81,11 @@ def read(
     @raise ManifestError: a line cannot be used.
     """
     found = as_source(manifest)
+    directory = str(join(found.place, "./"))
     with _Seen() as seen:
         for number, line in enumerate(lines, 1):
             try:
-                entry = _entry(line, number, found)
+                entry = _entry(line, number, found, directory)
                 if entry is not None and seen.is_new(entry, number):
                     yield entry
             except ManifestError as error:
@@ -93,7 +94,7 @@ def read(
                 bad(error)
 
 
-def _entry(line: bytes | str, number: int, manifest: Source) -> Entry | None:
+def _entry(line: bytes | str, number: int, manifest: Source, directory: str) -> Entry | None:
     if len(line) > LONGEST:
         raise ManifestError(number, f"longer than {LONGEST} bytes")
     try:
@@ -120,7 +121,7 @@ def _entry(line: bytes | str, number: int, manifest: Source) -> Entry | None:
         raise ManifestError(number, f"{digest[:80]!r} is no sha256; it has 64 hexadecimal digits") from None
     source = evolve(
         manifest,
-        url=str(join(manifest.place, quote(path, safe="/"))),
+        url=directory + quote(path, safe="/"),
         expect=expect,
         span=None,
         conditions=(),
