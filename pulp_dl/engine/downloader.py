@@ -90,10 +90,14 @@ class Downloader:
         @param items: pairs of a source and a consumer, from an iterable or an async iterable, finite or not.
         @param concurrency: how many at once; None for C{Remote.limits.connections}.
         """
-        many = Many(self._reactor, self.download, items, concurrency or self._remote.limits.connections)
+        many = Many(self._reactor, self._one_of_many, items, concurrency or self._remote.limits.connections)
         self._many.add(many)
         many.on_end(self._many.discard)
         return many
+
+    def _one_of_many(self, source: Source, consumer: IBodyConsumer) -> Deferred[Report]:
+        # The Many keeps what runs for it, and is closed itself.
+        return self._begin(source, consumer, self._mirrors)
 
     def close(self) -> Deferred[None]:
         waiting: Deferred[None] = Deferred()
@@ -126,11 +130,14 @@ class Downloader:
             each.callback(None)
 
     def _download(self, source: Source | str, consumer: IBodyConsumer, mirrors: IMirrors | None) -> Deferred[Report]:
+        return self._track(self._begin(as_source(source), consumer, mirrors))
+
+    def _begin(self, source: Source, consumer: IBodyConsumer, mirrors: IMirrors | None) -> Deferred[Report]:
         if self._closing is not None:
             return fail(CancelledError("the Downloader is closed"))
         if self._progress is not None:
             consumer = Counted(consumer, self._progress)
-        return self._track(Download(self._shared, as_source(source), consumer, mirrors).start())
+        return Download(self._shared, source, consumer, mirrors).start()
 
     def _head(self, source: Source | str, mirrors: IMirrors | None) -> Deferred[Head]:
         if self._closing is not None:

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, I
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Cooperator
 from twisted.python.failure import Failure
@@ -80,11 +80,20 @@ class Many:
                 yield waiting
             if self._exhausted:
                 return
-            taken: list[Item] = []
-            yield self._tracked(items.next().addCallback(taken.append).addErrback(self._no_more))
-            if not taken or self._closing:
+            try:
+                item = items.next()
+            except Exception:  # StopIteration among them
+                self._no_more(Failure())
                 return
-            yield self._one(taken[0])
+            if isinstance(item, Deferred):
+                taken: list[Item] = []
+                yield self._tracked(item.addCallback(taken.append).addErrback(self._no_more))
+                if not taken or self._closing:
+                    return
+                item = taken[0]
+            running = self._start(item)
+            if running is not None:
+                yield running
 
     def _tracked(self, d: Deferred[Any]) -> Deferred[Any]:
         if not d.called:
@@ -100,27 +109,28 @@ class Many:
         """The iterator is at its end, or raised."""
         self._exhausted = True
         self._room.open()
-        if not failure.check(StopAsyncIteration) and self._error is None:
+        if not failure.check(StopIteration, StopAsyncIteration) and self._error is None:
             self._error = failure
 
-    def _one(self, item: Item) -> Deferred[Any]:
+    def _start(self, item: Item) -> Deferred[Any] | None:
         try:
             source, consumer = item
             source = as_source(source)
             running = self._download(source, consumer)
         except Exception:
             self._no_more(Failure())
-            return succeed(None)
-        running.addCallbacks(
-            lambda report: self._tell(Outcome(source, report)), lambda failure: self._failed(source, failure)
-        )
-        return self._tracked(running)
+            return None
+        self._running.add(running)
+        return running.addBoth(self._ended, running, source)
 
-    def _failed(self, source: Source, failure: Failure) -> None:
-        if isinstance(failure.value, DownloadError):
-            self._tell(Outcome(source, error=failure.value))
+    def _ended(self, result: Report | Failure, running: Deferred[Any], source: Source) -> None:
+        self._running.discard(running)
+        if not isinstance(result, Failure):
+            self._tell(Outcome(source, result))
+        elif isinstance(result.value, DownloadError):
+            self._tell(Outcome(source, error=result.value))
         else:
-            self._no_more(failure)
+            self._no_more(result)
 
     def _tell(self, outcome: Outcome) -> None:
         self._outcomes.append(outcome)
@@ -207,15 +217,14 @@ class _Items:
             self._sync = iter(items)
         self._last: Deferred[Any] = succeed(None)
 
-    def next(self) -> Deferred[Item]:
-        """Fires with the next item; fails with StopAsyncIteration at the end, and with what the iterator raised."""
+    def next(self) -> Item | Deferred[Item]:
+        """
+        The next item, or a Deferred of it.
+
+        @raise Exception: StopIteration (StopAsyncIteration, of a Deferred) at the end, or what the iterator raised.
+        """
         if self._sync is not None:
-            try:
-                return succeed(next(self._sync))
-            except StopIteration:
-                return fail(StopAsyncIteration())
-            except Exception:
-                return fail()
+            return next(self._sync)
         before, self._last = self._last, Deferred()
         turn = self._last
         answer: Deferred[Item] = Deferred.fromCoroutine(self._ask(before))
