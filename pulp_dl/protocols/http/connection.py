@@ -33,8 +33,9 @@ class HTTPConnection(Protocol):
     """
     A connection goes through C{ready}, then any number of C{request}s, one after the other.
 
-    After each answer it tells C{idle} if it may carry another request; else it closes itself.  In the end, when the
-    socket is closed, it tells C{gone}, once.
+    After each answer it tells C{idle} if it may carry another request; else it closes itself.  If nobody has sent one
+    once all who wait for that answer have heard of it, it tells C{resting}.  In the end, when the socket is closed, it
+    tells C{gone}, once.
 
     @ivar clock: the reactor.
     @ivar silent: not one byte of an answer to the current request has come.  If the connection is C{reused}, the server
@@ -47,10 +48,12 @@ class HTTPConnection(Protocol):
         self,
         clock: IReactorTime,
         idle: Callable[[HTTPConnection], None],
+        resting: Callable[[HTTPConnection], None],
         gone: Callable[[HTTPConnection], None],
     ) -> None:
         self.clock = clock
         self._tell_idle = idle
+        self._tell_resting = resting
         self._tell_gone = gone
         self._framing = Framing()
         self._requests = 0
@@ -58,6 +61,7 @@ class HTTPConnection(Protocol):
         self._established = False
         self._aborted = False
         self._paused = False
+        self._just_read = False
         self._lost: Failure | None = None
         self._socket: socket.socket | None = None
         self._getting_ready: Deferred[None] | None = None
@@ -83,7 +87,7 @@ class HTTPConnection(Protocol):
         """
         if self._aborted or self._lost is not None:
             return False
-        if self._socket is None:
+        if self._socket is None or self._just_read:
             return True
         try:
             self._socket.recv(1, socket.MSG_PEEK)
@@ -209,20 +213,26 @@ class HTTPConnection(Protocol):
             self._complete(answer, reusable=framing.reusable)
         # From here on the connection may be at work for somebody else.
         if asking is not None:
-            if asking.called:  # cancelled by what the pool set going
-                answer.abandon()
-                return
-            asking.callback(answer)
+            if asking.called:
+                answer.abandon()  # cancelled by what the pool set going
+            else:
+                asking.callback(answer)
             answer.handing_over = False
         answer.pump()
-        if not answer.wanted and self._answer is answer:
-            self.pause()
+        if self._answer is answer:
+            if not answer.wanted:
+                self.pause()
+        elif self._just_read:
+            self._just_read = False
+            if self._asking is None and not self._aborted:
+                self._tell_resting(self)
 
     def _complete(self, answer: Answer, *, reusable: bool) -> None:
         self._answer = None
         answer.ended()
         if reusable:
             self.resume()
+            self._just_read = True
             self._tell_idle(self)
         else:
             self.abort()

@@ -59,7 +59,11 @@ class Framing:
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
-        self.on_body = self._pieces.append  # called by llhttp itself, so that a piece costs no Python frame
+        self._fields: list[tuple[bytes, bytes]] = []
+        # What llhttp calls most does least: a piece costs no Python frame, a field the smallest one.
+        self.on_body = self._pieces.append
+        add = self._fields.append
+        self.on_header = lambda name, value: add((name, value))
         self._parser = HttpResponseParser(self)
         self.complete = True  # nothing is expected yet
 
@@ -68,7 +72,7 @@ class Framing:
         self.status = 0
         self.complete = self.reusable = False
         self._bodiless = method == b"HEAD"
-        self._fields: list[tuple[bytes, bytes]] = []
+        self._fields.clear()
         self._reason = b""
         self._interim = 0
         self._held = b""  # the beginning of a start line, too short to be judged
@@ -100,9 +104,16 @@ class Framing:
             body = b"".join(pieces)  # one write for many small chunks
             pieces.clear()
         self.received += len(body)
+        if self._fields:
+            self._count_fields()
         if self._chunked and self._wire - self.received > MAX_OVERHEAD + OVERHEAD_PER_CHUNK * self._chunks:
             raise Malformed("there is more around the chunks of the body than in them")
         return body
+
+    def _count_fields(self) -> None:
+        """Those of a head that is not complete, or trailers, which are counted and dropped."""
+        if len(self._fields) > MAX_FIELDS:
+            raise Malformed(f"there are more than {MAX_FIELDS} fields")
 
     def _feed_head(self, data: bytes) -> None:
         self._fed += len(data)
@@ -156,17 +167,13 @@ class Framing:
     def on_status(self, reason: bytes) -> None:
         self._reason += reason
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A field, or a trailer: those are counted and dropped."""
-        self._fields.append((name, value.rstrip(b" \t")))
-        if len(self._fields) > MAX_FIELDS:
-            raise Malformed(f"there are more than {MAX_FIELDS} fields")
-
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
         if _CONTROL.search(self._reason):
             raise Malformed("a control character in the reason")
-        fields, self._fields = self._fields, []
+        self._count_fields()
+        fields = tuple([(name, value.rstrip(b" \t")) for name, value in self._fields])
+        self._fields.clear()
         length = coding = None
         for name, value in fields:
             lower = name.lower()
@@ -181,7 +188,7 @@ class Framing:
             self._pass_over(status, framed=length is not None or coding is not None)
             return
         bodiless = self._bodiless or status in {204, 304}
-        self.reason, self.pairs = self._reason, tuple(fields)
+        self.reason, self.pairs = self._reason, fields
         self.length = 0 if bodiless else length
         self.until_close = not bodiless and coding is None and length is None
         self._chunked = coding is not None and not bodiless

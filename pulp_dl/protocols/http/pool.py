@@ -150,9 +150,12 @@ class HTTPConnectionPool(client.HTTPConnectionPool):
                 return
         self._idle.setdefault(socket.key, []).append(socket)
         self._resting[socket] = self.clock.seconds()
-        if self._timer is None:
-            self._timer = self.clock.callLater(IDLE, self._reap)
         socket.slot.park(socket.evict)
+
+    def rested(self, socket: _Socket) -> None:
+        """Nobody took it at once: a timer may be worth its price."""
+        if self._timer is None and socket in self._resting:
+            self._timer = self.clock.callLater(IDLE, self._reap)
 
     def wake(self, socket: _Socket) -> None:
         """It rests no more, if it did."""
@@ -251,7 +254,7 @@ class _Socket(Factory):
         connecting.addCallbacks(self._connected, self._failed)
 
     def buildProtocol(self, addr: IAddress | None) -> HTTPConnection:
-        self.connection = HTTPConnection(self._pool.clock, self._rest, self._gone)
+        self.connection = HTTPConnection(self._pool.clock, self._rest, self._rested, self._gone)
         self._made.append(self.connection)
         return self.connection
 
@@ -291,6 +294,9 @@ class _Socket(Factory):
 
     def _rest(self, _: HTTPConnection) -> None:
         self._pool.rest(self)
+
+    def _rested(self, _: HTTPConnection) -> None:
+        self._pool.rested(self)
 
     def _gone(self, _: HTTPConnection) -> None:
         self._pool.wake(self)
