@@ -11,10 +11,10 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import BinaryIO, Final, Self
+from typing import Any, BinaryIO, Final, NamedTuple, Self
 from urllib.parse import quote
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from ..blocking import BlockingDownloader
 from ..consumers.root import SUFFIX
@@ -24,7 +24,15 @@ from ..model.source import Source, as_source
 from ..urls import join
 from .spool import Spool
 
-__all__ = ["LIMIT", "Entry", "Manifest", "ManifestError", "fetch", "fetch_blocking", "read"]
+__all__ = [
+    "LIMIT",
+    "Entry",
+    "Manifest",
+    "ManifestError",
+    "fetch_manifest",
+    "fetch_manifest_blocking",
+    "read_manifest",
+]
 
 LIMIT: Final = 256 * 1024 * 1024
 """Bytes that a manifest may have: some three million lines."""
@@ -50,8 +58,7 @@ class ManifestError(ValueError):
         self.reason = reason
 
 
-@frozen(eq=False)
-class Entry:
+class Entry(NamedTuple):
     """
     One file of a manifest.
 
@@ -61,12 +68,13 @@ class Entry:
 
     source: Source
     path: str
-    sha256: str
-    size: int
 
 
-def read(
-    lines: Iterable[bytes | str], manifest: Source | str, *, bad: Callable[[ManifestError], object] | None = None
+def read_manifest(
+    lines: Iterable[bytes | str] | bytes | str,
+    manifest: Source | str,
+    *,
+    bad: Callable[[ManifestError], object] | None = None,
 ) -> Iterator[Entry]:
     """
     The files of a manifest, one line at a time.
@@ -74,7 +82,7 @@ def read(
     Empty lines and those that begin with C{#} are skipped, and so is a line that repeats another one.  What was read is
     remembered on the disk, in a temporary database without a name, so that memory does not grow with the manifest.
 
-    @param lines: as a file gives them; bytes are UTF-8.
+    @param lines: as a file gives them, or the whole text; bytes are UTF-8.
     @param manifest: where it came from.  Paths are relative to its URL, and its secrets (userinfo, C{headers},
         C{remote}) serve the files too, in their own scope.
     @param bad: told of each line that cannot be used; None raises the first.
@@ -83,15 +91,22 @@ def read(
     found = as_source(manifest)
     directory = str(join(found.place, "./"))
     with _Seen() as seen:
-        for number, line in enumerate(lines, 1):
+        for number, line in enumerate(_split(lines), 1):
             try:
                 entry = _entry(line, number, found, directory)
-                if entry is not None and seen.is_new(entry, number):
+                if entry is not None and seen.is_new(entry.path, entry.source.expect, number):
                     yield entry
             except ManifestError as error:
                 if bad is None:
                     raise
                 bad(error)
+
+
+def _split(lines: Iterable[bytes | str] | bytes | str) -> Iterable[bytes | str]:
+    # Not splitlines(), which knows more ends of a line than a file does.
+    if isinstance(lines, bytes):
+        return lines.split(b"\n")
+    return lines.split("\n") if isinstance(lines, str) else lines
 
 
 def _entry(line: bytes | str, number: int, manifest: Source, directory: str) -> Entry | None:
@@ -116,7 +131,7 @@ def _entry(line: bytes | str, number: int, manifest: Source, directory: str) -> 
     if not _SIZE.fullmatch(size):
         raise ManifestError(number, f"{size[:40]!r} is no size in bytes")
     try:
-        expect = Digest("sha256", digest), Size(int(size))
+        expect = Size(int(size)), Digest("sha256", digest)
     except ValueError:
         raise ManifestError(number, f"{digest[:80]!r} is no sha256; it has 64 hexadecimal digits") from None
     source = evolve(
@@ -128,7 +143,7 @@ def _entry(line: bytes | str, number: int, manifest: Source, directory: str) -> 
         tag=path,
         scope=manifest.scope or manifest.url,
     )
-    return Entry(source, path, expect[0].value, expect[1].value)
+    return Entry(source, path)
 
 
 def _objection(path: str) -> str | None:
@@ -165,20 +180,18 @@ class _Seen:
         ):
             self._database.execute(statement)
 
-    def is_new(self, entry: Entry, line: int) -> bool:
+    def is_new(self, path: str, expect: tuple[Any, ...], line: int) -> bool:
         """
         Note it.  False if the same was there already.
 
         @raise ManifestError: something else was there under the same path.
         """
-        what = f"{entry.sha256} {entry.size}"
-        values = (entry.path, line, what)
-        if self._database.execute("INSERT OR IGNORE INTO seen VALUES (?, ?, ?)", values).rowcount:
+        what = " ".join(str(each.value) for each in expect)
+        if self._database.execute("INSERT OR IGNORE INTO seen VALUES (?, ?, ?)", (path, line, what)).rowcount:
             return True
-        query = self._database.execute("SELECT line, what FROM seen WHERE path = ?", (entry.path,))
-        first, before = query.fetchone()
+        first, before = self._database.execute("SELECT line, what FROM seen WHERE path = ?", (path,)).fetchone()
         if before != what:
-            raise ManifestError(line, f"the same path as in line {first}, but another file: {entry.path!r}")
+            raise ManifestError(line, f"the same path as in line {first}, but another file: {path!r}")
         return False
 
     def __enter__(self) -> Self:
@@ -206,9 +219,9 @@ class Manifest:
         self.file = file
 
     def entries(self, bad: Callable[[ManifestError], object] | None = None) -> Iterator[Entry]:
-        """What L{read} makes of it, from its first line on."""
+        """What L{read_manifest} makes of it, from its first line on."""
         self.file.seek(0)
-        return read(_lines(self.file), self.source, bad=bad)
+        return read_manifest(_lines(self.file), self.source, bad=bad)
 
     def __iter__(self) -> Iterator[Entry]:
         return self.entries()
@@ -233,7 +246,7 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
             line = file.readline(LONGEST + 1) or b"\n"
 
 
-async def fetch(downloader: IDownloader, source: Source | str, *, limit: int = LIMIT) -> Manifest:
+async def fetch_manifest(downloader: IDownloader, source: Source | str, *, limit: int = LIMIT) -> Manifest:
     """
     Download a manifest.
 
@@ -245,8 +258,8 @@ async def fetch(downloader: IDownloader, source: Source | str, *, limit: int = L
         return Manifest(found, spool.open())
 
 
-def fetch_blocking(downloader: BlockingDownloader, source: Source | str, *, limit: int = LIMIT) -> Manifest:
-    """L{fetch}, for threads that wait."""
+def fetch_manifest_blocking(downloader: BlockingDownloader, source: Source | str, *, limit: int = LIMIT) -> Manifest:
+    """L{fetch_manifest}, for threads that wait."""
     found, spool = as_source(source), Spool(limit)
     with spool:
         downloader.download(found, spool)

@@ -16,7 +16,15 @@ from hypothesis import strategies as st
 from pulp_dl import Basic, BlockingDownloader, Digest, Downloader, Remote, Size, Source
 from pulp_dl.consumers.root import locate
 from pulp_dl.errors import NotFound, TooLarge
-from pulp_dl.importers.file import LONGEST, Entry, Manifest, ManifestError, fetch, fetch_blocking, read
+from pulp_dl.importers.file import (
+    LONGEST,
+    Entry,
+    Manifest,
+    ManifestError,
+    fetch_manifest,
+    fetch_manifest_blocking,
+    read_manifest,
+)
 from pulp_dl.testing import MemoryFetcher, MemoryScheme, Place
 from tests.blocking.threads import in_thread
 
@@ -30,23 +38,30 @@ def line(path: str, sha256: str = SHA, size: object = 3) -> str:
 
 
 def one(text: str, base: Source | str = BASE) -> Entry:
-    (entry,) = read([text], base)
+    (entry,) = read_manifest([text], base)
     return entry
 
 
 def test_a_line_says_where_a_file_is_and_what_it_has_to_be() -> None:
     entry = one(line("a/b.iso"))
 
-    assert (entry.path, entry.sha256, entry.size) == ("a/b.iso", SHA, 3)
-    assert entry.source.url == "https://h.example/repo/a/b.iso"
-    assert entry.source.expect == (Digest("sha256", SHA), Size(3))
-    assert entry.source.tag == "a/b.iso"
+    source, path = entry
+
+    assert path == source.tag == "a/b.iso"
+    assert source.url == "https://h.example/repo/a/b.iso"
+    assert source.expect == (Size(3), Digest("sha256", SHA))
 
 
 def test_comments_empty_lines_line_ends_and_a_byte_order_mark_are_no_files() -> None:
     lines = ["\ufeff# by hand\n", "\n", "  \r\n", "#a,b,c\n", f"a,{SHA},3\r\n", f"b, {SHA.upper()} , 4 "]
 
-    assert [(each.path, each.sha256, each.size) for each in read(lines, BASE)] == [("a", SHA, 3), ("b", SHA, 4)]
+    sha = Digest("sha256", SHA)
+    files = [("a", (Size(3), sha)), ("b", (Size(4), sha))]
+
+    assert [(path, source.expect) for source, path in read_manifest(lines, BASE)] == files
+    # And the whole text in place of its lines, whatever else str.splitlines() takes for the end of one.
+    assert [path for _, path in read_manifest("".join(lines), BASE)] == ["a", "b"]
+    assert [path for _, path in read_manifest("".join(lines).encode(), BASE)] == ["a", "b"]
 
 
 def test_commas_belong_to_the_path() -> None:
@@ -62,7 +77,7 @@ def test_commas_belong_to_the_path() -> None:
 def test_whatever_the_path_the_url_names_that_file_and_no_other(path: str) -> None:
     """Spaces, percent signs, hashes, question marks, any alphabet: as a server of files decodes it."""
     try:
-        (entry,) = read([line(path)], BASE)
+        (entry,) = read_manifest([line(path)], BASE)
     except (ManifestError, ValueError):
         assume(False)
     base, _, rest = entry.source.url.partition("/repo/")
@@ -89,7 +104,7 @@ def test_whatever_the_path_the_url_names_that_file_and_no_other(path: str) -> No
 def test_whatever_the_path_it_stays_in_the_directory(path: str) -> None:
     """It is a plain relative path, or it is refused; and nothing in it moves a terminal's cursor."""
     try:
-        found = [entry.path for entry in read([line(path)], BASE)]
+        found = [entry.path for entry in read_manifest([line(path)], BASE)]
     except ManifestError:
         return
     for each in found:
@@ -125,7 +140,7 @@ def test_whatever_the_path_it_stays_in_the_directory(path: str) -> None:
 )
 def test_a_bad_line_is_named_with_its_number_and_why(text: str | bytes, reason: str) -> None:
     with pytest.raises(ManifestError) as caught:
-        list(read(["# a comment\n", "\n", text], BASE))
+        list(read_manifest(["# a comment\n", "\n", text], BASE))
 
     assert (caught.value.line, caught.value.reason) == (3, reason)
     assert str(caught.value) == f"line 3 of the manifest: {reason}"
@@ -133,20 +148,20 @@ def test_a_bad_line_is_named_with_its_number_and_why(text: str | bytes, reason: 
 
 def test_who_asks_for_bad_lines_gets_all_the_good_ones() -> None:
     bad: list[ManifestError] = []
-    found = read([line("a"), line("../b"), "c", line("d")], BASE, bad=bad.append)
+    found = read_manifest([line("a"), line("../b"), "c", line("d")], BASE, bad=bad.append)
 
     assert [each.path for each in found] == ["a", "d"]
     assert [each.line for each in bad] == [2, 3]
 
 
 def test_a_line_may_be_repeated() -> None:
-    assert [each.path for each in read([line("a"), line("b"), line("a")], BASE)] == ["a", "b"]
+    assert [each.path for each in read_manifest([line("a"), line("b"), line("a")], BASE)] == ["a", "b"]
 
 
 @pytest.mark.parametrize("second", [line("a", sha256=OTHER), line("a", size=4)])
 def test_one_path_cannot_be_two_files(second: str) -> None:
     with pytest.raises(ManifestError, match=r"line 3 .*the same path as in line 1, but another file: 'a'"):
-        list(read([line("a"), line("b"), second], BASE))
+        list(read_manifest([line("a"), line("b"), second], BASE))
 
 
 def test_it_is_read_lazily() -> None:
@@ -158,7 +173,7 @@ def test_it_is_read_lazily() -> None:
             taken += 1
             yield line(f"file-{taken}")
 
-    entries = read(lines(), BASE)
+    entries = read_manifest(lines(), BASE)
 
     assert [next(entries).path for _ in range(3)] == ["file-1", "file-2", "file-3"]
     assert taken == 3
@@ -180,7 +195,7 @@ def test_the_span_and_the_conditions_of_the_manifest_are_its_own() -> None:
     manifest = Source(BASE, span=(0, 5), conditions={"If-None-Match": '"x"'}, expect=Size(7))
     source = one(line("a"), manifest).source
 
-    assert (source.span, source.conditions, source.expect) == (None, (), (Digest("sha256", SHA), Size(3)))
+    assert (source.span, source.conditions, source.expect) == (None, (), (Size(3), Digest("sha256", SHA)))
 
 
 # ---- downloading it
@@ -200,7 +215,7 @@ def leftovers() -> list[Path]:
 
 async def test_it_is_downloaded_in_the_reactor(reactor: Any) -> None:
     async with Downloader(reactor, schemes=[MemoryScheme(memory(listing(100)))]) as downloader:
-        with await fetch(downloader, "memory://h/repo/PULP_MANIFEST") as manifest:
+        with await fetch_manifest(downloader, "memory://h/repo/PULP_MANIFEST") as manifest:
             assert len([*manifest]) == 100
             assert len([*manifest]) == 100  # as often as it is wanted
             assert next(iter(manifest)).source.url == "memory://h/repo/file-0"
@@ -211,7 +226,7 @@ async def test_it_is_downloaded_by_a_thread() -> None:
     def importer() -> list[str]:
         with (
             BlockingDownloader(schemes=[MemoryScheme(memory(listing(3)))]) as downloader,
-            fetch_blocking(downloader, "memory://h/repo/PULP_MANIFEST") as manifest,
+            fetch_manifest_blocking(downloader, "memory://h/repo/PULP_MANIFEST") as manifest,
         ):
             assert leftovers() == []
             return [each.path for each in manifest]
@@ -224,8 +239,8 @@ async def test_one_that_is_too_large_is_refused(reactor: Any, length: bool) -> N
     place = memory(listing(100), length=length)
     async with Downloader(reactor, schemes=[MemoryScheme(place)]) as downloader:
         with pytest.raises(TooLarge):
-            await fetch(downloader, "memory://h/repo/PULP_MANIFEST", limit=1000)
-        with await fetch(downloader, "memory://h/repo/PULP_MANIFEST", limit=len(listing(100))) as manifest:
+            await fetch_manifest(downloader, "memory://h/repo/PULP_MANIFEST", limit=1000)
+        with await fetch_manifest(downloader, "memory://h/repo/PULP_MANIFEST", limit=len(listing(100))) as manifest:
             assert len([*manifest]) == 100
 
     assert leftovers() == []
@@ -234,7 +249,7 @@ async def test_one_that_is_too_large_is_refused(reactor: Any, length: bool) -> N
 async def test_one_that_is_not_there_leaves_nothing(reactor: Any) -> None:
     async with Downloader(reactor, schemes=[MemoryScheme(MemoryFetcher({}))]) as downloader:
         with pytest.raises(NotFound):
-            await fetch(downloader, "memory://h/repo/PULP_MANIFEST")
+            await fetch_manifest(downloader, "memory://h/repo/PULP_MANIFEST")
 
     assert leftovers() == []
 
@@ -258,7 +273,7 @@ def test_a_long_manifest_costs_no_memory() -> None:
     def resident() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1]) * pages
 
-    entries = read((line(f"{number:0>1500}") for number in range(10_000)), BASE)
+    entries = read_manifest((line(f"{number:0>1500}") for number in range(10_000)), BASE)
     next(entries)
     before = resident()
     for _ in entries:
