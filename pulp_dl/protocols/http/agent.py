@@ -1,19 +1,14 @@
 """
-treq over connections of our own.
-
-L{Agent} is an ordinary C{IAgent}: it writes the request, takes a connection from the pool, and asks again when a pooled
-one turns out to be dead.  treq's C{HTTPClient} on top of it is given everything in a form that it can only pass on.
+An C{IAgent} over connections of our own: it writes a request, takes a connection from the pool, and asks again when a
+pooled one turns out to be dead.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from typing import Any, Final
 
-from hyperlink import EncodedURL
-from treq.client import HTTPClient
-from treq.cookies import IndexableCookieJar
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IProtocol
 from twisted.web.http_headers import Headers
@@ -29,35 +24,9 @@ from .endpoint import Dialled
 from .pool import HTTPConnectionPool
 from .proxy import Route
 
-__all__ = ["Agent", "Client"]
+__all__ = ["Agent", "Sealed"]
 
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-
-
-class Client:
-    """treq's C{HTTPClient} for one route, reduced to what a download needs."""
-
-    def __init__(self, agent: Agent) -> None:
-        self._reactor = agent.reactor
-        self._cookies = _NoCookies()
-        self._treq = HTTPClient(agent, self._cookies)
-
-    def request(self, method: str, url: str, fields: Iterable[tuple[bytes, bytes]]) -> Deferred[Answer]:
-        """
-        Fires with the answer to one request: redirects are not followed, nothing is decoded, no cookie is kept.
-
-        Fails with L{DownloadError}; cancelling aborts.
-        """
-        response = self._treq.request(
-            method,
-            _Ready(url),
-            headers=_Fields(fields),
-            cookies=self._cookies,
-            allow_redirects=False,
-            unbuffered=True,
-            reactor=self._reactor,
-        )
-        return response.addCallback(_unwrap)
 
 
 @implementer(IAgent)
@@ -102,7 +71,7 @@ class Agent:
                 if connection.reused and connection.silent:
                     continue
                 raise
-            return _Sealed(answer)
+            return Sealed(answer)
 
     def _serialise(self, method: bytes, uri: bytes, headers: Headers | None, url: str) -> bytes:
         lines = [
@@ -123,49 +92,13 @@ class Agent:
         return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
-class _Ready(EncodedURL):
-    """A URL that is a URI already: treq would read it, encode it again, and fail at IPv6 addresses."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def to_uri(self) -> _Ready:
-        return self
-
-    def to_text(self, with_password: bool = False) -> str:
-        return self._text
-
-
-class _Fields(Headers):
-    """Fields in our order and case.  What treq adds to a copy of them (an Accept-Encoding) is without effect."""
-
-    def __init__(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
-        super().__init__()
-        self._pairs = pairs
-
-    def copy(self) -> _Fields:
-        return self
-
-    def addRawHeader(self, name: str | bytes, value: str | bytes) -> None:
-        """Without effect."""
-
-    def getAllRawHeaders(self) -> Iterator[tuple[bytes, list[bytes]]]:
-        return ((name, [value]) for name, value in self._pairs)
-
-
-class _NoCookies(IndexableCookieJar):
-    """Keeps none and sends none: a download has no session, and a cookie of one origin is a secret to the next."""
-
-    def add_cookie_header(self, request: object) -> None:
-        """None."""
-
-    def extract_cookies(self, response: object, request: object) -> None:
-        """None."""
-
-
 @implementer(IResponse)
-class _Sealed:
-    """An answer on its way through treq, which would decode it and keep its cookies: it sees no field of it."""
+class Sealed:
+    """
+    An answer that shows no field: whoever is between us and our agent decodes nothing and keeps no cookie.
+
+    @ivar answer: all of it.
+    """
 
     request: Any = None
     previousResponse: Any = None
@@ -176,7 +109,7 @@ class _Sealed:
         self.code = answer.status
         self.phrase = answer.phrase
         self.length: Any = UNKNOWN_LENGTH if answer.length is None else answer.length
-        self.headers = Headers()
+        self.headers: Headers = _NO_FIELDS
 
     def deliverBody(self, protocol: IProtocol) -> None:
         self.answer.deliverBody(protocol)
@@ -185,6 +118,11 @@ class _Sealed:
         """There is none: redirects are followed above."""
 
 
-def _unwrap(response: Any) -> Answer:
-    answer: Answer = response.original.answer
-    return answer
+class _NoFields(Headers):
+    """There are none, and there will be none."""
+
+    def setRawHeaders(self, name: str | bytes, values: Sequence[str | bytes]) -> None:
+        """Without effect: treq would write an empty Content-Encoding."""
+
+
+_NO_FIELDS: Final = _NoFields()

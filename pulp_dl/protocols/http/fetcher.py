@@ -6,14 +6,15 @@ from typing import Any, Final, TypeVar
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IConsumer
+from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from ...interfaces import IAuthenticator, IBody, IFetcher, IShared
-from ...model.headers import Pairs
 from ...model.remote import Remote
 from ...model.source import Head, Source, Span, Validators
-from .agent import Agent, Client
+from .agent import Agent
 from .answer import Answer
+from .client import Client
 from .fields import RequestFields, wanted
 from .judge import announced, judge, make_head
 from .login import Login
@@ -54,11 +55,14 @@ class HTTPFetcher:
         return self._track(Deferred.fromCoroutine(self._head(source)))
 
     def close(self) -> Deferred[None]:
+        if not self._running and not self._bodies:
+            return succeed(None)
         for running in list(self._running):
             running.cancel()
         for body in list(self._bodies):
             body.abandon()
-        return succeed(None)
+        # Transports that are aborted close their sockets in the next turn.
+        return deferLater(self._reactor, 0)
 
     async def _open(self, method: str, source: Source, span: Span | None, same_as: Validators | None) -> _Body:
         self._fields.check(source)
@@ -69,7 +73,8 @@ class HTTPFetcher:
         challenged = False
         while True:
             url = str(trail.place)
-            credentials, login = await self._credentials(method, url, trail, source)
+            login = self._login(method, url, trail, source)
+            credentials = () if login is None else await login.authorize()
             fields = self._fields.select(source, credentials, inside=trail.inside)
             answer = await self._client(trail).request(method, url, (*fields, *asked))
             status = answer.status
@@ -114,15 +119,17 @@ class HTTPFetcher:
             self._clients[key] = found
         return found
 
-    async def _credentials(self, method: str, url: str, trail: Trail, source: Source) -> tuple[Pairs, Login | None]:
+    def _login(self, method: str, url: str, trail: Trail, source: Source) -> Login | None:
+        authenticator: IAuthenticator
         if trail.own and source.auth is not None:
-            return ((b"Authorization", source.auth.header),), None
-        if self._remote.auth is None or not trail.inside:
-            return (), None
-        if self._authenticator is None:
-            self._authenticator = self._remote.auth.start(self._shared.direct)
-        login = Login(self._authenticator, method.encode("ascii"), url)
-        return await login.authorize(), login
+            authenticator = source.auth
+        elif trail.inside and self._remote.auth is not None:
+            if self._authenticator is None:
+                self._authenticator = self._remote.auth.start(self._shared.direct)
+            authenticator = self._authenticator
+        else:
+            return None
+        return Login(authenticator, method.encode("ascii"), url)
 
     def _track(self, running: Deferred[T]) -> Deferred[T]:
         if not running.called:

@@ -1,0 +1,96 @@
+"""treq over our agent, given everything in a form that it can only pass on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from http.cookiejar import Cookie
+from typing import Any
+
+from hyperlink import EncodedURL
+from treq.client import HTTPClient
+from treq.cookies import IndexableCookieJar
+from twisted.internet.defer import Deferred
+from twisted.web.http_headers import Headers
+
+from .agent import Agent, Sealed
+from .answer import Answer
+
+__all__ = ["Client"]
+
+
+class Client:
+    """treq's C{HTTPClient} for one route, reduced to what a download needs."""
+
+    def __init__(self, agent: Agent) -> None:
+        self._reactor = agent.reactor
+        self._cookies = _NoCookies()
+        self._treq = HTTPClient(agent, self._cookies)
+
+    def request(self, method: str, url: str, fields: Iterable[tuple[bytes, bytes]]) -> Deferred[Answer]:
+        """
+        Fires with the answer to one request: redirects are not followed, nothing is decoded, no cookie is kept.
+
+        Fails with L{DownloadError}; cancelling aborts.
+        """
+        response = self._treq.request(
+            method,
+            _Ready(url),
+            headers=_Fields(fields),
+            cookies=self._cookies,
+            allow_redirects=False,
+            unbuffered=True,
+            reactor=self._reactor,
+        )
+        return response.addCallback(_unwrap)
+
+
+class _Ready(EncodedURL):
+    """A URL that is a URI already: treq would read it, encode it again, and fail at IPv6 addresses."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def to_uri(self) -> _Ready:
+        return self
+
+    def to_text(self, with_password: bool = False) -> str:
+        return self._text
+
+
+class _Fields(Headers):
+    """Fields in our order and case.  What treq adds to a copy of them (an Accept-Encoding) is without effect."""
+
+    def __init__(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
+        super().__init__()
+        self._pairs = pairs
+
+    def copy(self) -> _Fields:
+        return self
+
+    def addRawHeader(self, name: str | bytes, value: str | bytes) -> None:
+        """Without effect."""
+
+    def hasHeader(self, name: str | bytes) -> bool:
+        """Asked about a Cookie, which is then not looked for anywhere else."""
+        return True
+
+    def getAllRawHeaders(self) -> Iterator[tuple[bytes, list[bytes]]]:
+        return ((name, [value]) for name, value in self._pairs)
+
+
+class _NoCookies(IndexableCookieJar):
+    """Keeps none and sends none: a download has no session, and a cookie of one origin is a secret to the next."""
+
+    def add_cookie_header(self, request: object) -> None:
+        """None."""
+
+    def extract_cookies(self, response: object, request: object) -> None:
+        """None."""
+
+    def __iter__(self) -> Iterator[Cookie]:
+        return iter(())
+
+
+def _unwrap(response: Any) -> Answer:
+    sealed: Sealed = response.original
+    return sealed.answer
