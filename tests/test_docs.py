@@ -2,9 +2,16 @@
 Every snippet of the README and of docs/ is run, page by page, in order.
 
 A page is run in an empty directory that holds ``ca.pem``, ``client.pem`` and ``client.key``, against the servers of
-``tests/world.py``.  Its Python blocks share their names; those that await run in the reactor, the others in a thread.
-The names ``reactor``, ``repository`` and ``den_sha256`` are there already.  Of a console block each ``$`` line has to
-succeed and to print what follows it, where ``...`` stands for anything; ``pulp-dl`` is the one of this checkout.
+``tests/world.py``.
+
+- A block with a caption is a file of that name.
+- Python blocks share their names; those that await run in the reactor, the others in a thread.  The names ``reactor``,
+  ``repository`` and ``den_sha256`` are there already.  A text block of class ``output`` is what the Python block before
+  it prints, in any order.
+- Of a console block each ``$`` line has to succeed, and to print what follows it.  ``pulp-dl`` is the one of this
+  checkout.
+
+In what is printed ``...`` stands for anything.
 """
 
 from __future__ import annotations
@@ -16,6 +23,8 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -35,12 +44,12 @@ PAGES = [ROOT / "README.rst", *sorted((ROOT / "docs").rglob("*.rst"))]
 
 @frozen
 class Block:
-    """A code block: its language, its text, the line that it begins in, and its name if it has one."""
+    """A code block: its language, its options, its text, and the line that the text begins in."""
 
     language: str
+    options: dict[str, str]
     text: str
     line: int
-    name: str | None
 
 
 def blocks(text: str) -> Iterator[Block]:
@@ -50,19 +59,21 @@ def blocks(text: str) -> Iterator[Block]:
         match = re.fullmatch(r"( *)\.\. code-block:: (\S+)", line)
         if match is None:
             continue
-        indent = len(match[1]) + 3
-        end = next(
-            (
-                after
-                for after in range(number + 1, len(lines))
-                if lines[after].strip() and not lines[after][:indent].isspace()
-            ),
-            len(lines),
-        )
-        inside = [each[indent:] for each in lines[number + 1 : end]]
-        options = [each for each in inside[: inside.index("")] if each.startswith(":")]
-        name = next((each.removeprefix(":name: ") for each in options if each.startswith(":name: ")), None)
-        yield Block(match[2], "\n".join(inside[len(options) :]), number + 2 + len(options), name)
+        indent = " " * (len(match[1]) + 3)
+        inside = []
+        for each in lines[number + 1 :]:
+            if each and not each.startswith(indent):
+                break
+            inside.append(each.removeprefix(indent))
+        options = dict(re.findall(r"^:(\w+): (.*)$", "\n".join(inside[: inside.index("")]), re.MULTILINE))
+        code = inside[len(options) :]
+        yield Block(match[2], options, "\n".join(code), number + 2 + len(options))
+
+
+def agrees(printed: str, expected: str) -> bool:
+    """Whether something was printed that a page speaks of."""
+    pattern = ".*".join(re.escape(part) for part in re.split(r"\.\.\.\n?", expected.strip()))
+    return re.fullmatch(pattern, printed.strip(), re.DOTALL) is not None
 
 
 class Page:
@@ -78,7 +89,7 @@ class Page:
         (self._bin / "pulp-dl").chmod(0o755)
         base = world.names["http://repo.example.org"]
         artifacts = [
-            SimpleNamespace(url=f"{base}/{name}", sha256=digest, path=str(folder / "artifacts" / name), pk=number)
+            SimpleNamespace(url=f"{base}/{name}", sha256=digest, path=name, pk=number)
             for number, (name, digest) in enumerate(world.digests.items())
         ]
         self._names: dict[str, Any] = {
@@ -89,42 +100,52 @@ class Page:
         }
 
     async def run(self) -> None:
-        for block in blocks(self._path.read_text()):
-            if block.language == "python":
-                await self._python(block)
-            elif block.language == "console" and block.name != "two-commands":
-                for command, printed in commands(self._world.here(block.text)):
-                    await deferToThread(self._command, command, printed)
+        printed = ""
+        for block in blocks(self._world.here(self._path.read_text())):
+            if "caption" in block.options:
+                file = self._folder / block.options["caption"]
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(block.text)
+            elif block.language == "python":
+                printed = await self._python(block)
+            elif block.options.get("class") == "output":
+                found, wanted = sorted(printed.splitlines()), sorted(block.text.strip().splitlines())
+                assert len(found) == len(wanted), printed
+                assert all(map(agrees, found, wanted)), printed
+            elif block.language == "console" and block.options.get("name") != "two-commands":
+                for command, expected in commands(block.text):
+                    await deferToThread(self._command, command, expected)
 
-    async def _python(self, block: Block) -> None:
+    async def _python(self, block: Block) -> str:
         # Empty lines in front make tracebacks speak of the page's own lines.
-        source = "\n" * (block.line - 1) + self._world.here(block.text)
+        source = "\n" * (block.line - 1) + block.text
         code = compile(source, str(self._path), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-        if code.co_flags & inspect.CO_COROUTINE:
-            await Deferred.fromCoroutine(eval(code, self._names))
-        else:
-            await deferToThread(exec, code, self._names)
+        with redirect_stdout(StringIO()) as out:
+            if code.co_flags & inspect.CO_COROUTINE:
+                await Deferred.fromCoroutine(eval(code, self._names))
+            else:
+                await deferToThread(exec, code, self._names)
+        return out.getvalue()
 
-    def _command(self, command: str, printed: str) -> None:
+    def _command(self, command: str, expected: str) -> None:
         environment = {
             **os.environ,
-            "PATH": f"{self._bin}:{os.environ['PATH']}",
-            "PYTHONPATH": str(ROOT),
+            "PATH": f"{self._bin}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PYTHONPATH": f"{self._folder}:{ROOT}",
         }
         ran = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", command],
             cwd=self._folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert ran.returncode == 0, f"{command}\n{ran.stdout}{ran.stderr}"
-        pattern = ".*".join(re.escape(part) for part in re.split(r"\.\.\.\n?", printed.strip()))
-        assert re.fullmatch(pattern, ran.stdout.strip(), re.DOTALL), f"{command}\n{ran.stdout}{ran.stderr}"
+        assert agrees(ran.stdout, expected), f"{command}\n{ran.stdout}{ran.stderr}"
 
 
 def commands(text: str) -> Iterator[tuple[str, str]]:
     """Each command of a console block, and what it prints."""
     for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
-        command, _, printed = part.partition("\n")
-        yield command, printed
+        command, _, expected = part.partition("\n")
+        yield command, expected
 
 
 @pytest.fixture
@@ -144,8 +165,15 @@ async def test_every_snippet_of_a_page_does_what_it_says(
     folder.mkdir()
     world.write_identity(folder)
     monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(folder)
+    before = {*sys.modules}
 
     await Page(path, world, reactor, folder).run()
+
+    # The files of this page are not those of the next.
+    for name in {*sys.modules} - before:
+        if str(getattr(sys.modules[name], "__file__", None)).startswith(str(folder)):
+            del sys.modules[name]
 
 
 def test_the_table_of_errors_is_the_tree_of_errors() -> None:
@@ -160,29 +188,49 @@ def test_the_table_of_errors_is_the_tree_of_errors() -> None:
     }
 
 
-async def test_a_snippet_that_does_something_else_fails(world: World, reactor: Any, tmp_path: Path) -> None:
+async def test_a_snippet_that_does_something_else_fails(
+    world: World, reactor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The runner itself: it sees wrong output, a wrong exit code, and exceptions of both kinds of Python block."""
     right = [
-        (".. code-block:: console", "$ echo one; echo two", "one", "two"),
-        (".. code-block:: console", "$ seq 9", "1", "...", "9"),
-        (".. code-block:: console", "$ curl -s http://repo.example.org/docs/den.txt", "Here is ..."),
-        (".. code-block:: python", "assert repository and reactor"),
-        (".. code-block:: python", "from twisted.internet.task import deferLater", "await deferLater(reactor, 0)"),
-        (".. code-block:: text", "1 / 0"),
+        CONSOLE + "$ echo one; echo two\none\ntwo",
+        CONSOLE + "$ seq 9\n1\n...\n9",
+        CONSOLE + "$ curl -s http://repo.example.org/docs/den.txt\nHere is ...",
+        CONSOLE + "$ true\n$ echo one\none",
+        PYTHON + "assert repository and reactor",
+        PYTHON + "from twisted.internet.task import deferLater\nawait deferLater(reactor, 0)",
+        PYTHON + "print(1)\nprint(2)" + OUTPUT + "2\n1",
+        FILE + "x = 3" + PYTHON + "import here\nassert here.x == 3" + CONSOLE + "$ cat here.py\nx = 3",
+        ".. code-block:: text\n\n1 / 0",
     ]
     wrong = [
-        (".. code-block:: console", "$ echo one", "two"),
-        (".. code-block:: console", "$ echo one; exit 3", "one"),
-        (".. code-block:: console", "$ seq 9", "1", "...", "10"),
-        (".. code-block:: python", "1 / 0"),
-        (".. code-block:: python", "from twisted.internet.defer import fail", "await fail(KeyError())"),
+        CONSOLE + "$ echo one\ntwo",
+        CONSOLE + "$ echo one; exit 3\none",
+        CONSOLE + "$ seq 9\n1\n...\n10",
+        CONSOLE + "$ false\n$ true",
+        PYTHON + "1 / 0",
+        PYTHON + "from twisted.internet.defer import fail\nawait fail(KeyError())",
+        PYTHON + "print(1)\nprint(2)" + OUTPUT + "1\n3",
+        PYTHON + "print(1)\nprint(2)" + OUTPUT + "1",
+        PYTHON + "print(1)" + OUTPUT + "1\n2",
     ]
     page = tmp_path / "page.rst"
+    monkeypatch.syspath_prepend(tmp_path)
 
-    for first, *rest in right:
-        page.write_text("\n".join([first, "", *(f"   {line}" for line in rest), ""]))
+    for text in right:
+        page.write_text(_indented(text))
         await Page(page, world, reactor, tmp_path).run()
-    for first, *rest in wrong:
-        page.write_text("\n".join([first, "", *(f"   {line}" for line in rest), ""]))
+    for text in wrong:
+        page.write_text(_indented(text))
         with pytest.raises((AssertionError, ZeroDivisionError, KeyError)):
             await Page(page, world, reactor, tmp_path).run()
+
+
+CONSOLE = "\n.. code-block:: console\n\n"
+PYTHON = "\n.. code-block:: python\n\n"
+OUTPUT = "\n.. code-block:: text\n:class: output\n\n"
+FILE = "\n.. code-block:: python\n:caption: here.py\n\n"
+
+
+def _indented(text: str) -> str:
+    return "\n".join(line if line.startswith(".. ") else f"   {line}" for line in text.splitlines())
