@@ -23,7 +23,7 @@ ALGORITHMS: Final = ("sha512", "sha384", "sha256", "sha224", "blake2b", "sha3_51
 def _algorithm(name: str) -> str:
     found = str(name).lower().replace("sha-", "sha").replace("-", "_")
     if found not in ALGORITHMS:
-        raise ValueError(f"Digest.algorithm: {name!r} is unknown; use one of {', '.join(ALGORITHMS)}")
+        raise ValueError(f"algorithm: {name!r} is unknown; use one of {', '.join(ALGORITHMS)}")
     return found
 
 
