@@ -22,13 +22,14 @@ NO_NUMBERS: list[Any] = [0, -1, float("nan"), float("inf"), -float("inf"), 1e9, 
 
 @pytest.mark.parametrize("field", ["connect", "head", "idle", "low_speed", "total"])
 def test_a_limit_of_time_is_positive_or_none(field: str) -> None:
+    kind: Any = Timeouts
     for value in (0.001, 1, 30.5, None):
-        assert getattr(Timeouts(**{field: value}), field) == value
+        assert getattr(kind(**{field: value}), field) == value
     for value in NO_NUMBERS:
         with pytest.raises(
             ValueError, match=rf"^Timeouts\.{field}: .* is no positive number; give one, or None for no"
         ):
-            Timeouts(**{field: value})
+            kind(**{field: value})
 
 
 @pytest.mark.parametrize(

@@ -291,9 +291,10 @@ def test_a_text_is_a_source() -> None:
     ],
 )
 def test_what_is_no_url_is_refused_and_its_secret_not_repeated(url: Any, words: str) -> None:
-    for name, make in (("url", lambda: Source(url)), ("scope", lambda: Source(URL, scope=url or 5))):
+    scope: Any = 5 if url is None else url
+    for name, values in (("url", {"url": url}), ("scope", {"url": URL, "scope": scope})):
         with pytest.raises(InvalidURL, match=rf"^Source\.{name}: ") as caught:
-            make()
+            Source(**values)
         assert words in str(caught.value)
         assert SECRET not in f"{caught.value} {caught.value.__cause__}"
 
