@@ -82,6 +82,17 @@ async def test_an_IPv6_address_in_a_url_is_one_in_the_request(reactor: Any, fetc
         assert server.requests[0].host == f"[::1]:{server.port}"
 
 
+async def test_the_zone_of_an_IPv6_address_stays_here(reactor: Any, fetching: MakeFetcher) -> None:
+    """It is needed to connect, and means nothing to the server (RFC 6874)."""
+    async with FaultServer(reactor, answer(b"x"), interface="::1") as server:
+        zone = socket.if_nametoindex("lo")
+        _, data = await read(fetching(), server.url("/a").replace("[::1]", f"[::1%25{zone}]"))
+
+        assert data == b"x"
+        assert server.requests[0].target == "/a"
+        assert server.requests[0].host == f"[::1]:{server.port}"
+
+
 async def test_a_url_with_userinfo_works(reactor: Any, fetching: MakeFetcher) -> None:
     """By itself treq drops the password and then fails with "invalid hostname"."""
     async with FaultServer(reactor, answer(b"x")) as server:

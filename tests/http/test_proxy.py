@@ -8,9 +8,12 @@ import pytest
 
 from pulp_dl.errors import BadStatus, ConnectFailed, ProxyFailed, Refused, TimedOut
 from pulp_dl.model.auth import Basic
-from pulp_dl.model.remote import Proxy, Timeouts
+from pulp_dl.model.remote import Proxy, Remote, Timeouts
 from pulp_dl.model.source import Source
+from pulp_dl.protocols.http.endpoint import Dialled
+from pulp_dl.protocols.http.proxy import route
 from pulp_dl.testing import FaultServer, Hold, Reset, answer, redirect
+from pulp_dl.urls import parse
 from tests.http.conftest import MakeFetcher
 from tests.sinks import read
 
@@ -67,6 +70,18 @@ async def test_the_proxys_credentials_never_go_to_an_origin(reactor: Any, fetchi
             await fetching(headers={"Proxy-Authorization": "x"}).open(Source(origin.url("/a")))
 
         assert origin.requests == []
+
+
+def test_what_may_be_printed_of_a_route_holds_no_secret(reactor: Any) -> None:
+    """Twisted's factories write the repr of an endpoint into the log."""
+    remote = Remote(proxy=Proxy("http://proxy.example/", AUTH))
+    found = route(reactor, remote, parse("http://origin.example/"), inside=True)
+    dialled = Dialled(found.endpoint, reactor, 1, "http://origin.example/?X-Amz-Signature=hunter2", True)
+    printed = repr(found) + repr(dialled) + repr(found.key)
+
+    assert "password" not in printed
+    assert AUTH.header.decode() not in printed
+    assert "hunter2" not in printed
 
 
 async def test_a_407_is_the_proxys_refusal(reactor: Any, fetching: MakeFetcher) -> None:

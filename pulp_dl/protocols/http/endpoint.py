@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from attrs import frozen
+from attrs import field, frozen
 from OpenSSL import SSL
 from twisted.internet import error
 from twisted.internet.abstract import isIPAddress, isIPv6Address
@@ -17,7 +17,7 @@ from zope.interface import implementer
 from ...errors import ConnectFailed, DownloadError, ProxyFailed, TLSFailed
 from ...flow.deadline import deadline
 from ...model.tls import TLS
-from ...urls import URL
+from ...urls import URL, shown
 from .tls import creator, explain
 
 __all__ = ["Dialled", "reach"]
@@ -61,7 +61,7 @@ class Dialled:
     endpoint: IStreamClientEndpoint
     reactor: Any
     seconds: float | None
-    url: str
+    url: str = field(repr=shown)
     proxied: bool
 
     def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
@@ -125,6 +125,8 @@ def _words(cause: Exception, who: str) -> str:
             return f"{who} closed the connection before a request could be sent"
         case SSL.Error():
             return f"TLS broke off: {_openssl(cause)}"
+        case OSError(strerror=str(why)):
+            return f"no connection to {who}: {why}"
         case error.ConnectError():
             return f"no connection to {who}: {cause.args[0] if cause.args else type(cause).__name__}"
         case _:

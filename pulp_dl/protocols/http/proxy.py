@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, Final
 
-from attrs import frozen
+from attrs import field, frozen
 from twisted.internet.interfaces import IStreamClientEndpoint
 
 from ...errors import Refused
@@ -17,6 +18,8 @@ from .pool import PoolKey
 
 __all__ = ["Route", "route"]
 
+_ZONE: Final = re.compile(r"%25[^\]]*\]")
+
 
 @frozen
 class Route:
@@ -27,14 +30,15 @@ class Route:
     @ivar cut: bytes of a URL that are not sent in the request line: scheme and authority, or 0 for a proxy.
     @ivar host: the value of the Host field.
     @ivar fields: what the proxy alone is told; it never goes to an origin.
+    @ivar proxied: whether there is one.
     """
 
     key: PoolKey
     endpoint: IStreamClientEndpoint
     cut: int
     host: bytes
-    fields: Pairs
-    proxied: bool
+    fields: Pairs = field(default=(), repr=False)
+    proxied: bool = False
 
 
 def route(reactor: Any, remote: Remote, place: URL, *, inside: bool) -> Route:
@@ -45,12 +49,14 @@ def route(reactor: Any, remote: Remote, place: URL, *, inside: bool) -> Route:
     @raise Refused: it would go through a proxy in a way that is not there yet.  It is never gone around: who set a
         proxy may not be allowed, or not want, to be seen without it.
     """
-    host = place.netloc.encode("ascii")
+    netloc = place.netloc
+    # The zone of an address means something on this machine only (RFC 6874 section 4).
+    host = _ZONE.sub("]", netloc).encode("ascii")
     proxy = remote.proxy
     if proxy is None:
         tls = _tls(remote, inside) if place.scheme == "https" else None
         key = PoolKey((place.host, place.port), (place.scheme, place.host, place.port, tls))
-        return Route(key, reach(reactor, place, tls), len(place.scheme) + len("://") + len(host), host, (), False)
+        return Route(key, reach(reactor, place, tls), len(f"{place.scheme}://{netloc}"), host)
     if proxy.place.scheme != "http":
         raise Refused("a proxy has to be reached by http:// for now; https:// proxies are not supported", str(place))
     if place.scheme != "http":
