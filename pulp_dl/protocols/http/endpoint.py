@@ -31,7 +31,7 @@ def reach(reactor: Any, place: URL, tls: TLS | None) -> IStreamClientEndpoint:
 
     Its own limits of time are off: L{Dialled} has the one that counts.
     """
-    host, port, no_limit = place.host.replace("%25", "%"), place.port, None  # "%25": a zone as RFC 6874 writes it
+    host, port, no_limit = place.host, place.port, None
     # An address needs no name server, and no thread to ask one; and HostnameEndpoint would wait 0.3 s for more
     # addresses before it says that the only one refuses.
     kind: Any = HostnameEndpoint

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any, Final
+from typing import Any
 
 from attrs import field, frozen
 from twisted.internet.interfaces import IStreamClientEndpoint
@@ -17,8 +16,6 @@ from .endpoint import reach
 from .pool import PoolKey
 
 __all__ = ["Route", "route"]
-
-_ZONE: Final = re.compile(r"%25[^\]]*\]")
 
 
 @frozen
@@ -49,14 +46,12 @@ def route(reactor: Any, remote: Remote, place: URL, *, inside: bool) -> Route:
     @raise Refused: it would go through a proxy in a way that is not there yet.  It is never gone around: who set a
         proxy may not be allowed, or not want, to be seen without it.
     """
-    netloc = place.netloc
-    # The zone of an address means something on this machine only (RFC 6874 section 4).
-    host = _ZONE.sub("]", netloc).encode("ascii")
+    host = place.netloc.encode("ascii")
     proxy = remote.proxy
     if proxy is None:
         tls = _tls(remote, inside) if place.scheme == "https" else None
         key = PoolKey((place.host, place.port), (place.scheme, place.host, place.port, tls))
-        return Route(key, reach(reactor, place, tls), len(f"{place.scheme}://{netloc}"), host)
+        return Route(key, reach(reactor, place, tls), len(str(place)) - len(place.target), host)
     if proxy.place.scheme != "http":
         raise Refused("a proxy has to be reached by http:// for now; https:// proxies are not supported", str(place))
     if place.scheme != "http":
