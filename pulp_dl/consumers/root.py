@@ -111,8 +111,8 @@ def obstacle(place: Place, disk: Any = os) -> DownloadError | None:
         there = _existing(place, disk) if place.parents else place.base
         # access() raises nothing, which costs more than asking.
         if not disk.access(there + "/", os.W_OK | os.X_OK, effective_ids=True):
-            disk.stat(there + "/")
-            raise PermissionError(errno.EACCES, "not writable")
+            code = errno.EROFS if disk.statvfs(there + "/").f_flag & os.ST_RDONLY else errno.EACCES
+            raise OSError(code, os.strerror(code))
         # With the slash this is true for a directory only, or for a symlink to one.
         if disk.access(place.path + "/", os.F_OK) and S_ISDIR(disk.lstat(place.path).st_mode):
             raise IsADirectoryError(errno.EISDIR, "a directory")

@@ -201,6 +201,22 @@ def test_full_at_the_limit_and_relieved_once_at_half_of_it() -> None:
     assert lane.put(nothing, 0) is False
 
 
+def test_the_reactor_hears_nothing_that_nobody_waits_for() -> None:
+    turns: list[Callable[[], bool]] = []
+    words: list[Callable[..., object]] = []
+    lane = Lane(turns.append, lambda what, *_: words.append(what), nothing, unexpected, limit=100)
+
+    for _ in range(99):
+        lane.put(nothing, 1)
+    assert turns.pop()() is False
+    assert words == [], "it was not full, and nobody asked when it rests"
+
+    for _ in range(200):
+        lane.put(nothing, 1)
+    assert turns.pop()() is False
+    assert len(words) == 1, "relieved, however often it could be said before the reactor hears it"
+
+
 # ---- real threads
 
 
