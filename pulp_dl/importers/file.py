@@ -69,6 +69,14 @@ class Entry(NamedTuple):
     source: Source
     path: str
 
+    @property
+    def expected(self) -> tuple[int, str]:
+        """Its size and its sha256."""
+        size: Any
+        digest: Any
+        size, digest = self.source.expect
+        return size.value, digest.value
+
 
 def read_manifest(
     lines: Iterable[bytes | str] | bytes | str,

@@ -24,9 +24,9 @@ class Spool(Around):
     Use it as a context manager, and call L{open} inside: when the block is left, the file has no name any more.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int | None = None) -> None:
         """
-        @param limit: bytes; more fail with L{TooLarge}.
+        @param limit: bytes; more fail with L{TooLarge}.  None for no limit.
         """
         self._limit = limit
         self._size = 0
@@ -49,7 +49,7 @@ class Spool(Around):
         super().rewind(head)
 
     def _check(self, size: int) -> None:
-        if size > self._limit:
+        if self._limit is not None and size > self._limit:
             raise TooLarge(self._limit)
 
     def open(self) -> BinaryIO:

@@ -1,0 +1,89 @@
+"""
+The command as a whole: its subcommands, and how it ends.
+
+Only click is imported here, and by the subcommands' modules; the rest when there is something to download.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from io import TextIOWrapper
+from typing import Any
+
+import click
+
+from .._version import __version__
+from .demo import demo
+from .get import get
+from .outcome import SOME, USAGE
+from .signals import Interrupted, interruptible
+from .sync import sync
+
+__all__ = ["main"]
+
+_EXIT_CODES = """\b
+Exit codes:
+  0  all is well
+  1  several files failed, for different reasons
+  2  the command line or the configuration is wrong
+  3  not found
+  4  the network, or a limit of time
+  5  TLS: the server is not to be trusted, or does not trust us
+  6  credentials are missing, wrong or not enough
+  7  what came is not what was expected
+  8  the disk: full, not writable, or in use by another run
+  130, 143  interrupted, terminated
+"""
+
+
+class _Command(click.Group):
+    """A group that ends with our exit codes."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        def run() -> Any:
+            return super(_Command, self).main(args, prog_name, complete_var, standalone_mode=False, **extra)
+
+        return sys.exit(_exit_code(run)) if standalone_mode else run()
+
+
+def _exit_code(run: Callable[[], Any]) -> int:
+    for stream in (sys.stdout, sys.stderr):
+        # A name that the terminal's encoding does not have is no reason to end.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        with interruptible():
+            code = run()  # what a subcommand gave to ctx.exit()
+            sys.stdout.flush()
+            return code if isinstance(code, int) else 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:  # the end of the input, where a password was asked for
+        click.echo("Aborted.", err=True)
+        return USAGE
+    except BrokenPipeError:  # whoever read our output has enough of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return SOME
+    except Interrupted as interrupted:
+        return interrupted.code
+
+
+@click.group(cls=_Command, epilog=_EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="pulp-dl")
+def main() -> None:
+    """Bring files from anywhere, whole and proven, or not at all."""
+
+
+main.add_command(get)
+main.add_command(sync)
+main.add_command(demo)
