@@ -29,7 +29,8 @@ LAYERS = (
     ("importers",),
     ("streamer",),
     ("service",),
-    ("cli", "__main__"),
+    ("cli",),
+    ("__main__",),
     ("testing",),
 )
 RANK = {layer: rank for rank, layers in enumerate(LAYERS) for layer in layers}

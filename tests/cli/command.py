@@ -1,0 +1,85 @@
+"""The command, run as people run it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@frozen
+class End:
+    """How a run of it ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """The one object that it printed."""
+        return json.loads(self.out)
+
+
+class Run:
+    """A run of the command that is under way."""
+
+    def __init__(self, *args: object, cwd: Path, **environment: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "pulp_dl", *map(str, args)],
+            cwd=cwd,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error::ResourceWarning", **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
+        self._process.send_signal(number)
+
+    def ended(self, timeout: float = 30) -> Deferred[End]:
+        """Fires with its end; fails with TimeoutExpired, and kills it, if it hangs."""
+
+        def wait() -> End:
+            try:
+                out, err = self._process.communicate(timeout=timeout)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.communicate()
+                raise
+            return End(self._process.returncode, out.decode(errors="surrogateescape"), err.decode())
+
+        return deferToThread(wait)
+
+
+def run(*args: object, cwd: Path, **environment: str) -> Deferred[End]:
+    """Fires with the end of C{pulp-dl ...}."""
+    return Run(*args, cwd=cwd, **environment).ended()
+
+
+def fill(root: Path, files: Mapping[str, bytes]) -> None:
+    """A repository of these files, and its manifest."""
+    for path, data in files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(data)
+    lines = (f"{path},{hashlib.sha256(data).hexdigest()},{len(data)}\n" for path, data in files.items())
+    (root / "PULP_MANIFEST").write_text("".join(lines))
+
+
+def files(directory: Path) -> dict[str, bytes]:
+    """All that is in a directory."""
+    return {
+        str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if not path.is_dir()
+    }
