@@ -71,16 +71,12 @@ class URL:
         Host and port as a Host field has them: brackets round IPv6, no default port, and no zone, which is ours alone
         (RFC 6874 section 4).
         """
-        return self._authority(self.host.partition("%")[0])
-
-    def _authority(self, host: str) -> str:
-        host = f"[{host}]" if ":" in host else host
-        return host if self.port is None or self.port == DEFAULT_PORTS.get(self.scheme) else f"{host}:{self.port}"
+        return _netloc(self.scheme, self.host.partition("%")[0], self.port)
 
     @property
     def base(self) -> str:
         """What comes before the target."""
-        return f"{self.scheme}://{self._authority(self.host.replace('%', '%25'))}"
+        return _base(self.scheme, self.host, self.port)
 
     @property
     def path(self) -> str:
@@ -90,6 +86,16 @@ class URL:
     def __str__(self) -> str:
         """The URL without its userinfo.  It may hold a signature: print L{shown} instead."""
         return self.base + self.target
+
+
+@lru_cache(1024)
+def _base(scheme: str, host: str, port: int | None) -> str:
+    return f"{scheme}://{_netloc(scheme, host.replace('%', '%25'), port)}"
+
+
+def _netloc(scheme: str, host: str, port: int | None) -> str:
+    host = f"[{host}]" if ":" in host else host
+    return host if port is None or port == DEFAULT_PORTS.get(scheme) else f"{host}:{port}"
 
 
 def parse(text: str) -> URL:

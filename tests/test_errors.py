@@ -197,9 +197,7 @@ def tried(error: DownloadError | None) -> Attempt:
         remote=Remote(auth=Basic("elmer", SECRET), headers={"X-Key": SECRET}),
         tag=threading.Lock(),
     )
-    return Attempt(
-        url=source.url, source=source, offset=1, received=2, seconds=3.0, open_seconds=2.5, status=503, error=error
-    )
+    return Attempt(source=source, offset=1, received=2, seconds=3.0, open_seconds=2.5, status=503, error=error)
 
 
 @EVERY

@@ -125,7 +125,7 @@ class Heading(_Visits):
             failed = _foreign(error, place)
             raise failed from error
         finally:
-            self._record(Attempt(place.url, place, 0, 0, self._clock.seconds() - began, 0.0, None, failed))
+            self._record(Attempt(place, 0, 0, self._clock.seconds() - began, 0.0, None, failed))
 
 
 class Download(_Visits):
@@ -213,7 +213,7 @@ class Download(_Visits):
         finally:
             seconds = self._clock.seconds() - began
             open_seconds = pipe.open_seconds
-            self._record(Attempt(place.url, place, offset, pipe.received, seconds, open_seconds, status, failed))
+            self._record(Attempt(place, offset, pipe.received, seconds, open_seconds, status, failed))
         return Report(
             self._source,
             head,

@@ -16,27 +16,29 @@ class Candidates:
     Where one source may be had, best first.
 
     A place that the mirrors name twice is asked once.
+
+    @ivar known: those that have been read and did not drop out.
     """
 
     def __init__(self, source: Source, mirrors: IMirrors | None, direct: IDownloader) -> None:
         self._source = source
         self._mirrors = mirrors
         self._direct = direct
-        self._known = [source] if mirrors is None else []
+        self.known = [source] if mirrors is None else []
         self._seen: set[str] = set()
         self._located: Iterator[Source] | AsyncIterator[Source] | None = None
         self._exhausted = mirrors is None
 
     async def at(self, index: int) -> Source | None:
         """The place of this number among those that are left, or None if there are no more."""
-        while index >= len(self._known) and not self._exhausted:
+        while index >= len(self.known) and not self._exhausted:
             place = await self._next()
             if place is None:
                 self._exhausted = True
             elif place.url not in self._seen:
                 self._seen.add(place.url)
-                self._known.append(place)
-        return self._known[index] if index < len(self._known) else None
+                self.known.append(place)
+        return self.known[index] if index < len(self.known) else None
 
     async def _next(self) -> Source | None:
         if self._located is None:
@@ -51,11 +53,7 @@ class Candidates:
 
     def drop(self, index: int) -> None:
         """Do not ask this place again."""
-        del self._known[index]
-
-    @property
-    def left(self) -> bool:
-        return bool(self._known)
+        del self.known[index]
 
     async def close(self) -> None:
         """Nothing more is wanted of the mirrors."""

@@ -39,7 +39,7 @@ async def visit_all(
             await deferLater(clock, max(wait, asked))
         asked = retries.retry_after_cap
         index = 0
-        while (place := await places.at(index)) is not None:
+        while (place := places.known[index] if index < len(places.known) else await places.at(index)) is not None:
             try:
                 return await visit(place)
             except (ConsumerFailed, ConsumerGone):
@@ -53,6 +53,6 @@ async def visit_all(
                 asks = error.retry_after if isinstance(error, Unavailable | CircuitOpen) else None
                 asked = min(asked, asks or 0.0)
                 index += 1
-        if not places.left:
+        if not places.known:
             break
     raise verdict or NotFound(404, "no mirror knows a place for it")

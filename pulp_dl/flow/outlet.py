@@ -86,9 +86,14 @@ class Outlet:
 
     def _begin(self, head: Head) -> None:
         self.head = head
-        self._call(lambda: self._consumer.begin(head))
-        self._registered = True
-        self._call(lambda: self._consumer.registerProducer(self._producer, True))
+        try:
+            self._consumer.begin(head)
+            self._registered = True
+            self._consumer.registerProducer(self._producer, True)
+        except DownloadError:
+            raise
+        except Exception as error:
+            raise _failed(error) from error
 
     def _unregister(self) -> None:
         if self._registered:

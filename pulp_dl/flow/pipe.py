@@ -70,8 +70,15 @@ class Pipe:
         self._consumer = consumer
         self._workers = workers
         self._max_size = max_size
-        self._judged = any(isinstance(each, Digest) and each.enforced for each in source.expect)
-        self._expected = next((each.value for each in source.expect if isinstance(each, Size) and each.enforced), None)
+        self._judged = self._enforced_of_whole = self._enforced_of_part = False
+        self._expected: int | None = None
+        for each in source.expect:
+            if each.enforced:
+                self._enforced_of_whole = True
+                self._enforced_of_part = self._enforced_of_part or each.partial
+                self._judged = self._judged or isinstance(each, Digest)
+                if isinstance(each, Size):
+                    self._expected = each.value
         self._watch = Watch(clock, timeouts, self._expired)
         self.valve = Valve(clock, self._accept, self._stopped, self._watch.turned)
         self.outlet = Outlet(consumer, self.valve)
@@ -115,7 +122,7 @@ class Pipe:
         return self.outlet.head is not None and self._enforced(self.outlet.head)
 
     def _enforced(self, head: Head) -> bool:
-        return any(each.enforced and (head.whole or each.partial) for each in self._source.expect)
+        return self._enforced_of_whole if head.whole else self._enforced_of_part
 
     # one attempt
 
@@ -192,10 +199,12 @@ class Pipe:
         size = head.length
         if head.span is not None:
             size = None if head.span.stop is None else head.span.stop - head.span.start
-        if self._max_size is not None and size is not None and size > self._max_size:
-            raise TooLarge(self._max_size, head.url)
-        bounds = (size, self._expected if head.whole else None, self._max_size)
-        self._limit = min((each for each in bounds if each is not None), default=None)
+        limit = self._max_size
+        if limit is not None and size is not None and size > limit:
+            raise TooLarge(limit, head.url)
+        if size is None and head.whole:
+            size = self._expected
+        self._limit = limit if size is None else size
 
     async def _start_again(self, head: Head) -> None:
         """The consumer has bytes, and a body comes that begins at its beginning."""
@@ -209,7 +218,9 @@ class Pipe:
             raise NotResumable(f"the file has {head.total} bytes here, it had {first.total}", head.url)
         if self._prefix is None:
             assert self._checks is not None
-            await self._settle(self._checks)
+            settled = self._checks.settled()
+            if settled is not None:
+                await settled
             self._prefix = self._prove(self._checks)
         self._prefix.restart()
 
@@ -261,7 +272,9 @@ class Pipe:
             raise Truncated(self.offset, total, head.url)
         if self._prefix is not None and self._prefix.left:
             raise NotResumable("the file is shorter here than what was read before", head.url)
-        await self._settle(checks)
+        settled = checks.settled()
+        if settled is not None:
+            await settled
         tail: list[bytes] = []
         if self._tail is not None:
             if self.outlet.given:
@@ -269,7 +282,9 @@ class Pipe:
             tail = self._tail.pop()
             for piece in tail:
                 checks.update(piece)
-            await self._settle(checks)
+            settled = checks.settled()
+            if settled is not None:
+                await settled
         try:
             facts, advisories = checks.verify()
         except DownloadError:
@@ -283,12 +298,6 @@ class Pipe:
         if head.whole:
             return head.total if head.total is not None else self._expected
         return None if head.span is None or head.span.stop is None else head.span.stop - head.span.start
-
-    @staticmethod
-    async def _settle(checks: Checks) -> None:
-        settled = checks.settled()
-        if settled is not None:
-            await settled
 
     def fail(self, error: BaseException) -> None:
         """There will be no more: tell the consumer.  Never raises."""

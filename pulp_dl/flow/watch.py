@@ -78,13 +78,12 @@ class Watch:
 
     def _arm(self) -> None:
         now, limits = self.open_seconds, self._timeouts
-        waits = []
-        if limits.idle is not None:
-            waits.append(self._fed_at + limits.idle - now)
+        soon = None if limits.idle is None else self._fed_at + limits.idle - now
         if limits.low_speed is not None:
-            waits.append(self._window_at + limits.low_speed_window - now)
-        if waits:
-            self._timer = self._clock.callLater(max(0.0, min(waits)), self._check)
+            window = self._window_at + limits.low_speed_window - now
+            soon = window if soon is None or window < soon else soon
+        if soon is not None:
+            self._timer = self._clock.callLater(max(0.0, soon), self._check)
 
     def _disarm(self) -> None:
         if self._timer is not None:

@@ -20,9 +20,15 @@ ALGORITHMS: Final = ("sha512", "sha384", "sha256", "sha224", "blake2b", "sha3_51
 """Known digests; what is not in this list is an error, never "no check"."""
 
 
+_DIGITS: Final = {name: 2 * hashlib.new(name, usedforsecurity=False).digest_size for name in ALGORITHMS}
+_HEXADECIMAL: Final = re.compile("[0-9a-f]*")
+
+
 def _algorithm(name: str) -> str:
+    if name in _DIGITS:
+        return name
     found = str(name).lower().replace("sha-", "sha").replace("-", "_")
-    if found not in ALGORITHMS:
+    if found not in _DIGITS:
         raise ValueError(f"algorithm: {name!r} is unknown; use one of {', '.join(ALGORITHMS)}")
     return found
 
@@ -53,8 +59,8 @@ class Digest:
     partial: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
-        digits = 2 * _new(self.algorithm).digest_size
-        if not re.fullmatch(rf"[0-9a-f]{{{digits}}}", self.value):
+        digits = _DIGITS[self.algorithm]
+        if len(self.value) != digits or not _HEXADECIMAL.fullmatch(self.value):
             raise ValueError(
                 f"Digest.value: a {self.algorithm} has {digits} hexadecimal digits, {self.value!r} has not"
             )

@@ -30,6 +30,8 @@ def header_pairs(value: Mapping[Any, Any] | Iterable[tuple[Any, Any]]) -> Pairs:
     @raise ValueError: a name is no token, or a value holds a control character (it would end the field and begin
         another one).  Neither a value nor what is no name is repeated: it may be a secret.
     """
+    if value == ():
+        return ()
     pairs = tuple(
         (_bytes(name, "name"), _bytes(content, "value").strip(b" \t")) for name, content in map(_pair, _items(value))
     )

@@ -19,14 +19,12 @@ class Attempt:
     """
     One try at one place.
 
-    @ivar url: the place, fit to be printed.
     @ivar offset: how many bytes were there already when it began.
     @ivar received: bytes that this attempt brought.
     @ivar seconds: how long it took; C{open_seconds} of them while the consumer was ready to take bytes.
     @ivar error: why it failed, or None.
     """
 
-    url: str = field(converter=shown)
     source: Source = field(repr=False)
     offset: int
     received: int
@@ -40,6 +38,11 @@ class Attempt:
         # be printed goes along.
         values = (getattr(self, name) for name in ("offset", "received", "seconds", "open_seconds", "status", "error"))
         return type(self), (self.url, Source(self.url), *values)
+
+    @property
+    def url(self) -> str:
+        """The place, fit to be printed."""
+        return shown(self.source.url)
 
     def __str__(self) -> str:
         what = "ok" if self.error is None else f"{type(self.error).__name__}: {self.error.message}"

@@ -160,7 +160,9 @@ class Kept:
 def _expectations(value: Any) -> tuple[IExpectation, ...]:
     if value is None:
         return ()
-    found = tuple(value) if isinstance(value, Iterable) and not IExpectation.providedBy(value) else (value,)
+    if not isinstance(value, tuple):
+        value = tuple(value) if isinstance(value, Iterable) and not IExpectation.providedBy(value) else (value,)
+    found: tuple[Any, ...] = value
     for each in found:
         if not IExpectation.providedBy(each):
             kind = type(each).__name__

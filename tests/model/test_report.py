@@ -14,7 +14,6 @@ URL = "https://files.example/a"
 
 def attempt(error: Truncated | None = None, url: str = URL) -> Attempt:
     return Attempt(
-        url=url,
         source=Source(url, headers={"X-Key": SECRET}),
         offset=100,
         received=50,
