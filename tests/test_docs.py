@@ -109,7 +109,7 @@ class Page:
             elif block.language == "python":
                 printed = await self._python(block)
             elif block.options.get("class") == "output":
-                found, wanted = sorted(printed.splitlines()), sorted(block.text.strip().splitlines())
+                found, wanted = (sorted(filter(None, text.splitlines())) for text in (printed, block.text))
                 assert len(found) == len(wanted), printed
                 assert all(map(agrees, found, wanted)), printed
             elif block.language == "console" and block.options.get("name") != "two-commands":
