@@ -37,7 +37,7 @@ class Attempt:
         # An error is pickled with its attempts, and what stores it is no place for secrets: of the source only what may
         # be printed goes along.
         values = (getattr(self, name) for name in ("offset", "received", "seconds", "open_seconds", "status", "error"))
-        return type(self), (self.url, Source(self.url), *values)
+        return type(self), (Source(self.url), *values)
 
     @property
     def url(self) -> str:
