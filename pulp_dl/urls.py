@@ -28,7 +28,7 @@ _IPV6 = re.compile(r"\[([0-9A-Fa-f:.]+)(%25[A-Za-z0-9._~\-]+)?\](?::([0-9]*))?")
 # What a path and a query may hold (RFC 3986 section 3.3 and 3.4), and "|[]", which browsers send as they are and some
 # servers sign; "%" because what is encoded stays as it is.  Anything else is encoded, as browsers do it.
 _SAFE: Final = "!$%&'()*+,-./:;=?@_~[]|"
-_NEEDS_QUOTING = re.compile(r"[^!$%&'()*+,\-./:;=?@_~\[\]|A-Za-z0-9]")
+_NEEDS_QUOTING = re.compile(f"[^{re.escape(_SAFE)}A-Za-z0-9]")
 _SUSPECT = re.compile("[=:%]")  # without one of them there is nothing to mask
 _USERINFO = re.compile("(//[^/]*|=[^@]*:[^@]*)@")
 # Amazon, Google, Azure, Akamai, CloudFront, nginx's secure_link, and what people call such things.
@@ -134,7 +134,7 @@ def parse(text: str) -> URL:
 @lru_cache(1024)
 def _authority(scheme: str, authority: str) -> tuple[str, int | None, str | None, str | None]:
     userinfo, at, hostport = authority.rpartition("@")
-    if _AMBIGUOUS.search(userinfo) or re.search(r"[\s\\]", hostport):
+    if _AMBIGUOUS.search(userinfo):
         raise InvalidURL("an ambiguous host in a URL (a backslash, space, bracket, ';' or second '@' there; encode it)")
     if hostport.startswith("["):
         match = _IPV6.fullmatch(hostport)
@@ -204,7 +204,7 @@ def join(base: URL, reference: str) -> URL:
     path, question, query = reference.partition("#")[0].partition("?")
     here, mark, asked = base.target.partition("?")
     if not path:
-        return parse(base.base + here + (question + query if question else mark + asked))
+        return parse(base.base + here + (question + query or mark + asked))
     if not path.startswith("/"):
         path = here[: here.rindex("/") + 1] + path
     return parse(base.base + _without_dots(path) + question + query)
@@ -255,7 +255,7 @@ def _masked(part: str) -> str:
     if not any(map(_SECRET_NAME.search, _before_equals(plain))) and not _USERINFO.search(plain):
         return part
     for before in _before_equals(part):
-        if _SECRET_NAME.search(unquote(before)):
+        if _SECRET_NAME.search(before):
             return f"{before}=***"
     return f"{part.partition('=')[0]}=***" if "=" in part else "***"
 

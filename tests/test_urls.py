@@ -97,6 +97,7 @@ def test_bytes_that_are_no_utf_8_pass_through_a_path() -> None:
         ("http://straße.example/", ("http", "xn--strae-oqa.example", 80, "/")),
         ("http://BÜCHER。example/", ("http", "xn--bcher-kva.example", 80, "/")),
         ('http://h/a b\\c<d>"e"^`{f}', ("http", "h", 80, "/a%20b%5Cc%3Cd%3E%22e%22%5E%60%7Bf%7D")),
+        ("http://h/a b|[c]%7e;d+e?f|g", ("http", "h", 80, "/a%20b|[c]%7e;d+e?f|g")),
         ("file:///srv/pulp/a%20b", ("file", "", None, "/srv/pulp/a%20b")),
         ("file://localhost/srv", ("file", "", None, "/srv")),
         ("http://0177.0.0.1/", ("http", "0177.0.0.1", 80, "/")),

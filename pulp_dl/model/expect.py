@@ -96,7 +96,7 @@ class Hashing:
 
     def so_far(self) -> bytes:
         """The digest of what came so far; more may follow."""
-        digest: bytes = self._hash.copy().digest()
+        digest: bytes = self._hash.digest()
         return digest
 
     def verify(self) -> Mapping[str, object]:

@@ -106,7 +106,7 @@ class Retries:
         """Seconds to wait before each round; the first is 0."""
         yield 0.0
         for round_ in range(self.count):
-            yield min(self.cap, self.base * 2.0 ** min(round_, 64)) * (1 - chance() / 2)
+            yield min(self.cap, self.base * 2.0**round_) * (1 - chance() / 2)
 
 
 @frozen

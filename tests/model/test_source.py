@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from attrs import evolve
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from zope.interface import implementer
 
@@ -108,6 +108,8 @@ def test_any_other_etag_proves_nothing_and_hides_the_date(etag: bytes) -> None:
 
 
 @given(st.integers(-200, 200))
+@example(60)
+@example(59)
 def test_a_date_proves_it_if_it_lies_a_minute_back(seconds: int) -> None:
     """RFC 9110 section 8.8.2.2: two changes within one second have the same date."""
     modified = http_date(DATE - timedelta(seconds=seconds))
@@ -283,7 +285,7 @@ def test_a_text_is_a_source() -> None:
         ("files.example/a", "not an absolute URL"),
         (f"https://elmer:{SECRET}/x@files.example/a", "a port in a URL"),
         (f"https://elmer:{SECRET}@", "without a host"),
-        (f"https://elmer:{SECRET}@files example/?token={SECRET}", "an ambiguous host"),
+        (f"https://elmer:{SECRET}@files example/?token={SECRET}", "no valid name"),
         (f"https://files.example:x/?token={SECRET}", "a port in a URL"),
         (f"elmer:{SECRET}@files.example", "not an absolute URL"),
         (f"https:/elmer:{SECRET}@files.example", "not an absolute URL"),
