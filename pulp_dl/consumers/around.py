@@ -228,13 +228,15 @@ class Tee:
     # what the sides do
 
     def hold(self, side: _Side) -> None:
+        first = not self._holding
         self._holding.add(side)
-        if len(self._holding) == 1 and self._producer is not None:
+        if first and self._producer is not None:
             self._producer.pauseProducing()
 
     def release(self, side: _Side) -> None:
+        last = self._holding == {side}
         self._holding.discard(side)
-        if not self._holding and self._producer is not None:
+        if last and self._producer is not None:
             self._producer.resumeProducing()
 
     def stop(self) -> None:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from errno import EINVAL, EISDIR, EOPNOTSUPP
 from secrets import token_hex
-from stat import S_ISREG
 from typing import Any, Final
 
 from ..model.source import Head
 from .root import SUFFIX, Place, open_directory
 
-__all__ = ["NewFile", "strays", "temporary_name"]
+__all__ = ["TEMPORARY", "NewFile", "temporary_name"]
 
 _NAMED: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _UNNAMED: Final = os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC
@@ -22,26 +21,13 @@ _NO_UNNAMED = {EOPNOTSUPP, EISDIR, EINVAL}  # open(2): what file systems without
 _OPEN_FILES = "/proc/self/fd"
 _PIECES = 1024  # IOV_MAX
 
-_TEMPORARY = re.compile(r"\..*\.[0-9a-f]{16}" + re.escape(SUFFIX), re.DOTALL)
+TEMPORARY: Final = re.compile(r"\..*\.[0-9a-f]{16}" + re.escape(SUFFIX), re.DOTALL)
+"""What a L{temporary_name} looks like."""
 
 
 def temporary_name(name: str) -> str:
-    """A name that nobody can guess and L{strays} finds.  Not all of C{name}: it may be as long as names can be."""
+    """A name that nobody can guess.  Not all of C{name}: it may be as long as names can be."""
     return f".{name[:40]}.{token_hex(8)}{SUFFIX}"
-
-
-def strays(directory: str | os.PathLike[str]) -> Iterator[str]:
-    """
-    Temporary files below a directory that a killed process left.  Blocks; follows no symlink.
-
-    Only who knows that nobody is downloading to this directory may remove them.
-    """
-    for where, _, names, fd in os.fwalk(directory):
-        for name in names:
-            if _TEMPORARY.fullmatch(name):
-                with suppress(FileNotFoundError):
-                    if S_ISREG(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
-                        yield f"{where.rstrip('/')}/{name}"
 
 
 class NewFile:
@@ -143,10 +129,14 @@ class NewFile:
                 temporary = temporary_name(name)
             self._link(temporary)
             self._temporary = temporary
-        fd, self._fd = self._fd, -1
-        self._disk.close(fd)  # before the rename: a network file system may tell only now that it has no room
-        self._disk.rename(self._temporary, name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+        else:  # perhaps on a network, where only closing tells that there is no room
+            fd, self._fd = self._fd, -1
+            self._disk.close(fd)
+        self._move(self._temporary, name)
         self._temporary = None
+
+    def _move(self, old: str, new: str) -> None:
+        self._disk.rename(old, new, src_dir_fd=self._directory, dst_dir_fd=self._directory)
 
     def _link(self, name: str) -> None:
         """Give the unnamed file a name; open(2), O_TMPFILE."""

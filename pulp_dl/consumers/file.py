@@ -214,8 +214,9 @@ class ToFile:
         if self._lane is None:
             discard()
         else:
-            self._lane.drop()
-            self._lane.put(discard, 0)
+            if not (keep and self._part and self._trouble is None):
+                self._lane.drop()
+            self._lane.put(discard, 0)  # what is kept is what was put before
 
     # the disk and its troubles
 

@@ -151,7 +151,7 @@ class PartFile(NewFile):
             self._lock(fd)
             found = self._disk.fstat(fd)
             note = self._read_note()
-            ours = note is not None and note.inode == found.st_ino and self._is_ours(found) and self._named(found)
+            ours = note is not None and note.inode == found.st_ino and self._is_ours(found) and self._named(note)
         except BaseException:
             self._disk.close(fd)
             raise
@@ -160,7 +160,7 @@ class PartFile(NewFile):
             return None
         size = found.st_size if note.boot == _boot() else min(found.st_size, note.synced)
         if not note.useful(size):
-            self._forget_part()
+            self._forget(note)
             self._disk.close(fd)
             return None
         self._fd, self._temporary, self._note, self._size = fd, self._part, note, size
@@ -210,30 +210,34 @@ class PartFile(NewFile):
         """
         @param keep: leave what is there for a later run, if it can be of use.
         """
-        if self._note is not None:
-            if keep and self._note.useful(self._size):
-                self._temporary = None
-            else:
-                self._forget_part()
+        note, self._note = self._note, None
+        if note is not None:
+            if self._temporary == self._part:
+                self._temporary = None  # this name is not unlinked unseen
+            if not (keep and note.useful(self._size)):
+                self._forget(note)
         super().discard()
-        self._note = None
 
     # the steps
 
     def _publish(self) -> None:
-        if self._note is not None and not self._named(self._disk.fstat(self._fd)):
+        if self._note is None:
+            super()._publish()
+            return
+        if not self._named(self._note):
             raise ConsumerFailed(f"{self._place.path + PART!r}: somebody put another file there")
-        super()._publish()
-        if self._note is not None:
-            self._disk.unlink(self._beside, dir_fd=self._directory)
-            self._note = None
-
-    def _forget_part(self) -> None:
-        """The part first: a part without a note would never be taken for ours again."""
-        for name in (self._part, self._beside):
-            with suppress(OSError):
-                self._disk.unlink(name, dir_fd=self._directory)
+        # The lock is held until it has its own name: nobody goes on with a file that is whole.
+        self._move(self._part, self._place.name)
         self._temporary = None
+        self._disk.unlink(self._beside, dir_fd=self._directory)
+        self._note = None
+
+    def _forget(self, note: Note) -> None:
+        """The part first: a part without a note would never be taken for ours again."""
+        with suppress(OSError):
+            if self._named(note):
+                self._disk.unlink(self._part, dir_fd=self._directory)
+            self._disk.unlink(self._beside, dir_fd=self._directory)
 
     def _free(self) -> bool:
         """Are both names ours to use?"""
@@ -257,13 +261,12 @@ class PartFile(NewFile):
         """Nobody else can write to it or has put it there for us."""
         return S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and found.st_nlink == 1
 
-    def _named(self, found: os.stat_result) -> bool:
-        """Is this the file that the part's name leads to now?"""
+    def _named(self, note: Note) -> bool:
+        """Does the part's name still lead to the file that the note speaks of?"""
         try:
-            there = self._disk.lstat(self._part, dir_fd=self._directory)
+            return bool(self._disk.lstat(self._part, dir_fd=self._directory).st_ino == note.inode)
         except FileNotFoundError:
             return False
-        return (there.st_dev, there.st_ino) == (found.st_dev, found.st_ino)
 
     def _lock(self, fd: int) -> None:
         """Until it is closed, however that happens.  An earlier download of ours may be about to let go of it."""
@@ -309,9 +312,6 @@ class PartFile(NewFile):
                 self._disk.unlink(temporary, dir_fd=self._directory)
             raise
         self._note = note
-
-    def _move(self, old: str, new: str) -> None:
-        self._disk.rename(old, new, src_dir_fd=self._directory, dst_dir_fd=self._directory)
 
     def _sync(self) -> None:
         if self._durable:

@@ -18,9 +18,8 @@ from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
-from pulp_dl.consumers.atomic import strays, temporary_name
 from pulp_dl.consumers.file import ToFile
-from pulp_dl.errors import ConsumerFailed, Refused, Truncated
+from pulp_dl.errors import ConsumerFailed, Truncated
 from pulp_dl.flow.workers import Workers
 from pulp_dl.interfaces import IResumable, IRewindable, IWorkerUser
 from pulp_dl.model.source import Head
@@ -347,30 +346,3 @@ def test_a_directory_that_is_not_ours_is_told_before_a_byte_is_asked_for(tmp_pat
     for line in said:
         assert line.startswith(f"ConsumerFailed '{locked}/")
         assert "we may not write there; give a directory that belongs to this user" in line
-
-
-# ---- what a killed process leaves
-
-
-def test_strays_are_found_by_their_name_and_nothing_else_is(tmp_path: Path) -> None:
-    (tmp_path / "a/b").mkdir(parents=True)
-    ours = [tmp_path / temporary_name("file"), tmp_path / "a/b" / temporary_name("\n" + "x" * 255)]
-    for each in (
-        *ours,
-        tmp_path / "file",
-        tmp_path / ".file.0123.pulp-dl",
-        tmp_path / "a/.hidden",
-        tmp_path / "x.part",
-    ):
-        each.write_bytes(b"")
-    (tmp_path / "a" / temporary_name("link")).symlink_to(tmp_path / "file")
-    (tmp_path / temporary_name("directory")).mkdir()
-    (tmp_path / "loop").symlink_to(tmp_path)
-
-    assert sorted(strays(tmp_path)) == sorted(map(str, ours))
-
-
-def test_the_names_of_strays_cannot_be_asked_for(tmp_path: Path) -> None:
-    error = ToFile(temporary_name("file"), root=tmp_path).gone().result
-
-    assert isinstance(error, Refused)

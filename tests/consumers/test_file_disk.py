@@ -27,7 +27,6 @@ from tests.consumers.disks import (
     Feed,
     failing,
     head_of,
-    impossible,
     names,
     pieces,
     without_unnamed_files,
