@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 
@@ -26,6 +27,7 @@ from ..errors import (
 )
 from ..interfaces import IBody, IBodyConsumer, IResumable, IWorkers
 from ..model.expect import Digest, Size
+from ..model.fingerprint import fingerprint
 from ..model.remote import Timeouts
 from ..model.source import Head, Source, Span, Validators
 from .checks import Checks
@@ -86,6 +88,7 @@ class Pipe:
         self.head: Head | None = None
         self.offset = 0
         self._places: tuple[str, ...] = ()
+        self._earlier: str | None = None  # the fingerprint of the place, if an earlier run brought the first bytes
         self._checks: Checks | None = None
         self._tail: Tail | None = None
         self._limit: int | None = None
@@ -110,10 +113,12 @@ class Pipe:
     @property
     def answered(self) -> str | None:
         """The URL that supplied the bytes of this pass, if there are any."""
-        return self.head.url if self.head is not None and self.offset else None
+        return self.head.url if self.head is not None and self.offset and self._earlier is None else None
 
     def came_from(self, place: Source) -> bool:
         """Did this place supply the bytes of this pass?"""
+        if self._earlier is not None:
+            return fingerprint(place.url) == self._earlier
         return place.url in self._places
 
     @property
@@ -135,8 +140,8 @@ class Pipe:
             return
         checks = self._start_checks(kept.head)
         await checks.feed(kept.pieces())
-        self.head, self.offset, self.outlet.given = kept.head, kept.size, kept.size
-        self._places = (kept.head.url,)
+        self.head, self.offset, self.outlet.given = evolve(kept.head, url=self._source.url), kept.size, kept.size
+        self._earlier = fingerprint(kept.head.url)
         self._checks = checks
 
     def ask(self, place: Source) -> Ask:
@@ -171,7 +176,7 @@ class Pipe:
         # Would it be too late to hear at the end that the body is wrong?
         self._tail = Tail() if not self.outlet.rewindable and self._enforced(head) else None
         self.head, self.offset, self._may_continue = head, 0, True
-        self._places = (place.url, head.url)
+        self._places, self._earlier = (place.url, head.url), None
 
     def _start_checks(self, head: Head) -> Checks:
         expect = self._source.expect
