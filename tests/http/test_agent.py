@@ -168,6 +168,7 @@ async def test_it_is_an_IAgent_whose_responses_show_nothing_to_decode(reactor: A
             assert (response.code, response.length, list(response.headers.getAllRawHeaders())) == (200, 5, [])
             assert server.requests[0].target == "/a?b"
             assert server.requests[0].raw.count(b"X-Mine: ") == 2
+            assert server.requests[0].raw.lower().count(b"accept-encoding:") == 1
             assert server.requests[0].get(b"accept-encoding") == b"identity"
             response.answer.abandon()
 

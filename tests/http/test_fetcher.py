@@ -197,7 +197,7 @@ class Tokens:
 
     def script(self, request: Any) -> Any:
         right = b"Bearer %d" % self.good
-        return answer(b"x") if request.get(b"authorization") == right else answer(b"who?" * 10_000, 401)
+        return answer(b"x") if request.get(b"authorization") == right else answer(b"who?" * 1_000_000, 401)
 
 
 async def test_after_a_401_the_authenticator_may_ask_again(reactor: Any, fetching: MakeFetcher) -> None:

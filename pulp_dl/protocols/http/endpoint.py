@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
 from attrs import field, frozen
 from OpenSSL import SSL
@@ -11,7 +11,6 @@ from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ...errors import ConnectFailed, DownloadError, ProxyFailed, TLSFailed
@@ -21,8 +20,6 @@ from ...urls import URL, shown
 from .tls import creator, explain
 
 __all__ = ["Dialled", "reach"]
-
-T = TypeVar("T")
 
 
 def reach(reactor: Any, place: URL, tls: TLS | None) -> IStreamClientEndpoint:
@@ -50,8 +47,8 @@ class Dialled:
     Connects until a request may be sent.
 
     C{connect} fires with the L{HTTPConnection} that the factory made, after the TLS handshake; fails with
-    L{ConnectFailed}, L{TLSFailed}, L{ProxyFailed} or L{TimedOut}.  Cancelling fails with C{CancelledError} and closes
-    whatever was opened.
+    L{ConnectFailed}, L{TLSFailed}, L{ProxyFailed} or L{TimedOut}.  Cancelling closes whatever was opened; what it then
+    fails with may be any of these, for a cancelled name look-up fails as one that found nothing.
 
     @ivar seconds: how long it may take in all: DNS, TCP and TLS.
     @ivar url: what is asked for; errors name it.
@@ -69,36 +66,14 @@ class Dialled:
 
     async def _connect(self, factory: IProtocolFactory) -> IProtocol:
         try:
-            protocol = await cancelled_as_such(self.endpoint.connect(factory))
+            protocol = await self.endpoint.connect(factory)
             connection: Any = protocol
-            await cancelled_as_such(connection.ready())
-        except (DownloadError, CancelledError):
+            await connection.ready()
+        except CancelledError:
             raise
         except Exception as cause:
             raise translate(cause, self.url, proxied=self.proxied) from cause
         return protocol
-
-
-def cancelled_as_such(d: Deferred[T]) -> Deferred[T]:
-    """
-    The same Deferred, but a cancel fails with C{CancelledError}.
-
-    Twisted's endpoints then fail with DNSLookupError or ConnectingCancelledError: the caller cannot tell who did it.
-    """
-    cancelled = False
-
-    def cancel(_: Deferred[T]) -> None:
-        nonlocal cancelled
-        cancelled = True
-        d.cancel()
-
-    def ended(result: T | Failure) -> None:
-        # A result that came just before is lost to the caller; a connection is closed by its own end.
-        outcome.callback(Failure(CancelledError()) if cancelled and isinstance(result, Failure) else result)
-
-    outcome: Deferred[T] = Deferred(cancel)
-    d.addBoth(ended)
-    return outcome
 
 
 def translate(cause: Exception, url: str, *, proxied: bool) -> DownloadError:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from attrs import evolve
-
 from ...errors import ProtocolError, Refused
 from ...model.headers import Pairs
 from ...model.remote import Remote
@@ -46,6 +44,8 @@ class Trail:
         """
         Go where a redirect leads.
 
+        Userinfo in a Location is not looked at: it is no secret of ours, and no server needs to be told its own.
+
         @param pairs: the fields of its answer.
         @raise ProtocolError: it leads nowhere, or round in circles.
         @raise Refused: it leads where we do not go.
@@ -56,8 +56,7 @@ class Trail:
         if len(self._seen) > self._remote.limits.redirects:
             raise ProtocolError(f"more than {self._remote.limits.redirects} redirects (Limits.redirects)", str(here))
         try:
-            # Userinfo in a Location is no secret of ours, and no server needs to be told its own.
-            place = evolve(join(here, self._location(pairs)), user=None, password=None)
+            place = join(here, self._location(pairs))
         except InvalidURL as error:
             raise ProtocolError(f"a redirect that leads nowhere: {error}", str(here)) from error
         if place.scheme not in {"http", "https"}:
