@@ -195,7 +195,7 @@ async def test_a_snippet_that_does_something_else_fails(
     right = [
         CONSOLE + "$ echo one; echo two\none\ntwo",
         CONSOLE + "$ seq 9\n1\n...\n9",
-        CONSOLE + "$ curl -s http://repo.example.org/docs/den.txt\nHere is ...",
+        CONSOLE + "$ pulp-dl get -q http://repo.example.org/docs/den.txt -o -\nHere is ...",
         CONSOLE + "$ true\n$ echo one\none",
         PYTHON + "assert repository and reactor",
         PYTHON + "from twisted.internet.task import deferLater\nawait deferLater(reactor, 0)",
