@@ -189,56 +189,62 @@ class HTTPConnection(Protocol):
         try:
             body = framing.feed(data)
         except Malformed as malformed:
-            error = ProtocolError(str(malformed), self._url)
-            error.__cause__ = malformed
-            self._fail(error)
+            self._fail(malformed)
             return
-        if asking is not None:
+        if answer is None:
             if not framing.status:
                 return
-            self._asking = None
-            self._answer = answer = Answer(
-                self,
-                framing.version,
-                framing.status,
-                framing.reason,
-                framing.pairs,
-                framing.length,
-                proven=not framing.until_close,
-            )
-        assert answer is not None
+            answer = self._begin()
         if body:
             answer.arrived(body)
         if framing.complete:
-            self._complete(answer, reusable=framing.reusable)
+            self._complete(answer)
         # From here on the connection may be at work for somebody else.
         if asking is not None:
-            if asking.called:
-                answer.abandon()  # cancelled by what the pool set going
-            else:
-                asking.callback(answer)
-            answer.handing_over = False
+            self._hand_over(asking, answer)
         answer.pump()
-        if self._answer is answer:
-            if not answer.wanted:
-                self.pause()
-        elif self._just_read:
+        if self._answer is answer and not answer.wanted:
+            self.pause()
+        if self._just_read:
             self._just_read = False
             if self._asking is None and not self._aborted:
                 self._tell_resting(self)
 
-    def _complete(self, answer: Answer, *, reusable: bool) -> None:
+    def _begin(self) -> Answer:
+        framing = self._framing
+        self._asking = None
+        self._answer = answer = Answer(
+            self,
+            framing.version,
+            framing.status,
+            framing.reason,
+            framing.pairs,
+            framing.length,
+            proven=not framing.until_close,
+        )
+        return answer
+
+    def _hand_over(self, asking: Deferred[Answer], answer: Answer) -> None:
+        if asking.called:
+            answer.abandon()  # cancelled by what the pool set going
+        else:
+            asking.callback(answer)
+        answer.handing_over = False
+
+    def _complete(self, answer: Answer) -> None:
         self._answer = None
         answer.ended()
-        if reusable:
+        if self._framing.reusable:
             self.resume()
             self._just_read = True
             self._tell_idle(self)
         else:
             self.abort()
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, malformed: Malformed) -> None:
         """Whoever waits hears of it, and the connection is of no use any more."""
+        error = ProtocolError(str(malformed), self._url)
+        error.__cause__ = malformed
         asking, self._asking = self._asking, None
         answer, self._answer = self._answer, None
         self.abort()

@@ -172,23 +172,23 @@ class Framing:
         if _CONTROL.search(self._reason):
             raise Malformed("a control character in the reason")
         self._count_fields()
-        fields = tuple([(name, value.rstrip(b" \t")) for name, value in self._fields])
-        self._fields.clear()
         length = coding = None
-        for name, value in fields:
+        for name, value in self._fields:
             lower = name.lower()
             if lower == b"content-length":
                 length = int(value)
             elif lower == b"transfer-encoding":
-                # Any other coding llhttp would hand out as body, framing and all, or read until the connection ends.
-                if coding is not None or value.lower() != b"chunked":
+                # Of anything else (even of a tab behind it) llhttp would hand out the chunks as body, framing and all.
+                if coding is not None or value.rstrip(b" ").lower() != b"chunked":
                     raise Malformed("a Transfer-Encoding that is not just chunked")
                 coding = value
+        pairs = tuple([(name, value.rstrip(b" \t")) for name, value in self._fields])
+        self._fields.clear()
         if status < 200:
             self._pass_over(status, framed=length is not None or coding is not None)
             return
         bodiless = self._bodiless or status in {204, 304}
-        self.reason, self.pairs = self._reason, fields
+        self.reason, self.pairs = self._reason, pairs
         self.length = 0 if bodiless else length
         self.until_close = not bodiless and coding is None and length is None
         self._chunked = coding is not None and not bodiless

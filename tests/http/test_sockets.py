@@ -1,0 +1,286 @@
+"""Connections over real sockets: FIN and RST, TLS, and ends that wait for nobody."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+import trustme
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, wrapClientTLS
+from twisted.internet.error import ConnectionLost
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.ssl import Certificate, optionsForClientTLS
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
+
+from pulp_dl.errors import TLSFailed, Truncated
+from pulp_dl.protocols.http.connection import Answer, HTTPConnection
+from pulp_dl.testing import Close, CutTLS, FaultServer, Hold, Reset, Script, Send, ServerTLS
+from tests.http.lines import ASK, HELLO, OK, URL
+from tests.sinks import Sink, turn
+
+
+def listened(reactor: Any, told: list[str]) -> HTTPConnection:
+    """A connection, and what it tells."""
+    return HTTPConnection(
+        reactor, lambda _: told.append("idle"), lambda _: told.append("resting"), lambda _: told.append("gone")
+    )
+
+
+async def connected(
+    reactor: Any, server: FaultServer, ca: trustme.CA | None = None
+) -> tuple[HTTPConnection, list[str]]:
+    """A connection to a server, ready, and what it tells."""
+    told: list[str] = []
+    endpoint: Any = TCP4ClientEndpoint(reactor, "127.0.0.1", server.port)
+    if ca is not None:
+        trust = Certificate.loadPEM(ca.cert_pem.bytes())
+        endpoint = wrapClientTLS(optionsForClientTLS("localhost", trustRoot=trust), endpoint)
+    factory = Factory()
+    factory.buildProtocol = lambda addr: listened(reactor, told)
+    connection: HTTPConnection = await endpoint.connect(factory)
+    await connection.ready()
+    return connection, told
+
+
+async def gone(reactor: Any, told: list[str], turns: int = 3) -> None:
+    """It was told, without waiting for any peer."""
+    for _ in range(turns):
+        if "gone" in told:
+            return
+        await turn(reactor)
+    raise AssertionError(f"still open after {turns} turns: {told}")
+
+
+async def until(reactor: Any, true: Callable[[], bool]) -> None:
+    while not true():
+        await turn(reactor)
+
+
+async def body_of(answer: Answer) -> bytes:
+    sink = Sink()
+    await answer.deliver(sink)
+    return sink.data
+
+
+def identity(ca: trustme.CA) -> bytes:
+    return ca.issue_cert("localhost").private_key_and_cert_chain_pem.bytes()
+
+
+@pytest.fixture
+async def serve(reactor: Any, ca: trustme.CA) -> AsyncIterator[Callable[..., FaultServer]]:
+    servers: list[FaultServer] = []
+
+    def make(script: Script, *, tls: bool = False) -> FaultServer:
+        servers.append(FaultServer(reactor, script, tls=ServerTLS(identity(ca)) if tls else None))
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        await server.close()
+
+
+class TestSockets:
+    @pytest.mark.parametrize("tls", [False, True])
+    async def test_one_connection_carries_many_requests(self, reactor: Any, serve: Any, ca: Any, tls: bool) -> None:
+        server = serve(Send(HELLO), tls=tls)
+        connection, told = await connected(reactor, server, ca if tls else None)
+        for _ in range(20):
+            answer = await connection.request(ASK, b"GET", URL)
+            assert await body_of(answer) == b"hello"
+        assert server.connections.total == 1
+        assert [request.raw for request in server.requests] == [ASK] * 20
+        connection.abort()
+        await gone(reactor, told)
+
+    @pytest.mark.parametrize("tls", [False, True])
+    async def test_a_large_body_through_a_consumer_that_pauses(
+        self, reactor: Any, serve: Any, ca: Any, tls: bool
+    ) -> None:
+        data = bytes(range(256)) * 8192
+        server = serve(Send(OK + b"Content-Length: %d\r\n\r\n" % len(data) + data), tls=tls)
+        connection, told = await connected(reactor, server, ca if tls else None)
+
+        def pause(sink: Sink) -> None:
+            producer = sink.producer
+            producer.pauseProducing()
+            reactor.callLater(0, producer.resumeProducing)
+
+        sink = Sink(pause)
+        await (await connection.request(ASK, b"GET", URL)).deliver(sink)
+        assert sink.data == data
+        assert told[0] == "idle"
+        connection.abort()
+        await gone(reactor, told)
+
+    async def test_a_request_that_does_not_fit_into_the_socket(self, reactor: Any, serve: Any) -> None:
+        """What is sent at once may be sent in part; the transport has the rest, in order."""
+        ask = b"GET /a HTTP/1.1\r\n" + b"".join(b"X-%d: %b\r\n" % (n, b"y" * 1000) for n in range(6000)) + b"\r\n"
+        server = serve(Send(HELLO))
+        connection, told = await connected(reactor, server)
+        for _ in range(2):
+            answer = await connection.request(ask, b"GET", URL)
+            assert await body_of(answer) == b"hello"
+        assert [request.raw for request in server.requests] == [ask, ask]
+        connection.abort()
+        await gone(reactor, told)
+
+    async def test_FIN_ends_a_body_without_length_and_RST_does_not(self, reactor: Any, serve: Any) -> None:
+        for end in (Close(), Reset()):
+            connection, told = await connected(reactor, serve((Send(OK + b"Connection: close\r\n\r\nhello"), end)))
+            sink = Sink()
+            delivery = (await connection.request(ASK, b"GET", URL)).deliver(sink)
+            if end == Close():
+                await delivery
+            else:
+                with pytest.raises(Truncated) as caught:
+                    await delivery
+                assert isinstance(caught.value.__cause__, ConnectionLost)
+            assert sink.data == b"hello"
+            assert told == ["gone"]
+
+    @pytest.mark.parametrize("end", [Close(), Send(HELLO)], ids=["a FIN", "an answer to nothing"])
+    async def test_what_is_in_the_kernel_makes_an_idle_connection_unusable(
+        self, reactor: Any, serve: Any, end: Script
+    ) -> None:
+        """The reactor may be busy with something else when it comes, and when the connection is wanted."""
+        server = serve((Send(HELLO), Hold(), end))
+        connection, told = await connected(reactor, server)
+        await body_of(await connection.request(ASK, b"GET", URL))
+        assert connection.usable()
+        transport: Any = connection.transport
+        transport.pauseProducing()  # as if the reactor had not come to it
+        server.release()
+        await until(reactor, lambda: not connection.usable())
+        assert told == ["idle", "resting"]
+        connection.abort()
+        await gone(reactor, told)
+
+    async def test_an_abort_within_the_first_answer(self, reactor: Any, serve: Any) -> None:
+        connection, told = await connected(reactor, serve((Send(OK), Hold())))
+        asking = connection.request(ASK, b"GET", URL)
+        await until(reactor, lambda: not connection.silent)
+        asking.cancel()
+        with pytest.raises(CancelledError):
+            await asking
+        await gone(reactor, told)
+
+
+class Mute(Protocol):
+    """A TLS server that answers, and then neither reads nor says goodbye."""
+
+    def __init__(self, sends: bytes) -> None:
+        self._sends = sends
+        self.lost: Deferred[None] = Deferred()
+
+    def dataReceived(self, data: bytes) -> None:
+        transport: Any = self.transport
+        transport.write(self._sends)
+        transport.pauseProducing()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.lost.callback(None)
+
+
+class TestTLS:
+    async def test_a_close_notify_ends_a_body_without_length_and_a_cut_does_not(
+        self, reactor: Any, serve: Any, ca: trustme.CA
+    ) -> None:
+        for end in (Close(), CutTLS(), Reset()):
+            server = serve((Send(OK + b"Connection: close\r\n\r\nhello"), end), tls=True)
+            connection, told = await connected(reactor, server, ca)
+            sink = Sink()
+            delivery = (await connection.request(ASK, b"GET", URL)).deliver(sink)
+            if end == Close():
+                await delivery
+            else:
+                with pytest.raises(Truncated):
+                    await delivery
+            assert sink.data == b"hello"
+            assert told == ["gone"]
+
+    async def test_a_certificate_that_is_missing_fails_the_first_request(
+        self, reactor: Any, serve: Any, ca: trustme.CA
+    ) -> None:
+        """In TLS 1.3 the server looks at it after our handshake is done."""
+        server = FaultServer(reactor, Send(HELLO), tls=ServerTLS(identity(ca), clients=ca.cert_pem.bytes()))
+        async with server:
+            connection, told = await connected(reactor, server, ca)
+            with pytest.raises(TLSFailed):
+                await connection.request(ASK, b"GET", URL)
+            assert told == ["gone"]
+
+    @pytest.mark.parametrize("when", ["idle", "asking", "flowing", "paused", "registering"])
+    async def test_a_mute_peer_does_not_hold_the_socket(self, reactor: Any, ca: trustme.CA, when: str) -> None:
+        """C{loseConnection} would wait for its goodbye for ever."""
+        sends = {"idle": HELLO, "asking": OK}.get(when, OK + b"Content-Length: 9\r\n\r\nhello")
+        servers: list[Mute] = []
+
+        def build(addr: object) -> Mute:
+            servers.append(Mute(sends))
+            return servers[-1]
+
+        factory = Factory()
+        factory.noisy = False
+        factory.buildProtocol = build
+        port = reactor.listenTCP(
+            0,
+            TLSMemoryBIOFactory(ServerTLS(identity(ca)), isClient=False, wrappedFactory=factory),
+            interface="127.0.0.1",
+        )
+        try:
+            connection, told = await connected(reactor, port.getHost(), ca)
+            asking = connection.request(ASK, b"GET", URL)
+            if when == "asking":
+                await until(reactor, lambda: not connection.silent)
+            else:
+                answer = await asking
+                if when == "idle":
+                    assert await body_of(answer) == b"hello"
+                else:
+                    got: Deferred[None] = Deferred()
+                    sink = Sink(lambda sink: got.callback(None))
+                    delivery = answer.deliver(sink)
+                    if when != "registering":
+                        await got
+                    if when == "paused":
+                        sink.producer.pauseProducing()
+            connection.abort()
+            await gone(reactor, told)
+            if when == "asking":
+                with pytest.raises(CancelledError):
+                    await asking
+            elif when != "idle":
+                with pytest.raises(CancelledError):
+                    await delivery
+        finally:
+            await port.stopListening()
+            for server in servers:
+                transport: Any = server.transport
+                transport.abortConnection()
+                await server.lost
+
+    async def test_an_abort_within_the_handshake(self, reactor: Any, serve: Any, ca: trustme.CA) -> None:
+        """The server is a TCP server that never says anything."""
+        server = serve(())
+        told: list[str] = []
+        connections: list[HTTPConnection] = []
+
+        def build(addr: object) -> HTTPConnection:
+            connections.append(listened(reactor, told))
+            return connections[0]
+
+        factory = Factory()
+        factory.buildProtocol = build
+        trust = Certificate.loadPEM(ca.cert_pem.bytes())
+        endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", server.port)
+        await wrapClientTLS(optionsForClientTLS("localhost", trustRoot=trust), endpoint).connect(factory)
+        ready = connections[0].ready()
+        await turn(reactor)
+        assert not ready.called
+        ready.cancel()
+        with pytest.raises(CancelledError):
+            await ready
+        await gone(reactor, told)
