@@ -192,7 +192,8 @@ class Errors:
         self.failures: list[Failure] = []
 
     def __call__(self, event: LogEvent) -> None:
-        failure = event.get("log_failure")
+        # The reactor still logs what a protocol raises by twisted.python.log, where it is called "failure".
+        failure = event.get("log_failure", event.get("failure"))
         if failure is not None:
             self.failures.append(failure)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 
 from .script import Script
@@ -48,7 +48,7 @@ class FaultServer(Stage):
         return Deferred.fromCoroutine(self._close())
 
     async def _close(self) -> None:
-        await self._listening.stopListening()
+        await maybeDeferred(self._listening.stopListening)
         await self.abort()
 
     async def __aenter__(self) -> Self:

@@ -36,7 +36,7 @@ __all__ = ["MemoryNetwork"]
 
 T = TypeVar("T")
 
-_BUSY = 1_000_000
+_BUSY = 200_000
 """Turns after which something seems to be without end."""
 
 _AT_ONCE = 1e-6
@@ -112,11 +112,7 @@ class MemoryNetwork(Clock):
         @raise RuntimeError: it seems to be without end.
         """
         for _ in range(_BUSY):
-            if self._turns:
-                self._turns.popleft()()
-            elif (call := self._next_call()) is not None and call <= self.seconds() + _AT_ONCE:
-                super().advance(max(0, call - self.seconds()))
-            else:
+            if not self._step():
                 return
         raise RuntimeError(f"still busy after {_BUSY} turns")
 
@@ -132,19 +128,20 @@ class MemoryNetwork(Clock):
 
     def result(self, deferred: Deferred[T], seconds: float = 3600) -> T:
         """
-        What a Deferred fires with, or raises; as much time goes by as that takes.
+        What a Deferred fires with, or raises.  As much time goes by as that takes, and nothing happens after it.
 
         @raise AssertionError: it has not fired although nothing is left to happen, or not within so many seconds.
         """
         found: list[Any] = []
         deferred.addBoth(found.append)
         end = self.seconds() + seconds
-        self.run()
         while not found:
+            if self._step():
+                continue
             call = self._next_call()
             if call is None or call > end:
                 raise AssertionError(f"no result after {self.seconds():g} s; then {self.getDelayedCalls()}")
-            self.advance(call - self.seconds())
+            super().advance(call - self.seconds())
         if isinstance(found[0], Failure):
             found[0].raiseException()
         result: T = found[0]
@@ -221,6 +218,17 @@ class MemoryNetwork(Clock):
             return self.names[host]
         literal = isIPv6Address(host) or host.replace(".", "").isdigit()
         return [host] if literal else []
+
+    def _step(self) -> bool:
+        """The next thing that happens without time going on; False: there is none."""
+        if self._turns:
+            self._turns.popleft()()
+            return True
+        call = self._next_call()
+        if call is None or call > self.seconds() + _AT_ONCE:
+            return False
+        super().advance(max(0, call - self.seconds()))
+        return True
 
     def _next_call(self) -> float | None:
         calls = self.getDelayedCalls()

@@ -69,6 +69,7 @@ class MemoryTransport:
         self.disconnecting = self.disconnected = False
         self.reading = True
         self.written = 0
+        self._writing = False
         self.on_lost: Callable[[Failure], object] = bool
         self._buffer = bytearray()
         self._wire = bytearray()
@@ -89,13 +90,17 @@ class MemoryTransport:
         if self.producer is not None and self.streamingProducer and len(self._buffer) > HIGH_WATER:
             self.producerPaused = True
             self.producer.pauseProducing()
-        self._soon(self._send)
+        self._start()
 
     def writeSequence(self, data: Any) -> None:
         self.write(b"".join(data))
 
+    def _start(self) -> None:
+        self._writing = True
+        self._soon(self._send)
+
     def _send(self) -> None:
-        if not self.connected:
+        if not self.connected or not self._writing:
             return
         room = WINDOW - len(self._wire)
         if room > 0:
@@ -104,6 +109,7 @@ class MemoryTransport:
             self.other._soon(self.other._receive)
         if self._buffer:
             return
+        self._writing = False
         if self.producer is not None and (not self.streamingProducer or self.producerPaused):
             self.producerPaused = False
             self.producer.resumeProducing()
@@ -123,7 +129,7 @@ class MemoryTransport:
     def unregisterProducer(self) -> None:
         self.producer = None
         if self.connected and self.disconnecting:
-            self._soon(self._send)
+            self._start()
 
     # ---- reading
 
@@ -162,7 +168,7 @@ class MemoryTransport:
     def loseConnection(self) -> None:
         if self.connected and not self.disconnecting:
             self.disconnecting = True
-            self._soon(self._send)
+            self._start()
 
     def abortConnection(self) -> None:
         if self.connected and not self.disconnected:
