@@ -15,14 +15,14 @@ from twisted.internet.threads import deferToThread
 
 __all__ = ["Nginx", "Served"]
 
-CONFIGURATION = """\
+CONFIGURATION = r"""
 daemon off;
 master_process off;
 pid {folder}/pid;
 error_log {folder}/error.log;
 events {{ worker_connections 512; }}
 http {{
-    log_format ours '$request_method $uri $status $body_bytes_sent $connection $connections_active "$http_range"';
+    log_format ours '$request_method\t$uri\t$status\t$body_bytes_sent\t$connection\t$connections_active\t$http_range';
     access_log {folder}/access.log ours;
     default_type application/octet-stream;
     client_body_temp_path {folder}/body;
@@ -62,8 +62,9 @@ class Served:
 
     @classmethod
     def read(cls, line: str) -> Served:
-        method, path, status, size, connection, connections, range_ = line.split(" ", 6)
-        return cls(method, path, int(status), int(size), int(connection), int(connections), range_.strip('"-'))
+        method, path, status, size, connection, connections, asked = line.split("\t")
+        asked = "" if asked == "-" else asked
+        return cls(method, path, int(status), int(size), int(connection), int(connections), asked)
 
 
 @frozen

@@ -65,6 +65,8 @@ def get(
             _to_stdout(sources[0], remote, summary)
     paths = _paths(sources, output, directory)
     with concluding(ctx, summary):
+        if directory is not None:
+            _make(directory)
         _to_files(sources, paths, remote, summary)
 
 
@@ -81,8 +83,6 @@ def _expectations(sha256: str | None, size: int | None) -> list[Any]:
 def _paths(sources: list[Source], output: str | None, directory: str | None) -> list[Path]:
     if output is not None:
         return [Path(output)]
-    if directory is not None:
-        _make(directory)
     paths = [Path(directory or ".") / name_of(source) for source in sources]
     if len({*paths}) < len(paths):
         twice = next(path for path in paths if paths.count(path) > 1)
@@ -103,9 +103,11 @@ def name_of(source: Source) -> str:
 
     @raise click.UsageError: there is none in it.
     """
+    from ..urls import shown
+
     name = re.sub(r"[\x00-\x1f\x7f]", "_", source.place.path.rpartition("/")[2])
     if name in {"", ".", ".."}:
-        raise click.UsageError(f"there is no file name in {source.place}; give one with -o")
+        raise click.UsageError(f"there is no file name in {shown(source.url)}; give one with -o")
     return name
 
 

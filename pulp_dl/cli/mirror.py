@@ -12,10 +12,11 @@ from shutil import copyfileobj
 from stat import S_ISREG
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from ..consumers.atomic import strays, temporary_name
+from ..consumers.atomic import temporary_name
 from ..consumers.file import ToFile
 from ..consumers.part import NOTE, PART, Note
 from ..consumers.root import SUFFIX
+from ..consumers.strays import strays
 from .outcome import DISK, Failed
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Mirror:
     def _clean(self) -> None:
         try:
             for stray in [*strays(self._directory)]:
-                Path(stray).unlink()
+                stray.unlink()
             self._parts = {*_parts(self._directory)}
         except OSError as error:
             raise self._failed(error) from error

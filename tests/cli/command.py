@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from attrs import frozen
+from click.testing import CliRunner
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
+
+from pulp_dl.cli import main
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -69,6 +72,12 @@ def run(*args: object, cwd: Path, **environment: str) -> Deferred[End]:
     return Run(*args, cwd=cwd, **environment).ended()
 
 
+def refused(*args: object) -> End:
+    """How a call ends that is not worth a process, because nothing is begun."""
+    result = CliRunner().invoke(main, [str(each) for each in args])
+    return End(result.exit_code, result.stdout, result.stderr)
+
+
 def fill(root: Path, files: Mapping[str, bytes]) -> None:
     """A repository of these files, and its manifest."""
     for path, data in files.items():
@@ -80,6 +89,4 @@ def fill(root: Path, files: Mapping[str, bytes]) -> None:
 
 def files(directory: Path) -> dict[str, bytes]:
     """All that is in a directory."""
-    return {
-        str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if not path.is_dir()
-    }
+    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if not path.is_dir()}
