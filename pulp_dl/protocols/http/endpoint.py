@@ -37,7 +37,7 @@ def reach(reactor: Any, place: URL, tls: TLS | None) -> IStreamClientEndpoint:
     elif isIPv6Address(host):
         kind = TCP6ClientEndpoint
     endpoint: IStreamClientEndpoint = kind(reactor, host, port, no_limit)
-    return endpoint if tls is None else wrapClientTLS(creator(tls, place.host), endpoint)
+    return endpoint if tls is None else wrapClientTLS(creator(tls, place.host), endpoint, clock=reactor)
 
 
 @implementer(IStreamClientEndpoint)
