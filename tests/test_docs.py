@@ -188,6 +188,14 @@ def test_the_table_of_errors_is_the_tree_of_errors() -> None:
     }
 
 
+def test_every_promise_has_tests_of_its_number() -> None:
+    page = (ROOT / "docs" / "architecture.rst").read_text().partition("The promises\n")[2].partition("How the tests")[0]
+    promised = re.findall(r"^(\d+)\. \*", page, re.MULTILINE)
+    tested = re.findall(r"def test_promise_(\d+)_", (ROOT / "tests" / "test_promises.py").read_text())
+
+    assert {*promised} == {*tested} == {str(number) for number in range(1, 11)}
+
+
 async def test_a_snippet_that_does_something_else_fails(
     world: World, reactor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
