@@ -105,7 +105,7 @@ class Summary:
 
     def __init__(self, options: dict[str, Any], *, dry_run: bool = False) -> None:
         self._as_json: bool = options["as_json"]
-        self._verbose: bool = options["verbose"]
+        self.verbose: bool = options["verbose"]
         self.quiet: bool = options["quiet"]
         self.dry_run = dry_run
         self.fetched = self.present = self.failed = self.wanted = self.received = 0
@@ -144,7 +144,7 @@ class Summary:
 
     def say(self, text: str, attempts: tuple[Any, ...] = ()) -> None:
         """For who asked to hear of each file."""
-        if not self._verbose:
+        if not self.verbose:
             return
         click.echo(printable(text), err=True)
         for each in attempts if len(attempts) > 1 else ():

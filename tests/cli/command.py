@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
+import termios
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +74,35 @@ class Run:
 def run(*args: object, cwd: Path, **environment: str) -> Deferred[End]:
     """Fires with the end of C{pulp-dl ...}."""
     return Run(*args, cwd=cwd, **environment).ended()
+
+
+def on_terminal(*args: object, cwd: Path, answers: Mapping[bytes, bytes] = {}) -> Deferred[tuple[int, bytes]]:
+    """
+    Fires with the exit code, and with all that was shown.
+
+    @param answers: what is typed when something is shown, in order.
+    """
+    ours, theirs = pty.openpty()
+    waiting = list(answers.items())
+
+    def run() -> tuple[int, bytes]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pulp_dl", *map(str, args)],
+            cwd=cwd, env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"},
+            stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )  # fmt: skip
+        os.close(theirs)
+        shown = b""
+        with suppress(OSError):  # EIO: the other side is closed
+            while data := os.read(ours, 65536):
+                shown += data
+                if waiting and waiting[0][0] in shown:
+                    os.write(ours, waiting.pop(0)[1])
+        os.close(ours)
+        return process.wait(), shown
+
+    return deferToThread(run)
 
 
 def refused(*args: object) -> End:

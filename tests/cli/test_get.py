@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
-import pty
 import signal
 import subprocess
 import sys
-import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +18,7 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
 from pulp_dl.testing import FaultServer, Hold, Nth, Repeat, Reset, Send, answer, response_head
-from tests.cli.command import ROOT, Run, files, refused, run
+from tests.cli.command import ROOT, Run, files, on_terminal, refused, run
 from tests.servers import Nginx
 
 pytestmark = pytest.mark.limit(40)
@@ -274,29 +271,10 @@ def test_a_secret_in_what_makes_no_sense_is_never_printed(args: list[str]) -> No
 
 async def test_a_password_that_is_left_out_is_asked_for(repository: Nginx, tmp_path: Path) -> None:
     """On the terminal, which does not show it."""
-    ours, theirs = pty.openpty()
-
-    def answer_it() -> tuple[int, bytes]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "pulp_dl", "get", "-u", "elmer", f"{repository.http}private/bear.iso"],
-            cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-        )  # fmt: skip
-        os.close(theirs)
-        shown = b""
-        while b"Password for elmer" not in shown:
-            shown += os.read(ours, 1000)
-        os.write(ours, b"wabbit\n")
-        while True:
-            try:
-                shown += os.read(ours, 1000)
-            except OSError:  # EIO: the other side is closed
-                break
-        os.close(ours)
-        return process.wait(), shown
-
-    code, shown = await deferToThread(answer_it)
+    url = f"{repository.http}private/bear.iso"
+    code, shown = await on_terminal(
+        "get", "-u", "elmer", url, cwd=tmp_path, answers={b"Password for elmer": b"wabbit\n"}
+    )
 
     assert code == 0, shown
     assert b"wabbit" not in shown
@@ -399,6 +377,16 @@ async def test_every_few_seconds_it_tells_how_far_it_is(slow_nginx: Nginx, tmp_p
     assert lines[0].startswith("0 fetched; ")
     assert " of 976.6 KiB (" in lines[0]
     assert lines[0].endswith("/s")
+
+
+async def test_on_a_terminal_one_line_moves(slow_nginx: Nginx, tmp_path: Path) -> None:
+    """And the cursor, which it hides meanwhile, is given back."""
+    (slow_nginx.root / "large").write_bytes(bytes(600_000))
+    code, shown = await on_terminal("get", f"{slow_nginx.http}large", cwd=tmp_path)
+
+    assert code == 0, shown
+    assert shown.count(b" of 585.9 KiB (") > 3
+    assert shown.rindex(b"\x1b[?25h") > shown.rindex(b"\x1b[?25l")
 
 
 async def test_verbose_tells_of_each_file_and_of_each_try(reactor: Any, tmp_path: Path) -> None:
