@@ -85,6 +85,7 @@ class ToFile:
         self._waiting: list[Deferred[DownloadError]] = []
         self._trouble: DownloadError | None = None
         self._looked = False
+        self._over = False  # fail() was called
         try:
             self._place = locate(path, root)
         except Refused as error:
@@ -203,7 +204,7 @@ class ToFile:
 
     def fail(self, failure: Failure) -> None:
         self._take()
-        self._waiting.clear()
+        self._over = True
         wrong = failure.check(ValidationError, TooLarge) is not None
         self._discard(keep=not wrong and (self._trouble is None or _is_full(self._trouble)))
 
@@ -239,6 +240,9 @@ class ToFile:
             error = ConsumerFailed(f"{self.path!r}: {type(error).__name__}: {error}")
             error.__cause__ = failure.value
         self._trouble = error
+        if self._over:  # while it was still writing what is to be kept
+            self._discard(keep=_is_full(error))
+            return
         waiting, self._waiting = self._waiting, []
         for each in waiting:
             each.callback(error)

@@ -295,6 +295,16 @@ async def test_what_cannot_be_is_told_before_a_byte_is_asked_for(reactor: Any, t
     assert names(tmp_path) == ["file"]
 
 
+async def test_the_way_is_looked_at_once_for_each_download(reactor: Any, tmp_path: Path) -> None:
+    disk = Disk()
+    consumer = ToFile(tmp_path / "file", disk=disk)
+
+    await Feed(reactor, consumer).all([b"data"])
+    Feed(reactor, consumer)
+
+    assert disk.done.count("access") == 2
+
+
 async def test_a_directory_that_comes_to_stand_there_meanwhile_fails_and_is_left_alone(
     reactor: Any, workers: Workers, tmp_path: Path
 ) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from pulp_dl.consumers.file import ToFile
@@ -72,6 +73,30 @@ async def test_it_is_synced_before_it_has_its_name_and_its_directory_afterwards(
     assert steps[last] == "sync"
 
 
+async def test_a_temporary_name_is_a_new_file_and_no_symlink(reactor: Any, workers: Workers, tmp_path: Path) -> None:
+    disk = without_unnamed_files()
+
+    await Feed(reactor, ToFile(tmp_path / "file", disk=disk), workers).all([b"data"])
+
+    made = [each.arguments[1] for each in disk.calls if each.name == "open" and each.arguments[1] & os.O_CREAT]
+    assert len(made) == 1
+    assert all(flags & os.O_EXCL and flags & os.O_NOFOLLOW for flags in made)
+
+
+async def test_every_descriptor_is_closed_in_a_program_that_is_started(
+    reactor: Any, workers: Workers, tmp_path: Path
+) -> None:
+    disks = [Disk(), without_unnamed_files(), Disk()]
+
+    await Feed(reactor, ToFile("a/b", root=tmp_path, disk=disks[0]), workers).all(pieces(DATA))
+    await Feed(reactor, ToFile(tmp_path / "file", disk=disks[1]), workers).all([b"data"])
+    await Feed(reactor, ToFile(tmp_path / "file", part=True, disk=disks[2]), workers).all(pieces(DATA))
+
+    opened = [each.arguments[1] for disk in disks for each in disk.calls if each.name == "open"]
+    assert len(opened) > 6
+    assert all(flags & os.O_CLOEXEC for flags in opened)
+
+
 async def test_directories_that_are_made_are_synced_too(reactor: Any, workers: Workers, tmp_path: Path) -> None:
     disk = Disk()
 
@@ -110,22 +135,27 @@ async def test_the_reactor_thread_never_syncs_and_never_writes_more_than_64_kib(
 async def test_a_slow_disk_stops_the_producer_and_not_the_reactor(
     reactor: Any, workers: Workers, tmp_path: Path
 ) -> None:
-    go_on = threading.Event()
+    may_write = threading.Semaphore(0)
 
     def slow(call: Call) -> None:
         if call.name == "writev":
-            assert go_on.wait(10), "the reactor does not turn while the disk is busy"
+            assert may_write.acquire(timeout=10), "the reactor does not turn while the disk is busy"
 
     feed = Feed(reactor, ToFile(tmp_path / "file", disk=Disk(slow)), workers)
     feed.begin(head_of(None))
-    taken = 0
-    while not feed.paused:
-        feed.consumer.write(DATA[: 64 * KIB])
-        taken += 64 * KIB
-        assert taken < 10 * MIB
-    assert taken <= 1.5 * MIB
+    taken = written = 0
+    for _ in range(10):
+        while not feed.paused:
+            feed.consumer.write(DATA[: 64 * KIB])
+            taken += 64 * KIB
+            assert taken - written <= 1.5 * MIB
+        assert taken - written >= MIB
+        while feed.paused:  # as long as it takes; one more piece at each turn of the reactor
+            may_write.release()
+            written += 256 * KIB
+            await deferLater(reactor, 0.01, bool)
 
-    reactor.callLater(0, go_on.set)
+    may_write.release(1000)
     await feed.write(pieces(DATA) * 50)
     await feed.finish()
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from pulp_dl.errors import ConsumerFailed, DigestMismatch, SizeMismatch, TooLarg
 from pulp_dl.flow.workers import Workers
 from pulp_dl.model.fingerprint import fingerprint
 from pulp_dl.model.source import Head, Span, Validators
-from tests.consumers.disks import DATA, KIB, MIB, Disk, Feed, head_of, names, pieces, without_unnamed_files
+from tests.consumers.disks import DATA, KIB, MIB, Call, Disk, Feed, head_of, names, pieces, without_unnamed_files
 from tests.consumers.parts import BODY, BROKEN, HEAD, broken_off, offered, to_part
 
 
@@ -146,7 +148,7 @@ async def test_a_small_body_comes_to_its_path_without_a_part(reactor: Any, worke
         assert await feed.consumer.kept() is None
         await feed.all([b"data"])
 
-        assert not [each for each in disk.calls if "file.part.json" in each.arguments]
+        assert not [each for each in disk.calls if each.arguments[:1] in {("file.part",), ("file.part.json",)}]
     assert names(tmp_path) == ["file"]
 
 
@@ -170,6 +172,36 @@ def test_a_fingerprint_tells_places_apart_but_not_signatures() -> None:
     assert fingerprint(url) != fingerprint("https://example.org/a?file=2&signature=abc")
     assert fingerprint(url) != fingerprint("https://example.net/a?file=1&signature=abc")
     assert fingerprint(fingerprint(url)) == fingerprint(url)
+
+
+@pytest.mark.parametrize(("code", "left"), [(errno.ENOSPC, ["file.part", "file.part.json"]), (errno.EIO, [])])
+async def test_what_waits_for_the_disk_when_it_breaks_off_is_kept_if_the_disk_takes_it(
+    reactor: Any, workers: Workers, tmp_path: Path, code: int, left: list[str]
+) -> None:
+    for fails in (False, True):
+        go_on = threading.Event()
+        written = 0
+
+        def before(call: Call, go_on: threading.Event = go_on, fails: bool = fails) -> None:
+            nonlocal written
+            if call.name == "writev":
+                assert go_on.wait(5)
+                written += 1
+                if fails and written == 3:
+                    raise OSError(code, os.strerror(code))
+
+        feed = Feed(reactor, to_part(tmp_path, disk=Disk(before)), workers)
+        feed.begin(HEAD)
+        await feed.write(pieces(BODY[:MIB]))
+        feed.consumer.unregisterProducer()
+
+        feed.consumer.fail(BROKEN)
+        go_on.set()
+        await workers.close()
+
+        assert names(tmp_path) == (left if fails else ["file.part", "file.part.json"])
+        assert len((await offered(reactor, tmp_path))[1]) == (0 if not names(tmp_path) else MIB // 2 if fails else MIB)
+        assert feed.gone == []
 
 
 # ---- a machine that went down
