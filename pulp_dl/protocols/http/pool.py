@@ -244,6 +244,7 @@ class _Socket(Factory):
         self._pool = pool
         self._seeker: _Seeker | None = seeker
         self._connecting: Deferred[Any] | None = None
+        self._dialling = True
         self._made: list[HTTPConnection] = []  # more than one, if an endpoint tries again
         self.key = key
         self.slot = slot
@@ -253,13 +254,15 @@ class _Socket(Factory):
         self._connecting = connecting = maybeDeferred(endpoint.connect, self)
         connecting.addCallbacks(self._connected, self._failed)
 
-    def buildProtocol(self, addr: IAddress | None) -> HTTPConnection:
+    def buildProtocol(self, addr: IAddress | None) -> HTTPConnection | None:
+        if not self._dialling:
+            return None  # too late: the slot is spoken for
         self.connection = HTTPConnection(self._pool.clock, self._rest, self._rested, self._gone)
         self._made.append(self.connection)
         return self.connection
 
     def _connected(self, connection: HTTPConnection) -> None:
-        self._connecting = None
+        self._dialling = False
         self.connection = connection
         seeker, self._seeker = self._seeker, None
         if seeker is None:
@@ -269,7 +272,7 @@ class _Socket(Factory):
             seeker.result.callback(connection)
 
     def _failed(self, failure: Failure) -> None:
-        self._connecting = None
+        self._dialling = False
         seeker, self._seeker = self._seeker, None
         self.abort()
         self._settle()
@@ -304,6 +307,6 @@ class _Socket(Factory):
 
     def _settle(self) -> None:
         """The slot goes back when nothing is open and nothing will be."""
-        if self._connecting is None and not any(connection.alive for connection in self._made):
+        if not self._dialling and not any(connection.alive for connection in self._made):
             self.slot.release()
             self._pool.discard(self)
