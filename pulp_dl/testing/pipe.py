@@ -153,7 +153,8 @@ class MemoryTransport:
             size = min(next(self._segments), RECEIVE)
             data = bytes(wire[:size])
             del wire[:size]
-            self.other._soon(self.other._send)
+            if self.other._writing:
+                self.other._soon(self.other._send)
             self._soon(self._receive)
             try:
                 self.protocol.dataReceived(data)
