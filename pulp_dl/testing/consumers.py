@@ -122,7 +122,7 @@ class Sink:
             self._raised = True
             self._raise("write")
         self._insist(self.producer is not None, "write without a producer")
-        self._insist(type(data) is bytes and bool(data), f"write of {data[:20]!r}, not of bytes")
+        self._insist(isinstance(data, bytes) and bool(data), f"write of {data[:20]!r}, not of bytes")
         if self.paused:
             self._late -= len(data)
             self._insist(self._late >= 0, f"write of {len(data)} bytes after pauseProducing")

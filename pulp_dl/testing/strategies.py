@@ -7,6 +7,8 @@ and hypothesis tries hundreds.
 
 from __future__ import annotations
 
+from typing import Self
+
 try:
     from hypothesis import strategies as st
 except ImportError as error:
@@ -42,7 +44,22 @@ def bodies(max_size: int = 70_000) -> st.SearchStrategy[bytes]:
     """Bodies of every size up to this, the edges of buffers above all; long ones repeat themselves."""
     sizes = st.sampled_from([size for size in EDGES if size <= max_size]) | st.integers(0, min(max_size, 300))
     seeds = st.binary(min_size=1, max_size=8)
-    return st.builds(lambda size, seed: (seed * (size // len(seed) + 1))[:size], sizes, seeds)
+    return st.builds(Repeated, seeds, sizes)
+
+
+class Repeated(bytes):
+    """So many bytes of the same ones over and over; hypothesis would choke on printing all of them."""
+
+    seed: bytes
+
+    def __new__(cls, seed: bytes, size: int) -> Self:
+        made = super().__new__(cls, (seed * (size // len(seed) + 1))[:size])
+        made.seed = seed
+        return made
+
+    def __repr__(self) -> str:
+        times = len(self) // len(self.seed) + 1
+        return bytes.__repr__(self) if len(self) < 20 else f"({self.seed!r} * {times})[:{len(self)}]"
 
 
 def segmentations(size: int = 70_000) -> st.SearchStrategy[list[int]]:
