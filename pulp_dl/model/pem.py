@@ -47,6 +47,8 @@ class PEM:
         """
         found = []
         for number, (label, block) in enumerate(self.blocks, 1):
+            if label == "TRUSTED CERTIFICATE":
+                raise self.error(f"block {number} is in a form of OpenSSL's own; convert it with openssl x509")
             if label in {"CERTIFICATE", "X509 CERTIFICATE"}:
                 try:
                     found.append(x509.load_pem_x509_certificate(block))

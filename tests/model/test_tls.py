@@ -228,6 +228,12 @@ def test_what_holds_something_else_is_refused(leaf: trustme.LeafCert, ca: trustm
     )
 
 
+def test_a_certificate_in_openssls_own_form_is_not_passed_over(ca: trustme.CA, other: trustme.CA) -> None:
+    own = other.cert_pem.bytes().replace(b" CERTIFICATE", b" TRUSTED CERTIFICATE")
+
+    assert "block 2 is in a form of OpenSSL's own" in refused(ca=ca.cert_pem.bytes() + own)
+
+
 def test_certificate_and_key_come_together(leaf: trustme.LeafCert) -> None:
     assert refused(cert=chain(leaf)).startswith("TLS.key: missing")
     assert refused(key=key(leaf)).startswith("TLS.key: of no use without TLS.cert")

@@ -91,7 +91,7 @@ class _Creator:
 # Reading the system's trust takes 4 ms, and connections of one identity may share their context; those of two never do.
 # Least recently used ones are dropped, so that many remotes do not keep their keys and a MiB of trust each for ever.
 # Everything is set before the first connection: pyOpenSSL forbids to change a context that is in use.
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=32)
 def _context(tls: TLS, _names: tuple[str | None, str | None]) -> SSL.Context:
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
