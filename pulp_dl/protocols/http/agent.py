@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IProtocol
+from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
@@ -35,9 +36,9 @@ class Agent:
 
     def __init__(self, reactor: Any, pool: HTTPConnectionPool, route: Route, timeouts: Timeouts) -> None:
         self.reactor = reactor
-        self._pool = pool
-        self._route = route
-        self._timeouts = timeouts
+        self.pool = pool
+        self.timeouts = timeouts
+        self.route = route
 
     def request(
         self, method: bytes, uri: bytes, headers: Headers | None = None, bodyProducer: IBodyProducer | None = None
@@ -50,36 +51,20 @@ class Agent:
         """
         if bodyProducer is not None:
             return fail(ValueError("a download sends no body"))
-        return Deferred.fromCoroutine(self._request(method, uri, headers))
-
-    async def _request(self, method: bytes, uri: bytes, headers: Headers | None) -> IResponse:
         url = uri.decode("ascii")
-        data = self._serialise(method, uri, headers, url)
-        route, timeouts = self._route, self._timeouts
-        dialled = Dialled(route.endpoint, self.reactor, timeouts.connect, url, route.proxied)
-        while True:
-            # Waiting for a slot is no fault of the server: no clock runs here but that of the connecting itself.
-            connection: HTTPConnection = await self._pool.getConnection(route.key, dialled)
-            try:
-                asking = connection.request(data, method, url)
-                answer = await deadline(asking, timeouts.head, self.reactor, "head", url)
-            except TimedOut:
-                raise
-            except DownloadError:
-                # The server may close an idle connection at any time, also in the moment that we use it (RFC 9112
-                # section 9.3.1).  It has not seen the request then, so this is no attempt.  A fresh one ends the loop.
-                if connection.reused and connection.silent:
-                    continue
-                raise
-            return Sealed(answer)
+        try:
+            data = self._serialise(method, uri, headers, url)
+        except Refused:
+            return fail()
+        return _Exchange(self, method, url, data).begin()
 
     def _serialise(self, method: bytes, uri: bytes, headers: Headers | None, url: str) -> bytes:
         lines = [
-            b"%b %b HTTP/1.1" % (method, uri[self._route.cut :]),
-            b"Host: " + self._route.host,
+            b"%b %b HTTP/1.1" % (method, uri[self.route.cut :]),
+            b"Host: " + self.route.host,
             b"Accept-Encoding: identity",
         ]
-        lines += [b"%b: %b" % pair for pair in self._route.fields]
+        lines += [b"%b: %b" % pair for pair in self.route.fields]
         if headers is not None:
             lines += [
                 b"%b: %b" % (name, value)
@@ -90,6 +75,46 @@ class Agent:
         if _CONTROL.search(b"".join(lines)):
             raise Refused("a control character in a request; it would end a field and begin another one", url)
         return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+class _Exchange:
+    """
+    One request and the head of its answer.
+
+    Callbacks, not a coroutine: each request has one of these, and a coroutine costs as much as all the rest of it.
+    """
+
+    __slots__ = ("_agent", "_connection", "_data", "_method", "_url")
+
+    def __init__(self, agent: Agent, method: bytes, url: str, data: bytes) -> None:
+        self._agent = agent
+        self._method = method
+        self._url = url
+        self._data = data
+
+    def begin(self) -> Deferred[IResponse]:
+        agent, route = self._agent, self._agent.route
+        # Waiting for a slot is no fault of the server: no clock runs here but that of the connecting itself.
+        idle = agent.pool.take(route.key)
+        if idle is not None:
+            return self._ask(idle)
+        dialled = Dialled(route.endpoint, agent.reactor, agent.timeouts.connect, self._url, route.proxied)
+        return agent.pool.getConnection(route.key, dialled).addCallback(self._ask)
+
+    def _ask(self, connection: HTTPConnection) -> Deferred[IResponse]:
+        self._connection = connection
+        asking = connection.request(self._data, self._method, self._url)
+        agent = self._agent
+        answer = deadline(asking, agent.timeouts.head, agent.reactor, "head", self._url)
+        return answer.addCallbacks(Sealed, self._again)
+
+    def _again(self, failure: Failure) -> Failure | Deferred[IResponse]:
+        # The server may close an idle connection at any time, also in the moment that we use it (RFC 9112 section
+        # 9.3.1).  It has not seen the request then, so this is no attempt.  A fresh one ends the loop.
+        stale = self._connection.reused and self._connection.silent
+        if stale and failure.check(DownloadError) and not failure.check(TimedOut):
+            return self.begin()
+        return failure
 
 
 @implementer(IResponse)

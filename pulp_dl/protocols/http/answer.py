@@ -115,7 +115,6 @@ class Answer:
 
     def abandon(self) -> None:
         """The body is not wanted.  If there is more of it to come, the connection is aborted."""
-        self._kept = b""
         if self._done is None:
             self._done = Deferred()
             self._abort()
@@ -192,7 +191,6 @@ class Answer:
 
     def _finish(self, failure: Failure | None) -> None:
         consumer, self._consumer = self._consumer, None
-        self._kept = b""
         if self._soon is not None:
             self._soon.cancel()
             self._soon = None

@@ -78,7 +78,7 @@ class HTTPConnectionPool(client.HTTPConnectionPool):
         """
         if self._closed:
             return fail(CancelledError("the pool is closed"))
-        connection = self._take(key)
+        connection = self.take(key)
         return succeed(connection) if connection is not None else _Seeker(self, key, endpoint).result
 
     def closeCachedConnections(self) -> Deferred[None]:
@@ -169,7 +169,8 @@ class HTTPConnectionPool(client.HTTPConnectionPool):
             self._timer.cancel()
             self._timer = None
 
-    def _take(self, key: PoolKey) -> HTTPConnection | None:
+    def take(self, key: PoolKey) -> HTTPConnection | None:
+        """An idle connection that may carry a request, or None: what C{getConnection} looks for first."""
         while (idle := self._idle.get(key)) is not None:
             socket = idle[-1]
             connection = socket.connection
