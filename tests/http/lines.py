@@ -49,6 +49,7 @@ class Line:
         self.told: list[str] = []
         self.waiting: list[Deferred[Any]] = []
         self.on_idle: Callable[[], object] = bool
+        self.on_gone: Callable[[], object] = bool
         self.connection = HTTPConnection(self.clock, self._idle, self._resting, self._gone)
         self.server = Server()
         self.near, self.far = pipe(self._later, NOBODY, NOBODY, lambda: segments or repeat(65536))
@@ -75,6 +76,7 @@ class Line:
     def _gone(self, connection: HTTPConnection) -> None:
         assert not self.near.connected, "its socket is open"
         self.told.append("gone")
+        self.on_gone()
 
     def ask(self, method: bytes = b"GET") -> Deferred[Answer]:
         asking = self.connection.request(ASK, method, URL)

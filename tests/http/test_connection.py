@@ -14,6 +14,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IHandshakeListener, IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone, ResponseFailed
 from twisted.web.http import PotentialDataLoss
@@ -142,6 +143,13 @@ class TestRequest:
         assert line.closed
         assert line.told == ["gone"]
 
+    def test_cancelling_while_the_end_is_told_is_heard(self, line: Line) -> None:
+        """Whoever gets the slot may cancel somebody who has not heard of the end yet."""
+        asking = line.ask()
+        line.on_gone = asking.cancel
+        line.fin()
+        error(asking, CancelledError)
+
     def test_cancelling_after_the_head_came_does_nothing(self, line: Line) -> None:
         asking = line.ask()
         line.send(OK + b"Content-Length: 5\r\n\r\n")
@@ -210,6 +218,28 @@ class TestDeliver:
         line.run()
         assert result(delivery) is None
         assert sink.data == b"hello"
+
+    def test_all_of_a_receive_buffer_is_kept(self, line: Line) -> None:
+        """Over TLS one read brings many records."""
+        answer = answered(line, OK + b"Content-Length: 7\r\n\r\nhe")
+        for data in (b"l", b"lo"):
+            line.connection.dataReceived(data)
+        sink = Sink()
+        delivery = answer.deliver(sink)
+        line.send(b"!!")
+        assert result(delivery) is None
+        assert sink.data == b"hello!!"
+
+    def test_a_turn_of_the_reactor_is_waited_for_only_if_it_is_late(self, line: Line) -> None:
+        no_clock: Any = None
+        line.connection.clock = no_clock
+        delivered(line, HELLO)
+        line.connection.clock = clock = Clock()
+        delivery = answered(line, HELLO).deliver(Sink())
+        assert not delivery.called
+        assert len(clock.getDelayedCalls()) == 1
+        clock.advance(0)
+        assert result(delivery) is None
 
     def test_a_whole_body_may_be_taken_late(self, line: Line) -> None:
         """Its connection may be at work for somebody else."""
@@ -331,6 +361,17 @@ class TestBackpressure:
         assert line.told == ["idle", "resting"] * 2
         assert line.near.reading
 
+    def test_a_body_that_is_over_does_not_open_what_the_next_one_holds(self, line: Line) -> None:
+        first, late = answered(line, HELLO), answered(line, HELLO)
+        _, sink, _ = delivered(line, OK + b"Content-Length: 9\r\n\r\nhello")
+        sink.producer.pauseProducing()
+        first.resumeProducing()
+        assert not line.near.reading
+        delivery = late.deliver(Sink())
+        line.run()
+        assert result(delivery) is None
+        assert not line.near.reading
+
     def test_the_producer_of_a_body_that_is_over_moves_nothing(self, line: Line) -> None:
         answer, _, _ = delivered(line, HELLO)
         asking = line.ask()
@@ -439,14 +480,27 @@ class TestCancelling:
         assert line.run().closed
 
     def test_before_a_late_delivery_has_begun(self, line: Line) -> None:
+        line.connection.clock = clock = Clock()
         for data in (HELLO, OK + b"Content-Length: 9\r\n\r\nhello"):
             sink = Sink()
             delivery = answered(line, data).deliver(sink)
             delivery.cancel()
             error(delivery, CancelledError)
-            line.run()
+            assert not clock.getDelayedCalls()
             assert sink.data == b""
-        assert line.closed
+        assert line.run().closed
+
+    def test_while_it_registers(self, line: Line) -> None:
+        class Stopping(Sink):
+            def registerProducer(self, producer: Any, streaming: bool) -> None:
+                super().registerProducer(producer, streaming)
+                producer.stopProducing()
+
+        line.connection.clock = clock = Clock()
+        for data in (HELLO, OK + b"Content-Length: 9\r\n\r\nhello"):
+            error(answered(line, data).deliver(Stopping()), CancelledError)
+            assert not clock.getDelayedCalls()
+        assert line.run().closed
 
     @pytest.mark.parametrize("inside", [False, True])
     def test_a_producer_is_stopped(self, line: Line, inside: bool) -> None:
@@ -656,6 +710,14 @@ class TestAbort:
         line.connection.abort()
         line.run()
         error(delivery, CancelledError)
+
+    def test_nothing_is_heard_any_more(self, line: Line) -> None:
+        """A TLS transport may have more in its hands."""
+        asking = line.ask()
+        line.connection.abort()
+        line.connection.dataReceived(HELLO)
+        line.run()
+        error(asking, CancelledError)
 
     def test_twice_is_once(self, line: Line) -> None:
         for _ in range(2):

@@ -410,6 +410,21 @@ class TestLimits:
                 framing.feed(endless[at : at + 1000])
         assert taken <= 70_000
 
+    def test_which_count_anew_for_each_answer(self) -> None:
+        framing = Framing()
+        generous = OK + b"Transfer-Encoding: chunked\r\n\r\n", b"0\r\nX: " + b"y" * 50_000, b"\r\n\r\n"
+        for _ in range(3):
+            framing.expect(b"GET")
+            for segment in generous:
+                framing.feed(segment)
+            assert framing.reusable
+        framing.expect(b"GET")
+        framing.feed(OK + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 5000 + b"0\r\n\r\n")
+        framing.expect(b"GET")
+        framing.feed(generous[0])
+        with pytest.raises(Malformed):
+            framing.feed(b"0\r\nX: " + b"y" * 70_000)
+
     def test_small_chunks_are_no_offence(self) -> None:
         framing, _ = read(OK + b"Transfer-Encoding: chunked\r\n\r\n")
         for _ in range(100):

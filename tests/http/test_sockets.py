@@ -29,9 +29,7 @@ def listened(reactor: Any, told: list[str]) -> HTTPConnection:
     )
 
 
-async def connected(
-    reactor: Any, server: FaultServer, ca: trustme.CA | None = None
-) -> tuple[HTTPConnection, list[str]]:
+async def connected(reactor: Any, server: Any, ca: trustme.CA | None = None) -> tuple[HTTPConnection, list[str]]:
     """A connection to a server, ready, and what it tells."""
     told: list[str] = []
     endpoint: Any = TCP4ClientEndpoint(reactor, "127.0.0.1", server.port)
@@ -127,6 +125,28 @@ class TestSockets:
         connection.abort()
         await gone(reactor, told)
 
+    async def test_nor_is_it_overtaken_by_the_next_one(self, reactor: Any) -> None:
+        """A server may answer before it has read all of a request."""
+        first, second = ASK[:-2] + b"X: " + b"y" * 8_000_000 + b"\r\n\r\n", ASK
+        hasty = Hasty()
+        factory = Factory()
+        factory.noisy = False
+        factory.buildProtocol = lambda addr: hasty
+        port = reactor.listenTCP(0, factory, interface="127.0.0.1")
+        connection, told = await connected(reactor, port.getHost())
+        assert await body_of(await connection.request(first, b"GET", URL)) == b"hello"
+        asking = connection.request(second, b"GET", URL)
+        transport: Any = hasty.transport
+        transport.resumeProducing()
+        await until(reactor, lambda: len(hasty.received) == len(first + second))
+        assert hasty.received == first + second
+        transport.write(HELLO)
+        assert await body_of(await asking) == b"hello"
+        connection.abort()
+        await gone(reactor, told)
+        await hasty.lost
+        await port.stopListening()
+
     async def test_FIN_ends_a_body_without_length_and_RST_does_not(self, reactor: Any, serve: Any) -> None:
         for end in (Close(), Reset()):
             connection, told = await connected(reactor, serve((Send(OK + b"Connection: close\r\n\r\nhello"), end)))
@@ -166,6 +186,24 @@ class TestSockets:
         with pytest.raises(CancelledError):
             await asking
         await gone(reactor, told)
+
+
+class Hasty(Protocol):
+    """A server that answers what it has not read, and reads on when it is told to."""
+
+    def __init__(self) -> None:
+        self.received = bytearray()
+        self.lost: Deferred[None] = Deferred()
+
+    def dataReceived(self, data: bytes) -> None:
+        transport: Any = self.transport
+        if not self.received:
+            transport.write(HELLO)
+            transport.pauseProducing()
+        self.received += data
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.lost.callback(None)
 
 
 class Mute(Protocol):
