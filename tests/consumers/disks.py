@@ -88,6 +88,12 @@ class Disk:
         return [each.name for each in self.calls]
 
 
+def order(disk: Disk) -> list[str]:
+    """What was done that a power failure could undo, in its order."""
+    steps = {"writev": "write", "write": "write", "link": "name", "rename": "name", "mkdir": "mkdir", "fsync": "sync"}
+    return [steps[each] for each in disk.done if each in steps]
+
+
 def failing(error: int, *names: str, after: int = 0, when: Callable[[Call], bool] = lambda call: True) -> Disk:
     """A disk on which these fail with this error, from the time on when one of them has been done so often."""
     left = after

@@ -329,7 +329,7 @@ from twisted.python.failure import Failure
 from pulp_dl.consumers.file import ToFile
 from pulp_dl.model.source import Head
 if os.geteuid() == 0:
-    os.setgid(65534), os.setuid(65534)
+    os.setegid(65534), os.seteuid(65534)
 os.chdir("/")
 for path, root in ((sys.argv[1] + "/locked/file", None), ("locked/file", sys.argv[1]), ("locked/a/b", sys.argv[1])):
     consumer = ToFile(path, root=root)

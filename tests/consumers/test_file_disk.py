@@ -29,6 +29,7 @@ from tests.consumers.disks import (
     failing,
     head_of,
     names,
+    order,
     pieces,
     without_unnamed_files,
 )
@@ -37,12 +38,6 @@ SIZES = [0, 1, 64 * KIB, 64 * KIB + 1, 256 * KIB, MIB]
 
 
 # ---- on the disk
-
-
-def order(disk: Disk) -> list[str]:
-    """What was done that a power failure could undo, in its order."""
-    steps = {"writev": "write", "write": "write", "link": "name", "rename": "name", "mkdir": "mkdir", "fsync": "sync"}
-    return [steps[each] for each in disk.done if each in steps]
 
 
 @pytest.mark.parametrize("there", [False, True])

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError
+from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from pulp_dl.consumers.file import ToFile
@@ -23,7 +24,7 @@ from pulp_dl.errors import ConsumerFailed, DigestMismatch, SizeMismatch, TooLarg
 from pulp_dl.flow.workers import Workers
 from pulp_dl.model.fingerprint import fingerprint
 from pulp_dl.model.source import Head, Span, Validators
-from tests.consumers.disks import DATA, KIB, MIB, Call, Disk, Feed, head_of, names, pieces, without_unnamed_files
+from tests.consumers.disks import DATA, KIB, MIB, Call, Disk, Feed, head_of, names, order, pieces, without_unnamed_files
 from tests.consumers.parts import BODY, BROKEN, HEAD, broken_off, offered, to_part
 
 
@@ -65,6 +66,27 @@ async def test_what_was_kept_can_be_forgotten(reactor: Any, workers: Workers, tm
 
     assert (tmp_path / "file").read_bytes() == rest[::-1]
     assert names(tmp_path) == ["file"]
+
+
+async def test_of_a_body_that_was_begun_again_nothing_but_the_new_bytes_and_their_head_are_kept(
+    reactor: Any, tmp_path: Path
+) -> None:
+    for size in (MIB, 0):
+        feed = Feed(reactor, to_part(tmp_path))
+        feed.begin(HEAD)
+        await feed.write(pieces(BODY))
+        feed.consumer.rewind(head_of(BODY[::-1], "http://example.net/", ETag='"2"'))
+        await feed.write(pieces(BODY[::-1][:size]))
+        feed.consumer.fail(BROKEN)
+
+        if size:
+            kept, data = await offered(reactor, tmp_path)
+            assert kept is not None
+            assert data == BODY[::-1][:MIB]
+            assert kept.head.etag == b'"2"'
+            assert kept.head.url == fingerprint("http://example.net/")
+        else:
+            assert names(tmp_path) == []
 
 
 @pytest.mark.parametrize("size", [10, MIB])
@@ -232,6 +254,15 @@ async def test_after_a_restart_of_the_machine_only_what_was_synced_is_offered(re
         assert names(tmp_path) == []
 
 
+async def test_the_note_is_on_the_disk_before_a_byte_is(reactor: Any, tmp_path: Path) -> None:
+    disk = Disk()
+
+    await Feed(reactor, to_part(tmp_path, disk=disk)).all(pieces(BODY[: 512 * KIB]))
+
+    note = ["write", "sync", "name"]
+    assert order(disk) == [*note, "name", "sync", "write", "write", "sync", "name", "sync"]
+
+
 @pytest.mark.parametrize("durable", [True, False])
 def test_a_large_file_is_synced_and_noted_every_256_mib(tmp_path: Path, durable: bool) -> None:
     class Bottomless(Disk):
@@ -280,20 +311,50 @@ async def test_a_part_is_written_to_by_one_download_only(reactor: Any, tmp_path:
 async def test_who_asks_right_after_a_failure_waits_until_the_part_is_let_go(
     reactor: Any, workers: Workers, tmp_path: Path
 ) -> None:
-    first = Feed(reactor, to_part(tmp_path), workers)
+    go_on = threading.Event()
+    slow = Disk(lambda call: call.name != "writev" or go_on.wait(5))
+    first = Feed(reactor, to_part(tmp_path, disk=slow), workers)
     first.begin(HEAD)
     await first.write(pieces(BODY[:MIB]))
     first.consumer.unregisterProducer()
-    await workers.run(bool)
-    second = Feed(reactor, to_part(tmp_path), workers)
+    while "writev" not in slow.done:  # so it has the part
+        await deferLater(reactor, 0.001, bool)
+    disk = Disk()
+    second = Feed(reactor, to_part(tmp_path, disk=disk), workers)
 
     first.consumer.fail(BROKEN)
-    kept = await second.consumer.kept()
+    asking = second.consumer.kept()
+    while "open" not in disk.done:
+        await deferLater(reactor, 0.001, bool)
+    go_on.set()
+    kept = await asking
 
     assert second.gone == []
-    data = b"" if kept is None else b"".join(kept.pieces())
-    assert data == BODY[: len(data)]
+    assert kept is not None
+    assert b"".join(kept.pieces()) == BODY[:MIB]
     second.consumer.fail(BROKEN)
+
+
+@pytest.mark.parametrize("moment", ["ended", "replaced"])
+async def test_a_part_that_changes_its_name_while_it_is_looked_at_is_not_offered(
+    reactor: Any, tmp_path: Path, moment: str
+) -> None:
+    await broken_off(reactor, tmp_path, MIB)
+    if moment == "replaced":
+        (tmp_path / "file.part").rename(tmp_path / "ours")
+        (tmp_path / "file.part").write_bytes(b"not ours")
+
+    def before(call: Call) -> None:
+        if call.name == "fstat" and not (tmp_path / "file").exists():
+            (tmp_path / "file.part").rename(tmp_path / "file")
+            if moment == "replaced":
+                (tmp_path / "ours").rename(tmp_path / "file.part")
+
+    feed = Feed(reactor, to_part(tmp_path, disk=Disk(before)))
+    assert await feed.consumer.kept() is None
+    feed.consumer.fail(BROKEN)
+
+    assert (tmp_path / "file").read_bytes() == (BODY[:MIB] if moment == "ended" else b"not ours")
 
 
 async def test_a_part_that_somebody_replaced_meanwhile_is_not_given_the_files_name(

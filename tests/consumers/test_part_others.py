@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,24 @@ async def test_a_file_that_happens_to_have_the_notes_name_is_left_alone(reactor:
     (tmp_path / "file.part.json").write_text('{"name": "somebody\'s"}')
 
     await left_alone(reactor, tmp_path, "file.part.json")
+
+
+@pytest.mark.parametrize("name", ["file.part", "file.part.json"])
+@pytest.mark.parametrize("kind", [Path.mkdir, os.mkfifo])
+async def test_what_is_no_file_is_left_alone(
+    reactor: Any, workers: Workers, tmp_path: Path, name: str, kind: Callable[[Path], None]
+) -> None:
+    await broken_off(reactor, tmp_path, MIB)
+    (tmp_path / name).unlink()
+    kind(tmp_path / name)
+
+    feed = Feed(reactor, to_part(tmp_path), workers)
+    assert await feed.consumer.kept() is None
+    await feed.all(pieces(BODY))
+
+    assert (tmp_path / "file").read_bytes() == BODY
+    assert not (tmp_path / name).is_file()
+    assert (tmp_path / name).exists()
 
 
 async def test_another_file_in_the_place_of_the_part_is_left_alone(reactor: Any, tmp_path: Path) -> None:
