@@ -4,9 +4,9 @@ The reactor, as other threads see it.
 It runs in a thread of its own, started once in a process, or wherever the process runs it already.  Callers wait for it
 as with C{blockingCallFromThread}, which leaves these to us:
 
-- whoever stops waiting (Ctrl-C, a timeout, any exception) cancels what it waited for;
-- the reactor thread itself may not wait, it would be for ever;
-- nobody waits for a reactor that has stopped, or that runs only in the process this one was forked from.
+  - whoever stops waiting (Ctrl-C, a timeout, any exception) cancels what it waited for;
+  - the reactor thread itself may not wait, it would be for ever;
+  - nobody waits for a reactor that has stopped, or that runs only in the process this one was forked from.
 """
 
 from __future__ import annotations

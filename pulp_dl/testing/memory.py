@@ -1,7 +1,7 @@
 """
 A protocol without a network: places in a dict, and everything that can go wrong with one of them.
 
-L{MemoryFetcher} keeps every promise of L{IFetcher} (it passes L{pulp_dl.testing.check_fetcher}), so what is tested
+L{MemoryFetcher} keeps every promise of L{IFetcher} (it passes the L{checks<pulp_dl.testing.checks>}), so what is tested
 against it may be trusted with a real protocol.
 """
 
