@@ -266,6 +266,18 @@ async def test_nobody_listens(reactor: Any, fetching: MakeFetcher) -> None:
         await fetching().open(Source(url))
 
 
+@pytest.mark.parametrize("interface", ["127.0.0.1", "::1"])
+async def test_an_address_needs_no_name_server(
+    reactor: Any, fetching: MakeFetcher, stalls: Any, interface: str
+) -> None:
+    """Nor a thread that asks one."""
+    stalls("DNS")
+    async with FaultServer(reactor, answer(b"x"), interface=interface) as server:
+        _, data = await read(fetching(), server.url("/a"))
+
+        assert data == b"x"
+
+
 async def test_a_name_that_does_not_resolve(reactor: Any, fetching: MakeFetcher) -> None:
     """RFC 6761: .invalid never does."""
     with pytest.raises(ConnectFailed, match="does not resolve"):

@@ -8,7 +8,7 @@ from attrs import field, frozen
 from OpenSSL import SSL
 from twisted.internet import error
 from twisted.internet.abstract import isIPAddress, isIPv6Address
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 from zope.interface import implementer
@@ -69,8 +69,6 @@ class Dialled:
             protocol = await self.endpoint.connect(factory)
             connection: Any = protocol
             await connection.ready()
-        except CancelledError:
-            raise
         except Exception as cause:
             raise translate(cause, self.url, proxied=self.proxied) from cause
         return protocol
