@@ -13,6 +13,7 @@ import pytest
 import trustme
 from hypothesis import given
 from hypothesis import strategies as st
+from OpenSSL import SSL
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IHostnameResolver
 from twisted.web.http_headers import Headers
@@ -355,8 +356,6 @@ async def test_a_wrong_ca_fails_also_after_verify_was_off(reactor: Any, fetching
 async def test_a_client_certificate_is_its_own_remotes(reactor: Any, fetching: MakeFetcher, ca: trustme.CA) -> None:
     """Without one, with one, with another one, without one again."""
     asking = server_tls(ca)
-    from OpenSSL import SSL
-
     asking.context.set_verify(SSL.VERIFY_PEER, lambda *_: True)
     identities = [identity(ca, name).decode() for name in ("one", "two")]
     async with FaultServer(reactor, answer(b"x"), tls=asking) as server:

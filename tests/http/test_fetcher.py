@@ -19,11 +19,13 @@ from zope.interface.verify import verifyObject
 from pulp_dl.errors import AuthFailed, BadStatus, DownloadError, NotFound, ProtocolError, Refused, Unavailable
 from pulp_dl.interfaces import IAuth, IAuthenticator, IBody, IDownloader, IFetcher
 from pulp_dl.model.auth import Basic
+from pulp_dl.model.remote import Remote
 from pulp_dl.model.source import Head, Source, Span, Validators
+from pulp_dl.protocols.http import HTTPFetcher
 from pulp_dl.protocols.http.judge import judge, make_head, retry_after
 from pulp_dl.testing import Entity, FaultServer, Hold, Nth, Send, answer, response_head
 from tests.http.conftest import MakeFetcher
-from tests.sinks import Sink, read, turn
+from tests.sinks import Sink, read, sharing, turn
 
 
 def raw(head: bytes, body: bytes = b"") -> Send:
@@ -235,9 +237,6 @@ async def test_an_authenticator_that_gives_up_is_an_AuthFailed(reactor: Any, fet
 
 async def test_a_challenge_is_answered_without_holding_a_slot(reactor: Any) -> None:
     """The token may have to be fetched over the only socket there is."""
-    from pulp_dl.model.remote import Remote
-    from pulp_dl.protocols.http import HTTPFetcher
-    from tests.sinks import sharing
 
     class Fetched(Tokens):
         def challenged(self, method: bytes, url: str, head: Head, sent: Any) -> Deferred[bool]:
