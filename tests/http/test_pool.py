@@ -259,6 +259,16 @@ class TestLimits:
         assert not world.server(idle).near.connected
         result(waiting)
 
+    def test_one_that_is_used_again_does_not(self) -> None:
+        world = World(1, 1)
+        connection = result(world.get(A))
+        world.work(connection)
+        assert result(world.get(A)) is connection
+        waiting = world.get(B)
+        world.run()
+        assert not waiting.called
+        assert world.work(connection) == b"hello"
+
     def test_one_that_is_being_closed_for_somebody_is_not_used_again(self) -> None:
         world = World(1, 1)
         idle = result(world.get(A))
@@ -409,6 +419,7 @@ class TestFailing:
         first = dial.build()
         first.connection.abort()
         world.run()
+        assert not world.free()
         second = dial.build()
         dial.succeed(second.connection)
         assert result(getting) is second.connection

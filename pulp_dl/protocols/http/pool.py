@@ -103,8 +103,7 @@ class HTTPConnectionPool(client.HTTPConnectionPool):
         return self._left(set(self._sockets))
 
     def _left(self, sockets: set[_Socket]) -> Deferred[None]:
-        """Fires when these are closed."""
-        sockets &= self._sockets
+        """Fires when these are closed; no socket closes within its own abort."""
         if not sockets:
             return succeed(None)
         left: Deferred[None] = Deferred()
@@ -139,9 +138,6 @@ class HTTPConnectionPool(client.HTTPConnectionPool):
 
     def rest(self, socket: _Socket) -> None:
         """It may carry another request."""
-        if self._closed:
-            socket.abort()
-            return
         seekers = self._seekers.get(socket.key)
         if seekers:
             seeker = next(iter(seekers))
