@@ -23,7 +23,7 @@ from ..model.source import Head, Kept
 from .atomic import NewFile, temporary_name
 from .root import disk_error
 
-__all__ = ["NOTE", "PART", "PartFile"]
+__all__ = ["LARGEST_NOTE", "NOTE", "PART", "Note", "PartFile"]
 
 PART: Final = ".part"
 """What is added to the name of a file for the bytes that are there so far."""
@@ -39,7 +39,7 @@ PIECE: Final = 256 * 1024
 _PART = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW_NOTE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OLD_NOTE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_LARGEST_NOTE = 512 * 1024  # a head has 128 KiB at most
+LARGEST_NOTE: Final = 512 * 1024  # bytes; a head has 128 KiB at most
 
 _TEXT = instance_of(str)
 _COUNT = [instance_of(int), ge(0)]
@@ -289,7 +289,7 @@ class PartFile(NewFile):
         try:
             if not self._is_ours(self._disk.fstat(fd)):
                 return None
-            return Note.read(self._disk.read(fd, _LARGEST_NOTE))
+            return Note.read(self._disk.read(fd, LARGEST_NOTE))
         finally:
             self._disk.close(fd)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from stat import S_ISREG
 
 from .atomic import TEMPORARY
-from .part import NOTE, PART, Note
+from .part import LARGEST_NOTE, NOTE, PART, Note
 
 __all__ = ["strays"]
 
@@ -24,13 +24,14 @@ def strays(directory: str | os.PathLike[str]) -> Iterator[Path]:
     for where, _, names in os.walk(directory):
         here = set(names)
         for name in names:
-            temporary = TEMPORARY.fullmatch(name)
-            lone = name.endswith(NOTE) and name.removesuffix(NOTE) + PART not in here
-            path = Path(where, name)
-            with suppress(OSError):
-                if (
-                    (temporary or lone)
-                    and S_ISREG(path.lstat().st_mode)
-                    and (temporary or Note.read(path.read_bytes()))
-                ):
-                    yield path
+            alone = name.endswith(NOTE) and name.removesuffix(NOTE) + PART not in here
+            if alone or TEMPORARY.fullmatch(name):
+                path = Path(where, name)
+                with suppress(OSError):
+                    if S_ISREG(path.lstat().st_mode) and (not alone or _is_note(path)):
+                        yield path
+
+
+def _is_note(path: Path) -> bool:
+    with path.open("rb") as file:
+        return Note.read(file.read(LARGEST_NOTE)) is not None

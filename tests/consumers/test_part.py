@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 from pulp_dl.consumers.file import ToFile
 from pulp_dl.consumers.part import PartFile
 from pulp_dl.consumers.root import Place
+from pulp_dl.consumers.strays import strays
 from pulp_dl.errors import ConsumerFailed, DigestMismatch, SizeMismatch, TooLarge
 from pulp_dl.flow.workers import Workers
 from pulp_dl.model.fingerprint import fingerprint
@@ -430,3 +431,13 @@ async def test_the_file_has_the_mode_of_any_other(reactor: Any, tmp_path: Path, 
         await Feed(reactor, ToFile(tmp_path / "plain", mode=mode)).all([b""])
 
         assert (tmp_path / "file").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+async def test_a_note_without_its_part_is_a_stray_and_a_part_is_none(reactor: Any, tmp_path: Path) -> None:
+    await broken_off(reactor, tmp_path, MIB)
+    assert [*strays(tmp_path)] == []
+
+    (tmp_path / "file.part").unlink()
+    (tmp_path / "somebodys.part.json").write_text("{}")
+
+    assert [*strays(tmp_path)] == [tmp_path / "file.part.json"]
