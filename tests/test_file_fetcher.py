@@ -139,9 +139,7 @@ async def test_what_may_not_be_read_is_AuthFailed(fetcher: FileFetcher, tmp_path
         os.seteuid(us)
 
 
-async def test_directories_devices_and_pipes_are_Refused_and_not_even_opened(
-    fetcher: FileFetcher, tmp_path: Path
-) -> None:
+async def test_directories_devices_and_pipes_are_Refused(fetcher: FileFetcher, tmp_path: Path) -> None:
     """A FIFO without a writer would wait for ever, a device may do something."""
     os.mkfifo(tmp_path / "fifo")
     listener = socket.socket(socket.AF_UNIX)
@@ -199,6 +197,19 @@ async def test_the_rest_comes_only_if_the_file_is_still_the_same(fetcher: FileFe
     assert (same.status, rest) == (206, b"56789")
     assert (other.status, whole) == (200, b"abcdefghij")
     assert (unproven.status, everything) == (200, b"abcdefghij")
+
+
+async def test_a_file_that_was_written_again_has_another_etag(fetcher: FileFetcher, tmp_path: Path) -> None:
+    """Also in place, with the same size, within the same second."""
+    path = tmp_path / "a"
+    path.write_bytes(b"0123456789")
+    os.utime(path, ns=(0, 1_000_000_001))
+    before = await fetcher.head(Source(path.as_uri()))
+    os.utime(path, ns=(0, 1_000_000_002))
+    after = await fetcher.head(Source(path.as_uri()))
+
+    assert before.get(b"last-modified") == after.get(b"last-modified")
+    assert before.etag != after.etag
 
 
 async def test_the_conditions_of_a_client_are_answered(fetcher: FileFetcher, tmp_path: Path) -> None:
@@ -328,7 +339,9 @@ async def test_a_descriptor_that_a_thread_still_uses_is_closed_when_the_thread_h
     assert sink.pieces == []
 
 
-async def test_cancelling_open_leaves_no_descriptor(fetcher: FileFetcher, tmp_path: Path) -> None:
+async def test_cancelling_open_leaves_no_descriptor(
+    fetcher: FileFetcher, tmp_path: Path, reactor: Any, shared: Shared
+) -> None:
     """The thread may be opening it at this moment."""
     path = tmp_path / "a"
     path.write_bytes(b"x")
@@ -336,7 +349,8 @@ async def test_cancelling_open_leaves_no_descriptor(fetcher: FileFetcher, tmp_pa
     opening.cancel()
     with pytest.raises(CancelledError):
         await opening
-    await fetcher.close()
+    await shared.workers.close()  # it has been opened by now
+    await turn(reactor)
 
     assert descriptors(path) == 0
 

@@ -72,11 +72,10 @@ class FileFetcher:
         try:
             entity = await file.open(source.place.path.encode("utf-8", "surrogateescape"))
             return _Body(file, entity.head(source.url, span, same_as, source.conditions))
-        except OSError as error:
+        except BaseException as error:
             file.abort()
-            raise _refusal(error, source.url) from error
-        except BaseException:
-            file.abort()
+            if isinstance(error, OSError):
+                raise _refusal(error, source.url) from error
             raise
 
 
