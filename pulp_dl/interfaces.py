@@ -276,8 +276,8 @@ class ISlot(Interface):
 
     def owed(request: Deferred[ISlot]) -> bool:
         """
-        Before the socket is used again for whoever made this C{request} and still waits: True if somebody asked earlier, has
-        waited too long, and would be served by its place.  Then it is to be parked, and will be evicted.
+        Before the socket is used again for whoever made this C{request} and still waits: True if somebody asked
+        earlier, has waited too long, and would be served by its place.  Then it is to be parked, and will be evicted.
         """
 
 

@@ -82,6 +82,15 @@ class _Visits:
                     error.add_note(note)
         return error
 
+    def _blame(self, error: Exception, place: Source) -> DownloadError | None:
+        """What an attempt ended with; None if it was cancelled."""
+        if isinstance(error, DownloadError):
+            return error
+        if isinstance(error, CancelledError):
+            return None
+        # What is not in the tree is the protocol's fault, and this place's.
+        return ProtocolError(f"the protocol raised {type(error).__name__}", place.url)
+
     def _record(self, attempt: Attempt) -> None:
         self._attempts.append(attempt)
         if self._mirrors is not None:
@@ -115,14 +124,10 @@ class Heading(_Visits):
         failed: DownloadError | None = None
         try:
             return await self._fetcher(place).head(place)
-        except DownloadError as error:
-            failed = error
-            raise
-        except CancelledError:
-            failed = self._interruption
-            raise
         except Exception as error:
-            failed = _foreign(error, place)
+            failed = self._blame(error, place)
+            if failed is None or failed is error:
+                raise
             raise failed from error
         finally:
             self._record(Attempt(place, 0, 0, self._clock.seconds() - began, 0.0, None, failed))
@@ -201,14 +206,10 @@ class Download(_Visits):
                 else:
                     await pipe.take(body)
             head, facts, advisories = await pipe.finish()
-        except DownloadError as error:
-            failed = error
-            raise
-        except CancelledError:
-            failed = self._interruption
-            raise
         except Exception as error:
-            failed = _foreign(error, place)
+            failed = self._blame(error, place)
+            if failed is None or failed is error:
+                raise
             raise failed from error
         finally:
             seconds = self._clock.seconds() - began
@@ -224,8 +225,3 @@ class Download(_Visits):
             self._clock.seconds() - self._began,
             pipe.validated,
         )
-
-
-def _foreign(error: Exception, place: Source) -> DownloadError:
-    """A protocol raised what is not in the tree: its fault, and this place's."""
-    return ProtocolError(f"the protocol raised {type(error).__name__}", place.url)

@@ -10,6 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail
 from zope.interface import implementer
 
 from ..consumers.around import Counted, IProgress
+from ..flow.running import Running
 from ..interfaces import IBodyConsumer, IDownloader, IMirrors, IScheme
 from ..model.remote import Remote
 from ..model.report import Report
@@ -69,7 +70,7 @@ class Downloader:
         self._reactor = reactor
         self._shared = Shared(reactor, self._remote, schemes)
         self._shared.direct = _Direct(self)
-        self._running: set[Deferred[Any]] = set()
+        self._running = Running()
         self._many: set[Many] = set()
         self._closing: list[Deferred[None]] | None = None
         self._closed = False
@@ -116,7 +117,7 @@ class Downloader:
 
     def _cancel_all(self) -> Deferred[Any]:
         ends = []
-        for running in tuple(self._running):
+        for running in self._running:
             end: Deferred[None] = Deferred()
             running.addBoth(_tell, end)
             ends.append(end)
@@ -130,7 +131,7 @@ class Downloader:
             each.callback(None)
 
     def _download(self, source: Source | str, consumer: IBodyConsumer, mirrors: IMirrors | None) -> Deferred[Report]:
-        return self._track(self._begin(as_source(source), consumer, mirrors))
+        return self._running.add(self._begin(as_source(source), consumer, mirrors))
 
     def _begin(self, source: Source, consumer: IBodyConsumer, mirrors: IMirrors | None) -> Deferred[Report]:
         if self._closing is not None:
@@ -142,17 +143,7 @@ class Downloader:
     def _head(self, source: Source | str, mirrors: IMirrors | None) -> Deferred[Head]:
         if self._closing is not None:
             return fail(CancelledError("the Downloader is closed"))
-        return self._track(Heading(self._shared, as_source(source), mirrors).start())
-
-    def _track(self, running: Deferred[T]) -> Deferred[T]:
-        if not running.called:
-            self._running.add(running)
-            running.addBoth(self._untrack, running)
-        return running
-
-    def _untrack(self, result: T, running: Deferred[T]) -> T:
-        self._running.discard(running)
-        return result
+        return self._running.add(Heading(self._shared, as_source(source), mirrors).start())
 
     async def __aenter__(self) -> Self:
         return self

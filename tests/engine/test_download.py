@@ -26,6 +26,7 @@ from pulp_dl.errors import (
     DownloadError,
     NotFound,
     NotResumable,
+    ProtocolError,
     SizeMismatch,
     TimedOut,
     TooLarge,
@@ -378,6 +379,17 @@ def test_promise_9_the_error_carries_the_url_every_attempt_and_a_note_for_each_p
     assert caught.value.url == A
     assert [each.url for each in caught.value.attempts] == [B, A, A]
     assert len(caught.value.__notes__) == 2
+
+
+def test_promise_9_what_a_protocol_raises_outside_of_the_tree_is_translated_and_another_place_is_asked() -> None:
+    fault: Any = ZeroDivisionError
+    case = Case({A: Place(error=fault), B: Place(DATA)}, order=[A, B])
+
+    report = case.run(Source(A, SHA), Recorder())
+
+    first = report.attempts[0].error
+    assert isinstance(first, ProtocolError)
+    assert isinstance(first.__cause__, ZeroDivisionError)
 
 
 def test_not_found_is_the_verdict_only_if_every_place_said_so() -> None:

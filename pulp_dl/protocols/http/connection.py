@@ -240,8 +240,8 @@ class HTTPConnection(Protocol):
 
     def _read_at_once(self, size: int) -> None:
         """
-        A large body is read in larger pieces: a third less CPU for it.  Whoever pauses has no use for them, and would only
-        keep them.
+        A large body is read in larger pieces: a third less CPU for it.  Whoever pauses has no use for them, and would
+        only keep them.
         """
         if size != self._buffer:
             self._buffer = size

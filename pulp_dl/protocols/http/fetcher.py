@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IConsumer
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
+from ...flow.running import Running
 from ...interfaces import IAuthenticator, IBody, IFetcher, IShared
 from ...model.remote import Remote
 from ...model.source import Head, Source, Span, Validators
@@ -24,7 +25,6 @@ from .redirect import REDIRECTS, Trail
 
 __all__ = ["HTTPFetcher"]
 
-T = TypeVar("T")
 ORIGINS: Final = 64
 """Origins that are remembered with their addresses and trust; a remote may redirect to any number of hosts."""
 
@@ -45,20 +45,19 @@ class HTTPFetcher:
         self._fields = RequestFields(remote)
         self._clients: dict[tuple[Any, bool], Client] = {}
         self._authenticator: IAuthenticator | None = None
-        self._running: set[Deferred[Any]] = set()
+        self._running = Running()
         self._bodies: set[_Body] = set()
 
     def open(self, source: Source, span: Span | None = None, same_as: Validators | None = None) -> Deferred[IBody]:
-        return self._track(Deferred.fromCoroutine(self._open("GET", source, span, same_as)))
+        return self._running.add(Deferred.fromCoroutine(self._open("GET", source, span, same_as)))
 
     def head(self, source: Source) -> Deferred[Head]:
-        return self._track(Deferred.fromCoroutine(self._head(source)))
+        return self._running.add(Deferred.fromCoroutine(self._head(source)))
 
     def close(self) -> Deferred[None]:
         if not self._running and not self._bodies:
             return succeed(None)
-        for running in list(self._running):
-            running.cancel()
+        self._running.cancel()
         for body in list(self._bodies):
             body.abandon()
         # Transports that are aborted close their sockets in the next turn.
@@ -131,16 +130,6 @@ class HTTPFetcher:
             return None
         return Login(authenticator, method.encode("ascii"), url)
 
-    def _track(self, running: Deferred[T]) -> Deferred[T]:
-        if not running.called:
-            self._running.add(running)
-            running.addBoth(self._untrack, running)
-        return running
-
-    def _untrack(self, result: T, running: Deferred[T]) -> T:
-        self._running.discard(running)
-        return result
-
 
 @implementer(IBody)
 class _Body:
@@ -153,7 +142,7 @@ class _Body:
 
     def deliver(self, consumer: IConsumer) -> Deferred[None]:
         self._fetcher._bodies.discard(self)
-        return self._fetcher._track(self._answer.deliver(consumer))
+        return self._fetcher._running.add(self._answer.deliver(consumer))
 
     def abandon(self) -> None:
         self._fetcher._bodies.discard(self)
