@@ -46,7 +46,8 @@ class Slots:
         self._clock = clock
         self._queues: dict[object, dict[Deferred[ISlot], _Turn]] = {}  # by host, each in the order of asking
         self._asked = 0
-        self._open: Counter[object] = Counter()  # by host: slots that are not released
+        self._all = 0  # slots that are not released
+        self._open: Counter[object] = Counter()  # the same by host
         self._closing: Counter[object] = Counter()  # of these, the evicted ones
         self._parked: dict[_Slot, Callable[[], None]] = {}  # the oldest first
         self._balancing = False
@@ -77,13 +78,14 @@ class Slots:
 
     def _grant(self) -> bool:
         """Let one go, if one can."""
-        if self._open.total() >= self._total:
+        if self._all >= self._total:
             return False
         hosts = [host for host in self._queues if self._open[host] < self._per_host]
         if not hosts:
             return False
         host, request = self._first(hosts)
         self._leave(host, request)
+        self._all += 1
         self._open[host] += 1
         request.callback(_Slot(self, host))
         return True
@@ -95,13 +97,15 @@ class Slots:
 
     def _evict(self) -> bool:
         """Have one idle socket closed, if that serves somebody to whom no place is promised yet."""
+        if not self._parked:
+            return False
         served = 0
         for host, queue in self._queues.items():
             room = self._per_host - self._open[host] + self._closing[host]
             if len(queue) > room and self._close_oldest(slot for slot in self._parked if slot.host == host):
                 return True
             served += min(len(queue), room)
-        room = self._total - self._open.total() + self._closing.total()
+        room = self._total - self._all + self._closing.total()
         return served > room and self._close_oldest(self._parked)
 
     def _close_oldest(self, parked: Iterable[_Slot]) -> bool:
@@ -117,6 +121,7 @@ class Slots:
 
     def release(self, slot: _Slot) -> None:
         self._parked.pop(slot, None)
+        self._all -= 1
         for counter in (self._open, self._closing) if slot.evicted else (self._open,):
             counter[slot.host] -= 1
             if not counter[slot.host]:
