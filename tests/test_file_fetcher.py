@@ -16,6 +16,7 @@ from zope.interface.verify import verifyObject
 
 from pulp_dl.engine.shared import Shared
 from pulp_dl.errors import AuthFailed, NotFound, Refused, Truncated
+from pulp_dl.flow.workers import InlineWorkers
 from pulp_dl.interfaces import IBody, IFetcher
 from pulp_dl.model.remote import Remote
 from pulp_dl.model.source import Source, Span, Validators
@@ -247,6 +248,26 @@ async def test_a_large_file_comes_in_pieces(fetcher: FileFetcher, tmp_path: Path
 
     assert sink.data == data
     assert max(map(len, sink.pieces)) <= PIECE
+
+
+async def test_workers_without_threads_cost_no_stack_for_each_piece(reactor: Any, tmp_path: Path) -> None:
+    """Then every read is done at once, inside of the call."""
+    with (tmp_path / "sparse").open("wb") as file:
+        file.truncate(500 * PIECE)
+    async with sharing(reactor) as shared:
+        await shared.workers.close()
+        inline: Any = InlineWorkers()
+        shared.workers = inline
+        count = 0
+
+        def forget(sink: Sink) -> None:
+            nonlocal count
+            count += len(sink.pieces.pop())
+
+        body: Any = await FileFetcher(reactor, Remote(), shared).open(Source((tmp_path / "sparse").as_uri()))
+        await body.deliver(Sink(forget))
+
+        assert count == 500 * PIECE
 
 
 async def test_a_paused_consumer_gets_no_byte_until_it_resumes(
