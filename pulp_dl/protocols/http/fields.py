@@ -11,7 +11,7 @@ from ...model.headers import Pairs
 from ...model.remote import Remote
 from ...model.source import Source, Span, Validators
 
-__all__ = ["RequestFields"]
+__all__ = ["RequestFields", "wanted"]
 
 _PUBLIC: Final = frozenset({b"user-agent", b"accept", b"accept-language"})
 """What of a Remote's fields leaves the scope of its secrets; of any other field nobody knows whether it is one."""
