@@ -143,6 +143,7 @@ def _to_stdout(source: Source, remote: Remote, summary: Summary) -> None:
         if summary.fetched:
             with spool.open() as file:
                 shutil.copyfileobj(file, sys.stdout.buffer)
+            sys.stdout.flush()
 
 
 def _downloader(remote: Remote, progress: Any) -> BlockingDownloader:

@@ -6,7 +6,6 @@ Only click is imported here, and by the subcommands' modules; the rest when ther
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from io import TextIOWrapper
@@ -17,7 +16,7 @@ import click
 from .._version import __version__
 from .demo import demo
 from .get import get
-from .outcome import SOME, USAGE
+from .outcome import USAGE
 from .signals import Interrupted, interruptible
 from .sync import sync
 
@@ -63,7 +62,6 @@ def _exit_code(run: Callable[[], Any]) -> int:
     try:
         with interruptible():
             code = run()  # what a subcommand gave to ctx.exit()
-            sys.stdout.flush()
             return code if isinstance(code, int) else 0
     except click.ClickException as error:
         error.show()
@@ -71,9 +69,6 @@ def _exit_code(run: Callable[[], Any]) -> int:
     except click.Abort:  # the end of the input, where a password was asked for
         click.echo("Aborted.", err=True)
         return USAGE
-    except BrokenPipeError:  # whoever read our output has enough of it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return SOME
     except Interrupted as interrupted:
         return interrupted.code
 

@@ -11,18 +11,20 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Any, BinaryIO, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, Self
 from urllib.parse import quote
 
 from attrs import evolve
 
-from ..blocking import BlockingDownloader
 from ..consumers.root import SUFFIX
 from ..interfaces import IDownloader
 from ..model.expect import Digest, Size
 from ..model.source import Source, as_source
 from ..urls import join
 from .spool import Spool
+
+if TYPE_CHECKING:
+    from ..blocking import BlockingDownloader
 
 __all__ = [
     "LIMIT",

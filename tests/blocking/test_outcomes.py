@@ -152,6 +152,7 @@ async def test_an_error_of_the_generator_is_the_callers() -> None:
         frames = [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]
 
         assert (frames[0], frames[-1]) == ("importer", "wanted")
+        assert "__anext__" not in frames  # its way through the reactor is nobody's business
 
     await in_thread(importer)
 
@@ -224,15 +225,26 @@ async def test_leaving_early_cancels_the_rest(reactor: Any) -> None:
 
 async def test_an_abandoned_loop_is_ended_with_the_downloader(reactor: Any) -> None:
     memory = MemoryFetcher(places(1) | {url(n): Place(b"abc", silent=True) for n in range(1, 100)}, reactor)
+    closed = False
+
+    def wanted() -> Iterator[Item]:
+        nonlocal closed
+        try:
+            yield from map(item, range(100))
+        finally:
+            closed = True
 
     def importer() -> None:
         with blocking(memory) as downloader:
             for _ in downloader.download_many(map(item, range(100)), 3):
                 break
-            kept = downloader.download_many(map(item, range(100)), 3)
+            kept = downloader.download_many(wanted(), 3)
             next(kept)
 
         assert memory.running == 0
+        assert closed
+        with pytest.raises(CancelledError):
+            next(kept)
 
     await in_thread(importer)
 
@@ -309,12 +321,16 @@ async def test_another_thread_may_close_the_downloader_while_one_works(reactor: 
 
 
 async def test_a_generator_may_close_its_own_downloader() -> None:
+    reached = False
+
     def importer() -> None:
         downloader = blocking(MemoryFetcher(places(9)))
 
         def wanted() -> Iterator[Item]:
+            nonlocal reached
             yield item(0)
             downloader.close()
+            reached = True
             yield item(1)
 
         with pytest.raises(CancelledError):
@@ -322,6 +338,8 @@ async def test_a_generator_may_close_its_own_downloader() -> None:
                 pass
 
     await in_thread(importer)
+
+    assert reached
 
 
 async def test_a_closed_downloader_begins_no_more() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import random
 import signal
@@ -12,9 +11,23 @@ from typing import Any
 
 import pytest
 from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
 
+from pulp_dl.cli.mirror import _locked
 from pulp_dl.consumers.atomic import temporary_name
-from pulp_dl.testing import FaultServer, Hold, OnPath, Repeat, Send, answer, response_head
+from pulp_dl.testing import (
+    Cut,
+    FaultServer,
+    Hold,
+    OnPath,
+    Repeat,
+    Request,
+    Reset,
+    Script,
+    Send,
+    answer,
+    response_head,
+)
 from tests.cli.command import Run, files, fill, refused, run
 from tests.servers import Nginx
 
@@ -104,6 +117,29 @@ async def test_a_part_is_gone_on_with(slow_nginx: Nginx, reactor: Any, tmp_path:
     assert end.code == 0, end.err
     assert (last.status, last.size, last.range) == (206, len(data) - size, f"bytes={size}-")
     assert files(tmp_path / "mirror") == files(slow_nginx.root)
+
+
+async def test_a_part_outlives_a_run_that_fails(reactor: Any, tmp_path: Path) -> None:
+    data = random.Random(1).randbytes(1_000_000)
+    fill(tmp_path / "repository", {"large": data})
+    manifest = (tmp_path / "repository" / "PULP_MANIFEST").read_bytes()
+    broken, part = False, tmp_path / "mirror" / "large.part"
+
+    def large(request: Request) -> Script:
+        return Reset() if broken else Cut(answer(data), 600_000, Hold())
+
+    async with FaultServer(reactor, OnPath({"/PULP_MANIFEST": answer(manifest), "/large": large})) as server:
+        options = ["sync", server.url("/PULP_MANIFEST"), "-d", "mirror", "--retries", "0"]
+        running = Run(*options, cwd=tmp_path)
+        while not (part.exists() and part.stat().st_size):
+            await deferLater(reactor, 0.01)
+        running.kill()
+        await running.ended()
+        size, broken = part.stat().st_size, True
+        end = await run(*options, cwd=tmp_path)
+
+    assert end.code == 4, end.err
+    assert part.stat().st_size == size
 
 
 async def test_what_nobody_will_go_on_with_is_removed(nginx: Nginx, reactor: Any, tmp_path: Path) -> None:
@@ -298,24 +334,31 @@ async def test_the_lock_of_a_killed_run_is_no_lock(nginx: Nginx, tmp_path: Path)
     assert {*files(tmp_path / "mirror")} == {"a", "PULP_MANIFEST"}
 
 
-async def test_a_lock_is_one_though_its_file_was_replaced_meanwhile(nginx: Nginx, tmp_path: Path) -> None:
+async def test_a_lock_is_held_by_one_at_a_time(tmp_path: Path) -> None:
     """Whoever holds it unlinks it at the end; what another one has opened by then is a lock on nothing."""
-    from pulp_dl.cli.mirror import _locked
-
     path = tmp_path / "lock"
-    first = _locked(path)
-    waiting = os.open(path, os.O_RDWR)
-    path.unlink()
-    os.close(first)
-    fcntl.flock(waiting, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    second = _locked(path)
+    holders = most = times = 0
 
-    assert path.exists()
-    with pytest.raises(BlockingIOError):
-        _locked(path)
+    def contend() -> None:
+        nonlocal holders, most, times
+        for _ in range(2000):
+            try:
+                fd = _locked(path)
+            except BlockingIOError:
+                continue
+            holders += 1
+            most = max(most, holders)
+            os.sched_yield()
+            holders -= 1
+            times += 1
+            path.unlink(missing_ok=True)
+            os.close(fd)
 
-    os.close(waiting)
-    os.close(second)
+    for ended in [deferToThread(contend) for _ in range(4)]:
+        await ended
+
+    assert most == 1
+    assert times > 100
 
 
 # ---- interrupted
