@@ -50,7 +50,7 @@ class DownloadError(Exception):
     @ivar attempts: every attempt that was made for this download, in order; empty on the cause of one attempt.
     """
 
-    transient: ClassVar[bool] = False
+    transient: bool = False
     answer: ClassVar[int] = 502
     url: str | None
     attempts: tuple[Attempt, ...] = ()
@@ -86,11 +86,17 @@ class TLSFailed(ConnectFailed):
 
 
 class ProxyFailed(ConnectFailed):
-    """The proxy, not the origin, refused or failed."""
+    """
+    The proxy, not the origin, refused or failed.
+
+    @ivar status: what it answered, or None if it was not even reached.  If it does not know us (407) or forbids it
+        (403), another try gives the same answer, and might lock an account.
+    """
 
     def __init__(self, message: str, url: str | None = None, status: int | None = None) -> None:
         super().__init__(message, url)
         self.status = status
+        self.transient = status not in {403, 407}
 
 
 class TimedOut(DownloadError):

@@ -50,7 +50,7 @@ TREE: list[tuple[type[DownloadError], type[Exception], bool, int, DownloadError,
     (DownloadError, Exception, False, 502, DownloadError("gone wrong", URL), f"{URL}: gone wrong"),
     (ConnectFailed, DownloadError, True, 502, ConnectFailed("refused", URL), f"{URL}: refused"),
     (TLSFailed, ConnectFailed, False, 502, TLSFailed("not trusted", URL), f"{URL}: not trusted"),
-    (ProxyFailed, ConnectFailed, True, 502, ProxyFailed("no", URL, status=407), f"{URL}: no"),
+    (ProxyFailed, ConnectFailed, False, 502, ProxyFailed("no", URL, status=407), f"{URL}: no"),
     (TimedOut, DownloadError, True, 504, TimedOut("head", 1.5, URL), f"{URL}: timed out: no answer for 1.5 s"),
     (BadStatus, DownloadError, False, 502, BadStatus(418, "Teapot", URL), f"{URL}: the server answered 418 Teapot"),
     (NotFound, BadStatus, False, 404, NotFound(410, url=URL), f"{URL}: the server answered 410"),
@@ -89,6 +89,12 @@ def test_what_follows_from_an_error(
     assert (error.transient, error.answer) == (transient, answer)
     assert str(error).startswith(words)
     assert (error.url, error.attempts) == (URL, ())
+
+
+def test_a_proxy_that_was_not_reached_or_could_not_may_be_asked_again() -> None:
+    assert ProxyFailed("no route", URL).transient
+    assert ProxyFailed("its origin is away", URL, 502).transient
+    assert not ProxyFailed("forbidden", URL, 403).transient
 
 
 def test_the_table_has_the_whole_tree() -> None:

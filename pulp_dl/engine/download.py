@@ -140,6 +140,7 @@ class Download(_Visits):
         super().__init__(shared, source, mirrors)
         self._consumer = consumer
         remote = self._remote
+        self._left: DownloadError | None = None  # why the consumer takes no more
         self._continuing = False  # did the last attempt ask for a rest?
         self._pipe = Pipe(self._clock, source, consumer, shared.workers, remote.timeouts, remote.limits.max_size)
 
@@ -147,14 +148,15 @@ class Download(_Visits):
         """Fires with a L{Report}; the contract is C{IDownloader.download}'s."""
         running = Deferred.fromCoroutine(self.run())
         self._watch(running)
-        if not running.called:
-            self._consumer.gone().addCallback(self._interrupt)
         return running
 
     async def run(self) -> Report:
         try:
             if IWorkerUser.providedBy(self._consumer):
                 self._consumer.use(self._shared.workers)
+            self._consumer.gone().addCallback(self._leave)
+            if self._left is not None:  # so nothing has to be asked for
+                raise self._left
             await self._pipe.resume()
             return await visit_all(self._clock, self._remote.retries, self._candidates, self._visit)
         except BaseException as error:
@@ -165,6 +167,11 @@ class Download(_Visits):
             raise reason from None
         finally:
             await self._end()
+
+    def _leave(self, error: DownloadError) -> None:
+        """The consumer can take no more."""
+        self._left = error
+        self._interrupt(error)
 
     async def _visit(self, place: Source) -> Report:
         """One place; first the URL there that answered before, then the one that led to it."""

@@ -148,7 +148,8 @@ class Kept:
     Bytes of an earlier run that a consumer still holds.
 
     @ivar size: how many, from the file's beginning.
-    @ivar head: the head they came with.
+    @ivar head: the head they came with.  Of its URL it has a fingerprint only (L{pulp_dl.model.fingerprint}), since a
+        URL may hold secrets and a disk is no place for them.
     @ivar pieces: reads them again, in order; called in a worker thread.
     """
 

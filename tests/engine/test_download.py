@@ -659,6 +659,18 @@ def test_promise_5_a_consumer_that_is_gone_ends_the_download_at_once(when: str) 
     assert case.clock.getDelayedCalls() == []
 
 
+def test_a_consumer_that_is_gone_before_it_began_costs_no_request() -> None:
+    consumer = Recorder()
+    consumer.leave(ConsumerGone("the client left"))
+    case = Case({A: Place(DATA)})
+
+    with pytest.raises(ConsumerGone):
+        case.run(A, consumer)
+
+    assert case.fetcher.asked == []
+    assert consumer.failure is not None
+
+
 def test_a_consumer_that_raises_ends_the_download_and_says_so() -> None:
     consumer = Recorder(raises={"write": LookupError("x")}, raise_at=3)
     case = Case({A: Place(DATA)})
