@@ -65,6 +65,7 @@ class HTTPConnection(Protocol):
         self._established = False
         self._aborted = False
         self._buffer = USUAL
+        self._unpaused = 0  # bytes that came since the last pause
         self._paused = False
         self._just_read = False
         self._lost: Failure | None = None
@@ -202,6 +203,9 @@ class HTTPConnection(Protocol):
             answer = self._begin()
         if body:
             answer.arrived(body)
+            self._unpaused += len(body)
+            if self._unpaused > LARGE:
+                self._read_at_once(LARGE)
         if framing.complete:
             self._complete(answer)
         # From here on the connection may be at work for somebody else.
@@ -218,8 +222,6 @@ class HTTPConnection(Protocol):
     def _begin(self) -> Answer:
         framing = self._framing
         self._asking = None
-        if framing.length is None or framing.length > LARGE:
-            self._read_at_once(LARGE)
         self._answer = answer = Answer(
             self,
             framing.version,
@@ -240,8 +242,8 @@ class HTTPConnection(Protocol):
 
     def _read_at_once(self, size: int) -> None:
         """
-        A large body is read in larger pieces: a third less CPU for it.  Whoever pauses has no use for them, and would
-        only keep them.
+        A body that comes without a pause is read in larger pieces.  Whoever pauses has no use for them, and would only
+        keep them.
         """
         if size != self._buffer:
             self._buffer = size
@@ -252,6 +254,7 @@ class HTTPConnection(Protocol):
 
     def _complete(self, answer: Answer) -> None:
         self._answer = None
+        self._unpaused = 0
         self._read_at_once(USUAL)
         answer.ended()
         if self._framing.reusable:
@@ -280,6 +283,7 @@ class HTTPConnection(Protocol):
         """Read nothing more.  What is in the receive buffer still comes."""
         if not self._paused and not self._aborted and self._lost is None:
             self._paused = True
+            self._unpaused = 0
             self._read_at_once(USUAL)
             transport: Any = self.transport
             transport.pauseProducing()
