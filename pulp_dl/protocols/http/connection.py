@@ -203,9 +203,7 @@ class HTTPConnection(Protocol):
             answer = self._begin()
         if body:
             answer.arrived(body)
-            self._unpaused += len(body)
-            if self._unpaused > LARGE:
-                self._read_at_once(LARGE)
+            self._came(len(body))
         if framing.complete:
             self._complete(answer)
         # From here on the connection may be at work for somebody else.
@@ -239,6 +237,11 @@ class HTTPConnection(Protocol):
         else:
             asking.callback(answer)
         answer.handing_over = False
+
+    def _came(self, size: int) -> None:
+        self._unpaused += size
+        if self._unpaused > LARGE:
+            self._read_at_once(LARGE)
 
     def _read_at_once(self, size: int) -> None:
         """
