@@ -78,11 +78,11 @@ class Outlet:
 
     def fail(self, error: BaseException) -> None:
         """There will be no more.  Never raises."""
-        try:
-            self._unregister()
-            self._consumer.fail(Failure(error))
-        except Exception:
-            log.failure("a consumer raised in fail()")
+        for end in (self._unregister, lambda: self._consumer.fail(Failure(error))):
+            try:
+                end()
+            except Exception:
+                log.failure("a consumer raised in fail()")
 
     def _begin(self, head: Head) -> None:
         self.head = head

@@ -136,11 +136,18 @@ class Pipe:
         if not IResumable.providedBy(self._consumer) or self._source.span is not None or self._source.conditions:
             return
         kept = await self._consumer.kept()
-        if kept is None or not kept.size or (self._expected is not None and kept.size > self._expected):
+        if kept is None or not kept.size:
+            return
+        self.outlet.given = kept.size  # so it has to forget them, unless they are gone on with
+        if self._expected is not None and kept.size > self._expected:
+            return
+        try:
+            self._measure(kept.head)
+        except DownloadError:  # of no use under what is expected now
             return
         checks = self._start_checks(kept.head)
         await checks.feed(kept.pieces())
-        self.head, self.offset, self.outlet.given = evolve(kept.head, url=self._source.url), kept.size, kept.size
+        self.head, self.offset = evolve(kept.head, url=self._source.url), kept.size
         self._earlier = fingerprint(kept.head.url)
         self._checks = checks
 
@@ -167,11 +174,11 @@ class Pipe:
             self._join(head, place, ask)
             return
         self._measure(head)
+        self.valve.clear()  # before anybody lets go of it: these bytes are read again
         if self.outlet.given:
             await self._start_again(head)
         if self._checks is not None:
             self._checks.drop()
-        self.valve.clear()
         self._checks = self._start_checks(head)
         # Would it be too late to hear at the end that the body is wrong?
         self._tail = Tail() if not self.outlet.rewindable and self._enforced(head) else None
@@ -192,8 +199,12 @@ class Pipe:
             raise NotResumable(f"the server answered {head.status} to a request for the rest", place.url)
         if head.total != first.total and (ask.same_as is None or None not in {head.total, first.total}):
             raise NotResumable(f"the file has {head.total} bytes here, it had {first.total}", place.url)
-        if ask.same_as is not None and head.etag is not None and head.etag != first.etag:
+        if head.total is None and first.total is None and first.whole and self._expected is None and not self._judged:
+            raise NotResumable("nobody tells where the file ends", place.url)
+        if ask.same_as is not None and _changed(ask.same_as, head.validators):
             raise NotResumable("the file changed between two answers", place.url)
+        if first.total is None:
+            self.head = evolve(first, total=head.total)  # a part may end before the file does
         self._may_continue = True
 
     def _measure(self, head: Head) -> None:
@@ -216,7 +227,7 @@ class Pipe:
         if self.outlet.rewindable:
             self.outlet.rewind(head)
             return
-        first = self.head
+        first = self.outlet.head  # not the head of the last pass: that body may have been another one
         if first is None or not first.whole or not head.whole:
             raise NotResumable("a part of a file cannot be joined without a strong validator", head.url)
         if head.total is not None and first.total is not None and head.total != first.total:
@@ -241,12 +252,12 @@ class Pipe:
         """
         self._error = None
         self.received = 0
-        delivery = self._delivery = body.deliver(self.valve)
-        if self._broken:  # by what came before deliver() had returned
-            delivery.cancel()
-        elif not delivery.called:
-            self._watch.start(open_=self.valve.open)
         try:
+            delivery = self._delivery = body.deliver(self.valve)
+            if self._broken:  # by what came before deliver() had returned
+                delivery.cancel()
+            elif not delivery.called:
+                self._watch.start(open_=self.valve.open)
             await delivery
             drained = self.valve.drained()
             if drained is not None:
@@ -276,6 +287,7 @@ class Pipe:
         if total is not None and self.offset < total:
             raise Truncated(self.offset, total, head.url)
         if self._prefix is not None and self._prefix.left:
+            self.offset = 0
             raise NotResumable("the file is shorter here than what was read before", head.url)
         settled = checks.settled()
         if settled is not None:
@@ -339,7 +351,7 @@ class Pipe:
         assert self._checks is not None
         self._checks.update(known)
         if not prefix.compare(known):
-            self._may_continue = False
+            self.offset = 0
             raise NotResumable("the file begins with other bytes here than what was read before", self.answered)
         return new
 
@@ -370,3 +382,10 @@ class Pipe:
             self._error = error
             if self._delivery is not None:
                 self._delivery.cancel()
+
+
+def _changed(asked: Validators, found: Validators) -> bool:
+    """Does an answer tell that the server did not look at If-Range?  What it does not tell is no sign."""
+    if asked.etag is None and found.etag is None:
+        return found.modified is not None and found.modified != asked.modified
+    return found.etag is not None and found.etag != asked.etag

@@ -1,0 +1,257 @@
+"""What was given and what comes now, at the odd moments: never a wrong body, never one that lacks a piece."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from pulp_dl import Digest, Limits, Remote, Report, Retries, Size, Source
+from pulp_dl.engine.downloader import Downloader
+from pulp_dl.errors import ConsumerFailed, NotResumable, TooLarge, Truncated
+from pulp_dl.flow.workers import InlineLane, InlineWorkers
+from pulp_dl.interfaces import IResumable
+from pulp_dl.mirrors.places import Places
+from pulp_dl.model.source import Head, Kept, Span
+from pulp_dl.testing import MemoryFetcher, MemoryScheme, Place, Recorder, RewindableRecorder
+
+from .by_hand import URL, Answers, HandWritten, body, head
+
+DATA = bytes(range(256)) * 800
+SHA = Digest("sha256", hashlib.sha256(DATA).hexdigest())
+PIECE = DATA[:1000]
+A, B, C = URL, "memory://b/file", "memory://c/file"
+
+
+def download(
+    scheme: Any,
+    source: Source | str,
+    consumer: Any,
+    *order: str,
+    workers: Any = None,
+    then: Callable[[], object] | None = None,
+    **remote: Any,
+) -> Report:
+    """The report, or what was raised; C{then} is called when all stands still for the first time."""
+    clock = Clock()
+    mirrors = Places(order, under=A) if order else None
+    downloader = Downloader(clock, Remote(**remote), mirrors=mirrors, schemes=[scheme])
+    downloader._shared.workers = workers or InlineWorkers()  # type: ignore[assignment]
+    ends: list[Any] = []
+    downloader.download(source, consumer).addBoth(ends.append)
+    if then is not None:
+        then()
+    for _ in range(1000):
+        if not ends:
+            clock.advance(1)
+    assert ends, "still running"
+    assert clock.getDelayedCalls() == []
+    if isinstance(ends[0], Failure):
+        ends[0].raiseException()
+    report: Report = ends[0]
+    return report
+
+
+# ---- a body from its beginning, for a consumer that cannot forget
+
+
+def test_promise_2_wrong_bytes_that_a_response_has_never_pass_for_the_beginning_of_the_right_body() -> None:
+    """The right body comes in one piece, so that its end is there before its beginning has been compared."""
+    consumer = Recorder()
+    memory = MemoryFetcher(
+        {
+            A: Place(b"!" + DATA[1:], None, drop_at=100_000, ranges=False),
+            B: Place(DATA, None, ranges=False, chunk=len(DATA)),
+        }
+    )
+
+    with pytest.raises(NotResumable):
+        download(MemoryScheme(memory), Source(A, SHA), consumer, A, B)
+
+    assert len(consumer.data) < len(DATA)
+    assert not consumer.finished
+
+
+def test_promise_3_a_place_with_less_than_a_response_has_does_not_keep_the_next_place_from_being_asked() -> None:
+    consumer = Recorder()
+    memory = MemoryFetcher(
+        {
+            A: Place(DATA, None, drop_at=100_000, ranges=False, length=False),
+            B: Place(DATA[:10_000], None, ranges=False),
+            C: Place(DATA, None, ranges=False),
+        }
+    )
+
+    download(MemoryScheme(memory), Source(A, SHA), consumer, A, B, C)
+
+    assert consumer.data == DATA
+    assert memory.urls() == [A, B, C]
+
+
+# ---- the rest of a body
+
+
+def test_promise_3_a_part_that_ends_before_the_file_does_is_no_end_though_the_first_answer_told_no_total() -> None:
+    consumer = Recorder()
+    answers = Answers(
+        body(head(), PIECE, error=Truncated(1000)),
+        body(head(3000, Span(1000, 2000), length=1000), PIECE),
+        body(head(3000, Span(2000, 3000), length=1000), PIECE),
+    )
+
+    download(answers, A, consumer)
+
+    assert consumer.data == 3 * PIECE
+    assert answers.asked == [None, Span(1000), Span(2000)]
+
+
+def test_promise_3_a_part_of_a_file_whose_end_nobody_tells_is_not_joined() -> None:
+    consumer = RewindableRecorder()
+    answers = Answers(
+        body(head(), PIECE, error=Truncated(1000)),
+        body(head(None, Span(1000, 2000), length=1000), PIECE),
+        body(head(), PIECE, PIECE, PIECE),
+    )
+
+    download(answers, A, consumer)
+
+    assert consumer.data == 3 * PIECE
+    assert answers.asked == [None, Span(1000), None]
+
+
+def test_promise_3_a_server_that_ignores_if_range_and_tells_another_date_is_not_joined() -> None:
+    days = ((b"Mon", 1), (b"Tue", 2), (b"Fri", 5))
+    monday, tuesday, friday = (b"%s, %02d Jan 2024 00:00:00 GMT" % day for day in days)
+    new = DATA[3000:6000]
+    consumer = RewindableRecorder()
+    old_head = head(3000, ETag=None, Last_Modified=monday, Date=friday)
+    rest_head = head(3000, Span(1000, 3000), length=2000, ETag=None, Last_Modified=tuesday, Date=friday)
+    new_head = head(3000, ETag=None, Last_Modified=tuesday, Date=friday)
+    answers = Answers(
+        body(old_head, PIECE, error=Truncated(1000, 3000)), body(rest_head, new[1000:]), body(new_head, new)
+    )
+
+    download(answers, A, consumer)
+
+    assert consumer.data == new
+
+
+# ---- bytes that came while the valve was closed
+
+
+def test_promise_3_what_a_failed_attempt_left_does_not_follow_a_rewind() -> None:
+    class Forgetful(RewindableRecorder):
+        def rewind(self, head: Head) -> None:
+            super().rewind(head)
+            self.resume()  # there is room again
+
+    new = DATA[100:3100]
+    consumer = Forgetful(pause_after=1)
+    answers = Answers(body(head(3000), PIECE, PIECE, error=Truncated(2000, 3000)), body(head(3000, ETag=b'"2"'), new))
+
+    download(answers, Source(A, Digest("sha256", hashlib.sha256(new).hexdigest())), consumer)
+
+    assert consumer.data == new
+
+
+def test_promise_3_what_waited_for_the_checks_does_not_follow_a_rewind() -> None:
+    class Full(InlineLane):
+        def put(self, job: Any, weight: int) -> bool:
+            super().put(job, weight)
+            return True  # and never relieved
+
+    class Workers(InlineWorkers):
+        def lane(self, relieved: Any, failed: Any, limit: int = 0) -> InlineLane:
+            return Full(failed)
+
+    old, new = bytes(1 << 20), b"n" * (1 << 20)
+    consumer = RewindableRecorder()
+    answers = Answers(
+        body(head(1 << 20), *[old[:65536]] * 12, error=Truncated(12 * 65536, 1 << 20)),
+        HandWritten(head(1 << 20, ETag=b'"2"'), lambda written: written.write(new[:200_000])),
+    )
+    downloader = Downloader(Clock(), schemes=[answers])
+    downloader._shared.workers = Workers()  # type: ignore[assignment]
+    running = downloader.download(Source(A, Digest("sha256", hashlib.sha256(new).hexdigest())), consumer)
+    downloader._reactor.advance(1)
+
+    assert consumer.data == new[:200_000]
+    running.addErrback(lambda _: None).cancel()
+
+
+# ---- bytes of an earlier run
+
+
+@implementer(IResumable)
+class Resumed(RewindableRecorder):
+    """Has bytes of an earlier run; C{begin} goes on behind them."""
+
+    def __init__(self, kept: bytes, head: Head) -> None:
+        super().__init__()
+        self._kept = Kept(len(kept), head, lambda: iter([kept]))
+        self.writes.append(kept)
+
+    def kept(self) -> Deferred[Kept | None]:
+        return succeed(self._kept)
+
+
+@pytest.mark.parametrize("total", [None, 1000])
+def test_promise_3_more_bytes_of_an_earlier_run_than_are_expected_now_are_forgotten(total: int | None) -> None:
+    new = DATA[5000:5500]
+    consumer = Resumed(PIECE, head(total))
+    answers = Answers(body(head(500, ETag=b'"2"'), new))
+
+    download(answers, Source(A, (Size(500), Digest("sha256", hashlib.sha256(new).hexdigest()))), consumer)
+
+    assert consumer.data == new
+    assert answers.asked == [None]
+
+
+@pytest.mark.parametrize(("expect", "limit"), [(Size(2000), None), ((), 2000)])
+def test_promise_6_the_rest_of_an_earlier_run_is_limited_too(expect: Any, limit: int | None) -> None:
+    consumer = Resumed(PIECE, head(2000 if limit is None else None))
+    answers = Answers(body(head(2000, Span(1000, 2000)), *[PIECE] * 100))
+
+    with pytest.raises(TooLarge):
+        download(answers, Source(A, expect), consumer, limits=Limits(max_size=limit), retries=Retries(count=0))
+
+    assert len(consumer.data) <= 2000
+
+
+# ---- a protocol that misbehaves
+
+
+def test_a_body_that_raises_after_it_has_registered_does_not_spoil_the_next_attempt() -> None:
+    def fault(written: HandWritten) -> None:
+        raise ZeroDivisionError
+
+    consumer = Recorder()
+    download(Answers(HandWritten(head(1000), fault), body(head(1000), PIECE)), A, consumer)
+
+    assert consumer.data == PIECE
+
+
+# ---- a consumer that misbehaves
+
+
+def test_a_consumer_that_raises_while_its_producer_is_taken_away_is_told_of_the_end_all_the_same(
+    logged_errors: Any,
+) -> None:
+    told: list[Failure] = []
+
+    class Strange(Recorder):
+        def fail(self, failure: Failure) -> None:
+            told.append(failure)
+
+    consumer = Strange(raises={"unregisterProducer": ZeroDivisionError()})
+    with pytest.raises(Truncated):
+        download(Answers(body(head(2000), PIECE, error=Truncated(1000, 2000))), A, consumer, retries=Retries(count=0))
+
+    assert len(told) == 1
+    assert logged_errors.flush(ConsumerFailed)
