@@ -254,3 +254,19 @@ def test_with_slots_a_request_waits_for_one_and_gives_it_back() -> None:
     assert result(waiting[2]).length == len(DATA)
     assert memory.running == 0
     result(fetcher.close())
+
+
+class Fidgety(Sink):
+    """Pauses and goes on inside of each write."""
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        self.pause()
+        self.resume()
+
+
+def test_a_consumer_that_goes_on_inside_of_each_write_does_not_nest() -> None:
+    fetcher = MemoryFetcher({A: Place(DATA * 4, chunk=1)})
+    sink = Fidgety()
+    result(open_(fetcher).deliver(sink))
+    assert sink.data == DATA * 4

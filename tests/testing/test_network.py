@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -16,10 +17,10 @@ from twisted.internet.error import (
 )
 from twisted.internet.error import ConnectionRefusedError as Refused
 from twisted.internet.error import TimeoutError as Silent
-from twisted.internet.protocol import Factory
-from twisted.internet.task import Cooperator
+from twisted.internet.protocol import ClientFactory, Factory
+from twisted.internet.task import Cooperator, deferLater
 
-from pulp_dl.testing import Close, Drip, Hold, MemoryNetwork, Send, Stage, answer
+from pulp_dl.testing import Close, Drip, FaultServer, Hold, MemoryNetwork, Send, Stage, answer
 from tests.testing.stages import Client, Memory, Sockets, World
 
 # ---- transports: the same in both worlds
@@ -65,6 +66,15 @@ async def test_abort_ends_at_once_and_is_heard_of_later(world: World) -> None:
     assert client.end.check(ConnectionAborted)
     assert client.data == before
     await world.until(lambda: stage.connections.open == 0)
+
+
+async def test_abort_throws_away_what_has_not_been_sent(world: World) -> None:
+    stage = world.serve(answer(b""))
+    client = await world.ask(stage)
+    client.transport.abortConnection()
+    await world.wait(client.until(None))
+    await world.until(lambda: stage.connections.open == 0)
+    assert stage.requests == []
 
 
 async def test_a_reader_that_pauses_hears_nothing_not_even_the_end(world: World) -> None:
@@ -217,6 +227,61 @@ def test_a_name_may_have_several_addresses_of_both_kinds() -> None:
     assert network.result(connecting(network, "2001:db8::1")).transport.getPeer().port == 80
 
 
+class Receiver:
+    """What a resolver tells."""
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
+
+    def resolutionBegan(self, resolution: Any) -> None:
+        self.told.append("began")
+
+    def addressResolved(self, address: Any) -> None:
+        self.told.append(address.host)
+
+    def resolutionComplete(self) -> None:
+        self.told.append("complete")
+
+
+@pytest.mark.parametrize(("cancelled", "told"), [(False, ["began", "192.0.2.1", "complete"]), (True, ["began"])])
+def test_a_resolution_can_be_cancelled(cancelled: bool, told: list[str]) -> None:
+    network, receiver = MemoryNetwork(), Receiver()
+    network.serve("host", answer(b""))
+    resolution = network.resolveHostName(receiver, "host")  # type: ignore[arg-type]  # it is not declared to be one
+    if cancelled:
+        resolution.cancel()
+    network.run()
+    assert receiver.told == told
+
+
+def test_a_connection_that_its_client_has_closed_does_not_count_even_if_the_server_does_not_know() -> None:
+    network = MemoryNetwork()
+    stage = network.serve("192.0.2.9", Hold())
+
+    def connect() -> Client:
+        client = Client()
+        network.connectTCP("192.0.2.9", 80, ClientFactory.forProtocol(lambda: client))
+        return client
+
+    first = connect()
+    network.run()
+    first.transport.abortConnection()
+    connect()
+    network.run()
+    assert (stage.connections.peak, stage.connections.total) == (1, 2)
+
+
+async def test_nor_does_it_over_sockets(reactor: Any) -> None:
+    async with FaultServer(reactor, Hold()) as server:
+        # The server finds both connections at once, in the same turn; the first one is closed already.
+        with socket.create_connection(("127.0.0.1", server.port)):
+            pass
+        with socket.create_connection(("127.0.0.1", server.port)):
+            while server.connections.total < 2:
+                await deferLater(reactor, 0)
+            assert server.connections.peak == 1
+
+
 def ask(network: MemoryNetwork, stage: Stage) -> Client:
     client: Client = network.result(connecting(network, stage.host, stage.port))
     client.transport.write(b"GET / HTTP/1.1\r\n\r\n")
@@ -247,6 +312,7 @@ def test_what_never_comes_is_an_error_and_no_endless_wait() -> None:
     network.callLater(7200, bool)
     with pytest.raises(AssertionError, match="no result"):
         network.result(Deferred())
+    assert network.seconds() < 7200
 
 
 def test_what_is_without_end_is_an_error_and_no_endless_loop() -> None:
@@ -263,8 +329,10 @@ def test_what_is_without_end_is_an_error_and_no_endless_loop() -> None:
 def test_a_cooperator_of_this_clock_comes_to_its_end() -> None:
     network = MemoryNetwork()
     cooperator = Cooperator(scheduler=lambda step: network.callLater(0.00000001, step))
-    done = cooperator.cooperate(iter(range(1000))).whenDone()
-    network.result(done)
+    found: list[Any] = []
+    cooperator.cooperate(iter(range(1000))).whenDone().addCallback(found.append)
+    network.run()
+    assert len(found) == 1
     assert network.seconds() < 0.001
 
 

@@ -82,7 +82,7 @@ async def test_a_connection_stays_open_when_its_script_is_over(world: World) -> 
 
 
 async def test_hold_waits_until_it_is_released(world: World) -> None:
-    stage = world.serve([Send(b"a"), Hold("now"), Send(b"b"), Hold(), Send(b"c"), Close()])
+    stage = world.serve([Send(b"a"), Hold("now"), Send(b"b"), Hold("now"), Wait(0), Hold(), Send(b"c"), Close()])
     client = await world.ask(stage)
     await world.wait(client.until(1))
     stage.release("another")
@@ -90,6 +90,11 @@ async def test_hold_waits_until_it_is_released(world: World) -> None:
     assert client.data == b"a"
     stage.release("now")
     await world.wait(client.until(2))
+    stage.release()
+    await world.settle()
+    stage.release("now")
+    await world.settle()
+    assert client.data == b"ab"
     stage.release()
     assert await world.wait(client.until(None)) == b"abc"
 
@@ -146,6 +151,7 @@ async def test_a_script_without_end_that_sends_nothing_does_not_hold_up_the_rest
         (Cut(answer(b"0123456789"), 4, Close()), answer(b"0123456789")),
         (Cut([Send(b"HTTP/1.1 200 OK\r\n\r"), Send(b"\nabc"), Send(b"def")], 4, ()), b"HTTP/1.1 200 OK\r\n\r\nabcd"),
         (Cut(Send(b"no head"), 2, ()), b"no head"),
+        (Cut([Send(b"\r\n\r\nabc"), Send(b"de"), Close()], 5, Send(b"!")), b"\r\n\r\nabcde!"),
         (lambda request: Send(request.raw), b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"),
     ],
 )
@@ -231,10 +237,14 @@ async def test_connections_are_counted(world: World) -> None:
     await world.until(lambda: stage.connections.total == 3)
     assert (stage.connections.open, stage.connections.peak, stage.connections.total) == (3, 3, 3)
     clients[0].transport.loseConnection()
-    # The next one comes before the server has been told of the end of this one.
+    await world.until(lambda: stage.connections.open == 2)
     await world.ask(stage)
     await world.until(lambda: stage.connections.total == 4)
     assert (stage.connections.open, stage.connections.peak, stage.connections.total) == (3, 3, 4)
+    for client in clients:
+        client.transport.loseConnection()
+    await world.until(lambda: stage.connections.open == 1)
+    assert stage.connections.peak == 3
 
 
 async def test_a_server_that_is_closed_resets_its_connections(reactor: Any) -> None:
@@ -288,6 +298,20 @@ async def test_reset_over_tls_brings_all_that_was_sent(world: World, ca: trustme
     data, end = await over_tls(world, ca, [Send(BIG), Reset()])
     assert data == BIG
     assert end is not ConnectionDone
+
+
+async def test_close_over_tls_does_not_wait_for_a_client_that_does_not_answer(ca: trustme.CA) -> None:
+    world = Memory()
+    identity = ca.issue_cert("host0").private_key_and_cert_chain_pem.bytes()
+    stage = world.serve([Hold(), Close()], tls=ServerTLS(identity))
+    client = await world.connect(stage, trusting(ca, stage.host))
+    client.transport.write(b"GET / HTTP/1.1\r\n\r\n")
+    await world.settle()
+    client.transport.pauseProducing()
+    stage.release()
+    await world.settle()
+    assert world.network.connections == 1, "the client's end is open, the server's is not"
+    await world.close()
 
 
 async def test_the_clients_certificate_is_kept(world: World, ca: trustme.CA) -> None:
@@ -430,19 +454,25 @@ async def test_over_sockets_the_same_bytes_come_whatever_the_script(script: list
     data=st.binary(max_size=50),
     first=st.none() | st.integers(0, 60),
     last=st.none() | st.integers(0, 60),
+    etag=st.sampled_from([b'"1"', b'W/"1"', None]),
     if_range=st.sampled_from([None, b'"1"', b'"2"', b'W/"1"', b"Mon, 05 Jan 2026 10:00:00 GMT"]),
 )
+@example(data=b"abc", first=None, last=0, etag=None, if_range=None)
+@example(data=b"abc", first=0, last=0, etag=b'W/"1"', if_range=b'W/"1"')
 def test_an_entity_answers_a_range_as_the_standard_says(
-    data: bytes, first: int | None, last: int | None, if_range: bytes | None
+    data: bytes, first: int | None, last: int | None, etag: bytes | None, if_range: bytes | None
 ) -> None:
     """RFC 9110 section 14, said in another way: by what bytes a client may hope for."""
     modified = b"Mon, 05 Jan 2026 10:00:00 GMT"
     fields = [(b"Range", b"bytes=%b-%b" % tuple(b"" if end is None else b"%d" % end for end in (first, last)))]
     if if_range is not None:
         fields.append((b"If-Range", if_range))
-    reply = Entity(data, modified=modified).reply("GET", tuple(fields))
+    entity = Entity(data, etag, modified)
+    assert entity.reply("HEAD", tuple(fields)).status == 200
+    reply = entity.reply("GET", tuple(fields))
     nonsense = (first is None and last is None) or (first is not None and last is not None and last < first)
-    if nonsense or if_range in {b'"2"', b'W/"1"'}:
+    same = if_range in {None, modified} or if_range == etag == b'"1"'
+    if nonsense or not same:
         assert (reply.status, reply.body) == (200, data)
         return
     hoped = (
