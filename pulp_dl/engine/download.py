@@ -10,10 +10,12 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from ..errors import BadStatus, ConnectFailed, DownloadError, NotResumable, ProtocolError, Refused, TimedOut
+from ..flow.outlet import in_our_words
 from ..flow.pipe import Pipe
 from ..interfaces import IBodyConsumer, IFetcher, IMirrors, IWorkerUser
 from ..model.report import Attempt, Report
 from ..model.source import Head, Source
+from ..urls import shown
 from .places import Candidates
 from .rounds import visit_all
 
@@ -46,9 +48,11 @@ class _Visits:
 
     def _watch(self, running: Deferred[Any]) -> None:
         """Limit the whole, as C{Timeouts.total} says."""
+        if running.called:
+            return
         self._running = running
         total = self._remote.timeouts.total
-        if total is not None and not running.called:
+        if total is not None:
             self._timer = self._clock.callLater(total, self._late, total)
 
     def _late(self, total: float) -> None:
@@ -57,11 +61,13 @@ class _Visits:
 
     def _interrupt(self, error: DownloadError) -> None:
         """End it from the side, with this error."""
-        if self._interruption is None and self._running is not None:
+        if self._interruption is None:
             self._interruption = error
-            self._running.cancel()
+            if self._running is not None:
+                self._running.cancel()
 
     async def _end(self) -> None:
+        self._running = None  # what it has become is the caller's
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -71,10 +77,10 @@ class _Visits:
     def _reason(self, error: BaseException) -> BaseException:
         """What ended it, with its history: all attempts, and a note for each place."""
         if isinstance(error, CancelledError) and self._interruption is not None:
-            interruption = self._interruption
-            interruption.__cause__ = None
-            error = interruption
+            error = self._interruption
         if isinstance(error, DownloadError):
+            if error.url is None:
+                error.url = shown(self._source.url)
             error.attempts = tuple(self._attempts)
             known = getattr(error, "__notes__", ())
             for note in {attempt.url: str(attempt) for attempt in self._attempts}.values():
@@ -83,11 +89,11 @@ class _Visits:
         return error
 
     def _blame(self, error: Exception, place: Source) -> DownloadError | None:
-        """What an attempt ended with; None if it was cancelled."""
+        """What an attempt ended with; None if the caller cancelled it."""
         if isinstance(error, DownloadError):
             return error
         if isinstance(error, CancelledError):
-            return None
+            return self._interruption
         # What is not in the tree is the protocol's fault, and this place's.
         return ProtocolError(f"the protocol raised {type(error).__name__}", place.url)
 
@@ -110,7 +116,7 @@ class Heading(_Visits):
             reason = self._reason(error)
             if reason is error:
                 raise
-            raise reason from None
+            raise reason from reason.__cause__
         finally:
             await self._end()
 
@@ -126,7 +132,7 @@ class Heading(_Visits):
             return await self._fetcher(place).head(place)
         except Exception as error:
             failed = self._blame(error, place)
-            if failed is None or failed is error:
+            if failed is None or failed is error or isinstance(error, CancelledError):
                 raise
             raise failed from error
         finally:
@@ -140,9 +146,16 @@ class Download(_Visits):
         super().__init__(shared, source, mirrors)
         self._consumer = consumer
         remote = self._remote
-        self._left: DownloadError | None = None  # why the consumer takes no more
         self._continuing = False  # did the last attempt ask for a rest?
-        self._pipe = Pipe(self._clock, source, consumer, shared.workers, remote.timeouts, remote.limits.max_size)
+        self._pipe = Pipe(
+            self._clock,
+            source,
+            consumer,
+            shared.workers,
+            remote.timeouts,
+            remote.limits.max_size,
+            self._interrupt,
+        )
 
     def start(self) -> Deferred[Report]:
         """Fires with a L{Report}; the contract is C{IDownloader.download}'s."""
@@ -152,11 +165,12 @@ class Download(_Visits):
 
     async def run(self) -> Report:
         try:
-            if IWorkerUser.providedBy(self._consumer):
-                self._consumer.use(self._shared.workers)
-            self._consumer.gone().addCallback(self._leave)
-            if self._left is not None:  # so nothing has to be asked for
-                raise self._left
+            with in_our_words():
+                if IWorkerUser.providedBy(self._consumer):
+                    self._consumer.use(self._shared.workers)
+                self._consumer.gone().addCallback(self._interrupt)
+            if self._interruption is not None:  # so nothing has to be asked for
+                raise self._interruption
             await self._pipe.resume()
             return await visit_all(self._clock, self._remote.retries, self._candidates, self._visit)
         except BaseException as error:
@@ -164,14 +178,9 @@ class Download(_Visits):
             self._pipe.fail(reason)
             if reason is error:
                 raise
-            raise reason from None
+            raise reason from reason.__cause__
         finally:
             await self._end()
-
-    def _leave(self, error: DownloadError) -> None:
-        """The consumer can take no more."""
-        self._left = error
-        self._interrupt(error)
 
     async def _visit(self, place: Source) -> Report:
         """One place; first the URL there that answered before, then the one that led to it."""
@@ -205,6 +214,8 @@ class Download(_Visits):
                 status = body.head.status
                 try:
                     await pipe.admit(body.head, place, ask)
+                    if self._interruption is not None:  # by what admit() called
+                        raise CancelledError
                 except BaseException:
                     body.abandon()
                     raise
@@ -215,7 +226,7 @@ class Download(_Visits):
             head, facts, advisories = await pipe.finish()
         except Exception as error:
             failed = self._blame(error, place)
-            if failed is None or failed is error:
+            if failed is None or failed is error or isinstance(error, CancelledError):
                 raise
             raise failed from error
         finally:

@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from typing import Any
 
+from twisted.internet.defer import CancelledError
+from twisted.logger import Logger
+
+from ..errors import DownloadError
 from ..interfaces import IDownloader, IMirrors
 from ..model.source import Source
 
 __all__ = ["Candidates"]
+
+log = Logger()
 
 
 class Candidates:
@@ -32,12 +38,17 @@ class Candidates:
     async def at(self, index: int) -> Source | None:
         """The place of this number among those that are left, or None if there are no more."""
         while index >= len(self.known) and not self._exhausted:
-            place = await self._next()
-            if place is None:
-                self._exhausted = True
-            elif place.url not in self._seen:
-                self._seen.add(place.url)
-                self.known.append(place)
+            try:
+                place = await self._next()
+                if place is None:
+                    self._exhausted = True
+                elif place.url not in self._seen:
+                    self._seen.add(place.url)
+                    self.known.append(place)
+            except (DownloadError, CancelledError):
+                raise
+            except Exception as error:
+                raise DownloadError(f"the mirrors raised {type(error).__name__}", self._source.url) from error
         return self.known[index] if index < len(self.known) else None
 
     async def _next(self) -> Source | None:
@@ -59,7 +70,12 @@ class Candidates:
         """Nothing more is wanted of the mirrors."""
         located, self._located = self._located, None
         self._exhausted = True
-        if isinstance(located, AsyncIterator) and hasattr(located, "aclose"):
-            await located.aclose()
-        elif located is not None and hasattr(located, "close"):
-            located.close()
+        try:
+            if isinstance(located, AsyncIterator) and hasattr(located, "aclose"):
+                await located.aclose()
+            elif located is not None and hasattr(located, "close"):
+                located.close()
+        except CancelledError:
+            raise
+        except Exception:  # the download has ended, whatever becomes of its mirrors
+            log.failure("a mirror list raised when it was closed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -39,10 +40,12 @@ class Checks:
         """
         @param provable: keep a digest of what came so far, even if nobody expects one.
         """
-        self._pairs: list[tuple[IExpectation | None, ICheck]] = [(each, each.start()) for each in expectations]
+        self._pairs: list[tuple[IExpectation | None, ICheck]] = []
+        for each in expectations:
+            with _blamed(each):
+                self._pairs.append((each, each.start()))
         if provable and not any(isinstance(check, Hashing) for _, check in self._pairs):
             self._pairs.append((None, Hashing("sha256", None)))
-        self._updates = [check.update for _, check in self._pairs]
         self._workers = workers
         self._valve = valve
         self._seen = 0
@@ -52,13 +55,12 @@ class Checks:
 
     def update(self, data: bytes) -> None:
         """The next bytes."""
-        if not self._updates:
+        if not self._pairs:
             return
         self._seen += len(data)
         if self._lane is None:
             if self._seen <= INLINE:
-                for update in self._updates:
-                    update(data)
+                self._update(data)
                 return
             self._lane = self._workers.lane(self._relieved, self._failed)
         self._batch.append(data)
@@ -71,15 +73,18 @@ class Checks:
         self._batch, self._batched = [], 0
         if len(batch) > FEW:  # copying costs less than handing over the interpreter lock for each
             batch = [b"".join(batch)]
-        updates = self._updates
 
         def look() -> None:
             for piece in batch:
-                for update in updates:
-                    update(piece)
+                self._update(piece)
 
         if self._lane.put(look, size):
             self._valve.hold("checks")
+
+    def _update(self, data: bytes) -> None:
+        for expectation, check in self._pairs:
+            with _blamed(expectation):
+                check.update(data)
 
     def _relieved(self) -> None:
         self._valve.release("checks")
@@ -94,8 +99,7 @@ class Checks:
         def read() -> None:
             for piece in pieces:
                 self._seen += len(piece)
-                for update in self._updates:
-                    update(piece)
+                self._update(piece)
 
         return self._workers.run(read)
 
@@ -127,16 +131,12 @@ class Checks:
             if expectation is None:
                 continue
             try:
-                facts.update(check.verify())
+                with _blamed(expectation):
+                    facts.update(check.verify())
             except ValidationError as error:
                 if expectation.enforced:
                     raise
                 advisories.append(error)
-            except DownloadError:
-                raise
-            except Exception as error:
-                what = type(expectation).__name__
-                raise ConsumerFailed(f"a check of {what} raised {type(error).__name__}") from error
         return facts, tuple(advisories)
 
     def drop(self) -> None:
@@ -144,3 +144,15 @@ class Checks:
         if self._lane is not None:
             self._lane.drop()
         self._valve.release("checks")
+
+
+@contextmanager
+def _blamed(expectation: IExpectation | None) -> Iterator[None]:
+    """What a check raises is no place's fault, and another try does not change it."""
+    try:
+        yield
+    except DownloadError:
+        raise
+    except Exception as error:
+        what = type(expectation).__name__
+        raise ConsumerFailed(f"a check of {what} raised {type(error).__name__}") from error

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
+from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -14,7 +16,7 @@ from ..interfaces import IBodyConsumer, IRewindable
 from ..model.source import Head
 from .unhurried import unhurried
 
-__all__ = ["Outlet"]
+__all__ = ["Outlet", "in_our_words"]
 
 log = Logger()
 T = TypeVar("T")
@@ -112,3 +114,14 @@ class Outlet:
 
 def _failed(error: Exception) -> ConsumerFailed:
     return ConsumerFailed(f"the consumer raised {type(error).__name__}: {error}")
+
+
+@contextmanager
+def in_our_words() -> Iterator[None]:
+    """What a consumer raises in here is L{ConsumerFailed}."""
+    try:
+        yield
+    except (DownloadError, CancelledError):
+        raise
+    except Exception as error:
+        raise _failed(error) from error

@@ -8,7 +8,7 @@ body, each byte once, in order.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from attrs import evolve
@@ -31,7 +31,7 @@ from ..model.fingerprint import fingerprint
 from ..model.remote import Timeouts
 from ..model.source import Head, Source, Span, Validators
 from .checks import Checks
-from .outlet import Outlet
+from .outlet import Outlet, in_our_words
 from .prefix import Prefix
 from .tail import Tail
 from .valve import Valve
@@ -67,7 +67,12 @@ class Pipe:
         workers: IWorkers,
         timeouts: Timeouts,
         max_size: int | None,
+        interrupt: Callable[[DownloadError], object],
     ) -> None:
+        """
+        @param interrupt: called when the consumer wants no more, or failed, while no body comes.
+        """
+        self._interrupt = interrupt
         self._source = source
         self._consumer = consumer
         self._workers = workers
@@ -97,6 +102,7 @@ class Pipe:
         self._prefix: Prefix | None = None
         # the attempt
         self.received = 0
+        self._taking = False
         self._delivery: Deferred[None] | None = None
         self._error: DownloadError | None = None
 
@@ -135,7 +141,8 @@ class Pipe:
         """Look for bytes of an earlier run, once, before the first attempt."""
         if not IResumable.providedBy(self._consumer) or self._source.span is not None or self._source.conditions:
             return
-        kept = await self._consumer.kept()
+        with in_our_words():
+            kept = await self._consumer.kept()
         if kept is None or not kept.size:
             return
         self.outlet.given = kept.size  # so it has to forget them, unless they are gone on with
@@ -201,7 +208,7 @@ class Pipe:
             raise NotResumable(f"the file has {head.total} bytes here, it had {first.total}", place.url)
         if head.total is None and first.total is None and first.whole and self._expected is None and not self._judged:
             raise NotResumable("nobody tells where the file ends", place.url)
-        if ask.same_as is not None and _changed(ask.same_as, head.validators):
+        if ask.same_as is not None and ask.same_as.contradicted_by(head.validators):
             raise NotResumable("the file changed between two answers", place.url)
         if first.total is None:
             self.head = evolve(first, total=head.total)  # a part may end before the file does
@@ -252,6 +259,7 @@ class Pipe:
         """
         self._error = None
         self.received = 0
+        self._taking = True
         try:
             delivery = self._delivery = body.deliver(self.valve)
             if self._broken:  # by what came before deliver() had returned
@@ -263,12 +271,12 @@ class Pipe:
             if drained is not None:
                 self._delivery = drained
                 await drained
-        except (DownloadError, CancelledError) as error:
-            if self._error is not None:
-                raise self._error from (None if isinstance(error, CancelledError) else error)
+        except Exception as error:
+            if self._error is not None and error is not self._error:
+                raise self._error from (self._error.__cause__ if isinstance(error, CancelledError) else error)
             raise
         finally:
-            self._delivery = None
+            self._taking, self._delivery = False, None
             self._watch.stop()
             self.valve.unregisterProducer()
         if self._error is not None:
@@ -307,8 +315,11 @@ class Pipe:
         except DownloadError:
             self.offset = 0  # nothing of this pass can be continued
             raise
-        for piece in tail:
-            self.outlet.give(piece, head)
+        if tail:
+            self._error = None
+            self.outlet.give(b"".join(tail), head)  # in one piece: it may pause or stop after any
+            if self._error is not None:
+                raise self._error
         return await self.outlet.finish(head), facts, advisories
 
     def _announced(self, head: Head) -> int | None:
@@ -378,14 +389,10 @@ class Pipe:
 
     def _break(self, error: DownloadError) -> None:
         """End this attempt from our side."""
-        if self._error is None:
+        if not self._taking:
+            self._error = error
+            self._interrupt(error)
+        elif self._error is None:
             self._error = error
             if self._delivery is not None:
                 self._delivery.cancel()
-
-
-def _changed(asked: Validators, found: Validators) -> bool:
-    """Does an answer tell that the server did not look at If-Range?  What it does not tell is no sign."""
-    if asked.etag is None and found.etag is None:
-        return found.modified is not None and found.modified != asked.modified
-    return found.etag is not None and found.etag != asked.etag

@@ -85,6 +85,12 @@ class Validators:
         strong = modified is not None and date is not None and modified + 60 <= date
         return self.modified if strong else None
 
+    def contradicted_by(self, found: Validators) -> bool:
+        """Does an answer tell that it speaks of other bytes?  What it does not tell is no sign."""
+        if self.etag is None and found.etag is None:
+            return found.modified is not None and found.modified != self.modified
+        return found.etag is not None and found.etag != self.etag
+
 
 _STRONG = re.compile(rb'"[\x21\x23-\x7e\x80-\xff]*"')
 
