@@ -144,6 +144,18 @@ def test_with_a_clock_everything_takes_its_time() -> None:
     assert clock.getDelayedCalls() == []
 
 
+def test_a_delivery_that_is_cancelled_while_it_waits_leaves_no_timer() -> None:
+    clock = Clock()
+    fetcher = MemoryFetcher({A: Place(DATA, every=1000)}, clock)
+    opening = fetcher.open(Source(A))
+    clock.advance(0)
+    delivery = result(opening).deliver(Sink())
+    delivery.cancel()
+    with pytest.raises(CancelledError):
+        result(delivery)
+    assert clock.getDelayedCalls() == []
+
+
 def test_a_place_may_lie_as_servers_do() -> None:
     strong = Validators(b'"old"')
     lies = {

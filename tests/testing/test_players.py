@@ -244,6 +244,8 @@ async def test_connections_are_counted(world: World) -> None:
     for client in clients:
         client.transport.loseConnection()
     await world.until(lambda: stage.connections.open == 1)
+    await world.ask(stage)
+    await world.until(lambda: stage.connections.total == 5)
     assert stage.connections.peak == 3
 
 
