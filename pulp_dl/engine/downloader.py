@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Iterable
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..consumers.around import Counted, IProgress
@@ -21,7 +23,7 @@ from .shared import Shared
 
 __all__ = ["Downloader"]
 
-T = TypeVar("T")
+log = Logger()
 
 
 @implementer(IDownloader)
@@ -116,13 +118,8 @@ class Downloader:
         return waiting
 
     def _cancel_all(self) -> Deferred[Any]:
-        ends = []
-        for running in self._running:
-            end: Deferred[None] = Deferred()
-            running.addBoth(_tell, end)
-            ends.append(end)
-            running.cancel()
-        return DeferredList(ends)
+        self._running.cancel()
+        return self._running.ended()
 
     def _ended(self, _: object) -> None:
         self._closed = True
@@ -134,10 +131,15 @@ class Downloader:
         return self._running.add(self._begin(as_source(source), consumer, mirrors))
 
     def _begin(self, source: Source, consumer: IBodyConsumer, mirrors: IMirrors | None) -> Deferred[Report]:
-        if self._closing is not None:
-            return fail(CancelledError("the Downloader is closed"))
         if self._progress is not None:
             consumer = Counted(consumer, self._progress)
+        if self._closing is not None:
+            closed = Failure(CancelledError("the Downloader is closed"))
+            try:
+                consumer.fail(closed)
+            except Exception:
+                log.failure("a consumer raised in fail()")
+            return fail(closed)
         return Download(self._shared, source, consumer, mirrors).start()
 
     def _head(self, source: Source | str, mirrors: IMirrors | None) -> Deferred[Head]:
@@ -152,8 +154,3 @@ class Downloader:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.close()
-
-
-def _tell(result: T, end: Deferred[None]) -> T:
-    end.callback(None)
-    return result

@@ -174,7 +174,7 @@ class Many:
 
         Whoever still iterates gets C{CancelledError}.
         """
-        if self._tasks is not None and not self._tasks.called and self._error is None:
+        if not (self._tasks is not None and self._tasks.called) and self._error is None:
             self._error = Failure(CancelledError("the downloads were closed"))
         self._closing = self._exhausted = True
         self._room.open()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
 __all__ = ["Running"]
 
@@ -17,6 +17,7 @@ class Running:
 
     def __init__(self) -> None:
         self._deferreds: set[Deferred[Any]] = set()
+        self._waiting: list[Deferred[None]] = []
 
     def add(self, deferred: Deferred[T]) -> Deferred[T]:
         """Keep it until it fires.  Returns it."""
@@ -27,7 +28,19 @@ class Running:
 
     def _ended(self, result: T, deferred: Deferred[T]) -> T:
         self._deferreds.discard(deferred)
+        if not self._deferreds:
+            waiting, self._waiting = self._waiting, []
+            for each in waiting:
+                each.callback(None)
         return result
+
+    def ended(self) -> Deferred[None]:
+        """Fires with None when none is under way; what its callers make of the last one is not waited for."""
+        if not self._deferreds:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred()
+        self._waiting.append(waiting)
+        return waiting
 
     def __iter__(self) -> Iterator[Deferred[Any]]:
         """Those there are now; some may fire meanwhile."""

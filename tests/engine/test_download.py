@@ -730,5 +730,19 @@ def test_promise_5_close_ends_what_runs_and_refuses_what_comes() -> None:
     assert ends[0].check(CancelledError)
     assert closed == [None, None]
     assert case.fetcher.running == 0
-    _, late = case.start(A, Recorder())
+    refused = Recorder()
+    _, late = case.start(A, refused)
     assert late[0].check(CancelledError)
+    assert refused.failure is not None
+    assert refused.failure.check(CancelledError)
+
+
+def test_promise_5_close_does_not_wait_for_what_callers_make_of_the_end() -> None:
+    case = Case({A: Place(DATA, stall_at=1000)})
+    running, _ = case.start(A, Recorder())
+    running.addBoth(lambda _: case.downloader.close())
+    closed: list[Any] = []
+
+    case.downloader.close().addBoth(closed.append)
+
+    assert closed == [None]

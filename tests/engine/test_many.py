@@ -215,6 +215,15 @@ def test_closing_from_outside_is_told_to_the_reader() -> None:
     assert closed == [None]
 
 
+def test_closing_before_the_first_is_read_is_told_to_the_reader() -> None:
+    bench = Bench(urls(100))
+    bench.close()
+    bench.read()
+
+    assert bench.over[0].check(CancelledError)
+    assert bench.started == []
+
+
 def test_outcomes_can_be_read_once() -> None:
     bench = Bench(urls(0))
     bench.read()
