@@ -14,6 +14,7 @@ import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from pulp_dl import Digest, Limits, Measure, Remote, Report, Retries, Size, Source, Timeouts
 from pulp_dl.engine.downloader import Downloader
@@ -34,7 +35,7 @@ from pulp_dl.errors import (
     Unavailable,
     UnsupportedScheme,
 )
-from pulp_dl.interfaces import IBodyConsumer
+from pulp_dl.interfaces import IBodyConsumer, IMirrors
 from pulp_dl.mirrors.places import Places
 from pulp_dl.testing import MemoryFetcher, MemoryScheme, Place, Recorder, RewindableRecorder
 
@@ -491,6 +492,7 @@ def test_wrong_bytes_that_a_response_has_already_cannot_be_healed() -> None:
 def test_a_mirror_list_is_read_lazily_and_its_own_fault_is_only_logged(logged_errors: Any) -> None:
     pulled: list[str] = []
 
+    @implementer(IMirrors)
     class Lazy:
         def locate(self, source: Source, direct: object) -> Iterable[Source]:
             for url in (B, C, A):
@@ -505,7 +507,7 @@ def test_a_mirror_list_is_read_lazily_and_its_own_fault_is_only_logged(logged_er
         case.clock,
         Remote(),
         mirrors=Lazy(),
-        schemes=[MemoryScheme(case.fetcher)],  # type: ignore[arg-type]
+        schemes=[MemoryScheme(case.fetcher)],
     )
     ends: list[Any] = []
     downloader.download(A, Recorder()).addBoth(ends.append)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from twisted.internet.task import Clock
 
@@ -10,9 +12,10 @@ from pulp_dl.errors import TimedOut
 from pulp_dl.flow.watch import Watch
 
 
-def make(**limits: float | None) -> tuple[Clock, Watch, list[TimedOut]]:
+def make(**limits: Any) -> tuple[Clock, Watch, list[TimedOut]]:
     clock, expired = Clock(), []
-    watch = Watch(clock, Timeouts(**{"idle": None, "low_speed": None} | limits), expired.append)
+    switched_off: dict[str, Any] = {"idle": None, "low_speed": None}
+    watch = Watch(clock, Timeouts(**switched_off | limits), expired.append)
     watch.start(open_=True)
     return clock, watch, expired
 
