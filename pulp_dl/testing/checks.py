@@ -11,7 +11,12 @@ try:
     import pytest
 
     # So that a broken promise is shown with its values.
-    pytest.register_assert_rewrite("pulp_dl.testing.fetcher_checks", "pulp_dl.testing.consumer_checks")
+    pytest.register_assert_rewrite(
+        "pulp_dl.testing.fetcher_checks",
+        "pulp_dl.testing.fetcher_trial",
+        "pulp_dl.testing.consumer_checks",
+        "pulp_dl.testing.consumer_trial",
+    )
 
     from .consumer_checks import ConsumerCase, check_consumer
     from .fetcher_checks import FetcherCase, check_fetcher

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 
 from pulp_dl.testing import FaultServer, MemoryNetwork, Script, ServerTLS, Stage
 
-__all__ = ["Client", "Memory", "Sockets", "World"]
+__all__ = ["Client", "Memory", "Sockets", "World", "all_of"]
 
 
 class Client(Protocol):
@@ -155,3 +155,11 @@ class Memory(World):
         await super().close()
         self.network.run()
         assert self.network.connections == 0
+
+
+async def all_of(world: World, stage: Stage, path: str = "/", fields: bytes = b"") -> tuple[bytes, Any]:
+    """All bytes until the connection ends, and how it ended."""
+    client = await world.ask(stage, path, fields)
+    data = await world.wait(client.until(None))
+    assert client.end is not None
+    return data, client.end.type

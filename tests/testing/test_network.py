@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -21,16 +20,9 @@ from twisted.internet.protocol import ClientFactory, Factory
 from twisted.internet.task import Cooperator, deferLater
 
 from pulp_dl.testing import Close, Drip, FaultServer, Hold, MemoryNetwork, Send, Stage, answer
-from tests.testing.stages import Client, Memory, Sockets, World
+from tests.testing.stages import Client, World
 
 # ---- transports: the same in both worlds
-
-
-@pytest.fixture(params=["sockets", "memory"])
-async def world(request: pytest.FixtureRequest, reactor: Any) -> AsyncIterator[World]:
-    made = Sockets(reactor) if request.param == "sockets" else Memory()
-    yield made
-    await made.close()
 
 
 def echo(stage_requests: Any) -> Any:

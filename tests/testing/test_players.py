@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from itertools import cycle
 from typing import Any
 
 import pytest
-import trustme
 from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.ssl import Certificate, PrivateCertificate, optionsForClientTLS, trustRootFromCertificates
 
 from pulp_dl.testing import (
     FOREVER,
     Chunk,
     Close,
     Cut,
-    CutTLS,
     Drip,
-    Entity,
-    History,
     Hold,
     Nth,
     OnPath,
@@ -30,31 +24,12 @@ from pulp_dl.testing import (
     Request,
     Reset,
     Send,
-    ServerTLS,
-    Stage,
     Wait,
     answer,
-    redirect,
-    response_head,
 )
-from tests.testing.stages import Memory, Sockets, World
+from tests.testing.stages import Memory, Sockets, World, all_of
 
 BIG = bytes(range(256)) * 8000
-
-
-@pytest.fixture(params=["sockets", "memory"])
-async def world(request: pytest.FixtureRequest, reactor: Any) -> AsyncIterator[World]:
-    made = Sockets(reactor) if request.param == "sockets" else Memory()
-    yield made
-    await made.close()
-
-
-async def all_of(world: World, stage: Stage, path: str = "/", fields: bytes = b"") -> tuple[bytes, Any]:
-    """All bytes until the connection ends, and how it ended."""
-    client = await world.ask(stage, path, fields)
-    data = await world.wait(client.until(None))
-    assert client.end is not None
-    return data, client.end.type
 
 
 async def test_bytes_come_as_the_script_says_and_nothing_else(world: World) -> None:
@@ -262,145 +237,6 @@ async def test_a_server_that_is_closed_resets_its_connections(reactor: Any) -> N
     assert stage.connections.open == 0
 
 
-# ---- TLS
-
-
-@pytest.fixture(scope="module")
-def ca() -> trustme.CA:
-    return trustme.CA()
-
-
-def trusting(ca: trustme.CA, host: str, identity: bytes | None = None) -> Any:
-    root = Certificate.loadPEM(ca.cert_pem.bytes())
-    own = None if identity is None else PrivateCertificate.loadPEM(identity)
-    return optionsForClientTLS(host, trustRootFromCertificates([root]), own)
-
-
-async def over_tls(world: World, ca: trustme.CA, script: Any) -> tuple[bytes, Any]:
-    identity = ca.issue_cert("127.0.0.1", "host0").private_key_and_cert_chain_pem.bytes()
-    stage = world.serve(script, tls=ServerTLS(identity))
-    client = await world.connect(stage, trusting(ca, stage.host))
-    client.transport.write(b"GET / HTTP/1.1\r\n\r\n")
-    data = await world.wait(client.until(None))
-    assert client.end is not None
-    return data, client.end.type
-
-
-async def test_over_tls_the_same_bytes_come(world: World, ca: trustme.CA) -> None:
-    assert await over_tls(world, ca, [Send(BIG), Close()]) == (BIG, ConnectionDone)
-
-
-async def test_cut_tls_is_told_from_close_and_brings_all_that_was_sent(world: World, ca: trustme.CA) -> None:
-    data, end = await over_tls(world, ca, [Send(BIG), CutTLS()])
-    assert data == BIG
-    assert end is not ConnectionDone
-
-
-async def test_reset_over_tls_brings_all_that_was_sent(world: World, ca: trustme.CA) -> None:
-    data, end = await over_tls(world, ca, [Send(BIG), Reset()])
-    assert data == BIG
-    assert end is not ConnectionDone
-
-
-async def test_close_over_tls_does_not_wait_for_a_client_that_does_not_answer(ca: trustme.CA) -> None:
-    world = Memory()
-    identity = ca.issue_cert("host0").private_key_and_cert_chain_pem.bytes()
-    stage = world.serve([Hold(), Close()], tls=ServerTLS(identity))
-    client = await world.connect(stage, trusting(ca, stage.host))
-    client.transport.write(b"GET / HTTP/1.1\r\n\r\n")
-    await world.settle()
-    client.transport.pauseProducing()
-    stage.release()
-    await world.settle()
-    assert world.network.connections == 1, "the client's end is open, the server's is not"
-    await world.close()
-
-
-async def test_the_clients_certificate_is_kept(world: World, ca: trustme.CA) -> None:
-    identity = ca.issue_cert("127.0.0.1", "host0").private_key_and_cert_chain_pem.bytes()
-    stage = world.serve([Send(b"in"), Close()], tls=ServerTLS(identity, clients=ca.cert_pem.bytes()))
-    elmer = ca.issue_cert("elmer@example.org", common_name="elmer")
-    client = await world.connect(stage, trusting(ca, stage.host, elmer.private_key_and_cert_chain_pem.bytes()))
-    client.transport.write(b"GET / HTTP/1.1\r\n\r\n")
-    assert await world.wait(client.until(None)) == b"in"
-    certificate: Any = stage.requests[0].certificate
-    assert "CN=elmer" in certificate.subject.rfc4514_string()
-
-
-async def test_without_the_certificate_that_is_asked_for_no_request_comes(world: World, ca: trustme.CA) -> None:
-    identity = ca.issue_cert("127.0.0.1", "host0").private_key_and_cert_chain_pem.bytes()
-    stage = world.serve([Send(b"in"), Close()], tls=ServerTLS(identity, clients=ca.cert_pem.bytes()))
-    client = await world.connect(stage, trusting(ca, stage.host))
-    client.transport.write(b"GET / HTTP/1.1\r\n\r\n")
-    assert await world.wait(client.until(None)) == b""
-    assert stage.requests == []
-
-
-# ---- answers
-
-
-async def test_an_answer_is_framed_as_it_is_asked(world: World) -> None:
-    stage = world.serve(
-        {
-            "/length": answer(b"hello", headers=((b"X", b"y"),)),
-            "/chunked": answer(b"hello", framing="chunked", piece=2),
-            "/close": answer(b"hello", framing="close"),
-            "/status": answer(b"later", 503, ((b"Retry-After", b"1"),)),
-            "/redirect": redirect("/ä", 307),
-            "/304": answer(b"unseen", 304),
-        }
-    )
-
-    async def get(path: str, method: bytes = b"GET") -> list[bytes]:
-        client = await world.ask(stage, path, b"Connection: close\r\n", method)
-        head, _, body = (await world.wait(client.until(None))).partition(b"\r\n\r\n")
-        dull = (b"Date", b"ETag", b"Accept-Ranges", b"Connection")
-        return [*(line for line in head.split(b"\r\n") if not line.startswith(dull)), body]
-
-    assert await get("/length") == [b"HTTP/1.1 200 OK", b"X: y", b"Content-Length: 5", b"hello"]
-    assert await get("/length", b"HEAD") == [b"HTTP/1.1 200 OK", b"X: y", b"Content-Length: 5", b""]
-    assert await get("/chunked") == [
-        b"HTTP/1.1 200 OK",
-        b"Transfer-Encoding: chunked",
-        b"2\r\nhe\r\n2\r\nll\r\n1\r\no\r\n0\r\n\r\n",
-    ]
-    assert await get("/close") == [b"HTTP/1.1 200 OK", b"hello"]
-    assert await get("/status") == [
-        b"HTTP/1.1 503 Service Unavailable",
-        b"Retry-After: 1",
-        b"Content-Length: 5",
-        b"later",
-    ]
-    assert await get("/redirect") == [
-        b"HTTP/1.1 307 Temporary Redirect",
-        "Location: /ä".encode(),
-        b"Content-Length: 0",
-        b"",
-    ]
-    assert await get("/304") == [b"HTTP/1.1 304 Not Modified", b""]
-
-
-async def test_a_history_shows_each_request_its_version(world: World) -> None:
-    stage = world.serve(answer(History.of(b"one", b"two"), framing="close"))
-    bodies = [(await all_of(world, stage))[0].partition(b"\r\n\r\n")[2] for _ in range(3)]
-    assert bodies == [b"one", b"two", b"two"]
-    assert {*bodies} == History.of(b"one", b"two").bodies()
-
-
-async def test_scripts_may_be_changed_between_requests(world: World) -> None:
-    stage = world.serve([Send(b"old"), Close()])
-    assert (await all_of(world, stage))[0] == b"old"
-    stage.script = [Send(b"new"), Close()]
-    assert (await all_of(world, stage))[0] == b"new"
-
-
-def test_a_wrong_head_can_be_made_as_easily_as_a_right_one() -> None:
-    assert response_head(200) == b"HTTP/1.1 200 OK\r\n\r\n"
-    assert (
-        response_head(999, ((b"A b", b"\x00"),), b"W\rhat", b"HTTP/9.9") == b"HTTP/9.9 999 W\rhat\r\nA b: \x00\r\n\r\n"
-    )
-
-
 # ---- whatever
 
 
@@ -450,37 +286,3 @@ async def test_over_sockets_the_same_bytes_come_whatever_the_script(script: list
     stage = world.serve([*script, Close()])
     assert await all_of(world, stage) == (wire(script), ConnectionDone)
     await world.close()
-
-
-@given(
-    data=st.binary(max_size=50),
-    first=st.none() | st.integers(0, 60),
-    last=st.none() | st.integers(0, 60),
-    etag=st.sampled_from([b'"1"', b'W/"1"', None]),
-    if_range=st.sampled_from([None, b'"1"', b'"2"', b'W/"1"', b"Mon, 05 Jan 2026 10:00:00 GMT"]),
-)
-@example(data=b"abc", first=None, last=0, etag=None, if_range=None)
-@example(data=b"abc", first=0, last=0, etag=b'W/"1"', if_range=b'W/"1"')
-def test_an_entity_answers_a_range_as_the_standard_says(
-    data: bytes, first: int | None, last: int | None, etag: bytes | None, if_range: bytes | None
-) -> None:
-    """RFC 9110 section 14, said in another way: by what bytes a client may hope for."""
-    modified = b"Mon, 05 Jan 2026 10:00:00 GMT"
-    fields = [(b"Range", b"bytes=%b-%b" % tuple(b"" if end is None else b"%d" % end for end in (first, last)))]
-    if if_range is not None:
-        fields.append((b"If-Range", if_range))
-    entity = Entity(data, etag, modified)
-    assert entity.reply("HEAD", tuple(fields)).status == 200
-    reply = entity.reply("GET", tuple(fields))
-    nonsense = (first is None and last is None) or (first is not None and last is not None and last < first)
-    same = if_range in {None, modified} or if_range == etag == b'"1"'
-    if nonsense or not same:
-        assert (reply.status, reply.body) == (200, data)
-        return
-    hoped = (
-        data[-last:] if first is None and last else b"" if first is None else data[first:][: last and last + 1 - first]
-    )
-    if last == 0 == first:
-        hoped = data[:1]
-    assert (reply.status, reply.body) == ((206, hoped) if hoped else (416, b""))
-    assert reply.total == len(data)
