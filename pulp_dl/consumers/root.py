@@ -6,7 +6,7 @@ import errno
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from stat import S_ISDIR, S_ISLNK
+from stat import S_ISDIR, S_ISLNK, S_ISREG
 from typing import Any, Final
 
 from attrs import frozen
@@ -113,9 +113,12 @@ def obstacle(place: Place, disk: Any = os) -> DownloadError | None:
         if not disk.access(there + "/", os.W_OK | os.X_OK, effective_ids=True):
             code = errno.EROFS if disk.statvfs(there + "/").f_flag & os.ST_RDONLY else errno.EACCES
             raise OSError(code, os.strerror(code))
-        # With the slash this is true for a directory only, or for a symlink to one.
-        if disk.access(place.path + "/", os.F_OK) and S_ISDIR(disk.lstat(place.path).st_mode):
-            raise IsADirectoryError(errno.EISDIR, "a directory")
+        if disk.access(place.path, os.F_OK):
+            mode = disk.lstat(place.path).st_mode
+            if S_ISDIR(mode):
+                raise IsADirectoryError(errno.EISDIR, "a directory")
+            if not (S_ISREG(mode) or S_ISLNK(mode)):
+                return ConsumerFailed(f"{place.path!r}: a device, a pipe or a socket is there; give another path")
     except OSError as error:
         failed = disk_error(error, place.path)
         failed.__cause__ = error

@@ -295,6 +295,18 @@ async def test_what_cannot_be_is_told_before_a_byte_is_asked_for(reactor: Any, t
     assert names(tmp_path) == ["file"]
 
 
+async def test_what_is_no_file_is_not_replaced(reactor: Any, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    os.mknod(tmp_path / "socket", stat.S_IFSOCK | 0o600)
+
+    for path in (tmp_path / "pipe", tmp_path / "socket", Path(os.devnull)):
+        error = await impossible(reactor, ToFile(path))
+
+        assert isinstance(error, ConsumerFailed)
+        assert str(error) == f"{str(path)!r}: a device, a pipe or a socket is there; give another path"
+    assert Path(os.devnull).is_char_device()
+
+
 async def test_the_way_is_looked_at_once_for_each_download(reactor: Any, tmp_path: Path) -> None:
     disk = Disk()
     consumer = ToFile(tmp_path / "file", disk=disk)
