@@ -30,11 +30,12 @@ _IPV6 = re.compile(r"\[([0-9A-Fa-f:.]+)(%25[A-Za-z0-9._~\-]+)?\](?::([0-9]*))?")
 _SAFE: Final = "!$%&'()*+,-./:;=?@_~[]|"
 _NEEDS_QUOTING = re.compile(f"[^{re.escape(_SAFE)}A-Za-z0-9]")
 _SUSPECT = re.compile("[=:%]")  # without one of them there is nothing to mask
-_USERINFO = re.compile("(//[^/]*|=[^@]*:[^@]*)@")
-# Amazon, Google, Azure, Akamai, CloudFront, nginx's secure_link, and what people call such things.
-_SECRET_NAME = re.compile(
-    r"sig|token|secret|pass|pwd|auth(?!ors?$)|cred|policy|sess|hmac|hash|md5|jwt|otp|ticket|cookie|nonce|assertion"
-    r"|(?:api|access|private|account|shared)[-_]?key|key[-_]?pair|\b(?:key|pw|st|se|sp|code)$",
+_USERINFO = re.compile("//[^/]*@")
+# Amazon, Google, Azure, Akamai, CloudFront, nginx's secure_link, and what people call such things.  Searched in what
+# ends with its last "=" only: so the first name that is found is one of a value, and no search has to turn back.
+_SECRET = re.compile(
+    r"(?:sig|token|secret|pass|pwd|auth(?!ors?=\Z)|cred|policy|sess|hmac|hash|md5|jwt|otp|ticket|cookie|nonce|assertion"
+    r"|(?:api|access|private|account|shared)[-_]?key|key[-_]?pair|\b(?:key|pw|st|se|sp|code)(?==))[^=]*=",
     re.IGNORECASE,
 )
 
@@ -252,16 +253,25 @@ def _masked(part: str) -> str:
     plain = part
     for _ in range(3):  # a URL in a URL in a URL
         plain = unquote(plain)
-    if not any(map(_SECRET_NAME.search, _before_equals(plain))) and not _USERINFO.search(plain):
+    if _secret(plain) is None and not _has_userinfo(plain):
         return part
-    for before in _before_equals(part):
-        if _SECRET_NAME.search(before):
-            return f"{before}=***"
+    before = _secret(part)
+    if before is not None:
+        return f"{before}***"
     return f"{part.partition('=')[0]}=***" if "=" in part else "***"
 
 
-def _before_equals(text: str) -> list[str]:
-    return [text[: match.start()] for match in re.finditer("=", text)]
+def _secret(text: str) -> str | None:
+    """What stands before the first value that is secret by its name, with the C{=}; None if there is none."""
+    match = _SECRET.search(text[: text.rfind("=") + 1])
+    return None if match is None else text[: match.end()]
+
+
+def _has_userinfo(text: str) -> bool:
+    """C{//user@}, or C{=user:password@}."""
+    if _USERINFO.search(text):
+        return True
+    return any(0 <= each.find("=") < each.rfind(":") for each in text.split("@")[:-1])
 
 
 def _cut(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from time import process_time
 from urllib.parse import quote
 
 import pytest
@@ -563,6 +564,15 @@ def test_whatever_is_given_comes_back_fit_to_be_printed(text: str) -> None:
 )
 def test_what_is_no_secret_stays_readable(text: str, expected: str) -> None:
     assert shown(text) == expected
+
+
+@pytest.mark.parametrize("piece", ["=", "=:", "a=b:", "%3D%3A", "sig", "author=", "key", "//", "@:=", "&="])
+@pytest.mark.parametrize("before", ["http://h/", "http://h/?a"])
+def test_a_long_url_is_shown_in_time(before: str, piece: str) -> None:
+    """Where a redirect leads is for any server to say, and the reactor waits until it is masked."""
+    began = process_time()
+    shown(before + piece * (6000 // len(piece)))
+    assert process_time() - began < 1
 
 
 @pytest.mark.parametrize("value", [None, 5, b"http://h/"])
