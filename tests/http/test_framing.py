@@ -174,6 +174,7 @@ class TestBodies:
             b"Content-Length: 1_0\r\n",
             b"Content-Length: \r\n",
             b"Content-Length: 99999999999999999999\r\n",
+            b"Content-Length: " + b"0" * 5000 + b"1\r\n",
             b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n",
             b"Transfer-Encoding: chunked\r\nContent-Length: 1\r\n",
             b"Transfer-Encoding: gzip\r\n",

@@ -178,6 +178,31 @@ class TestSockets:
         connection.abort()
         await gone(reactor, told)
 
+    @pytest.mark.parametrize("tls", [False, True])
+    async def test_an_answer_to_nothing_that_comes_with_the_first_one(
+        self, reactor: Any, serve: Any, ca: Any, tls: bool
+    ) -> None:
+        """A read that ends where the answer ends, because there is no room for more or a record is at its end."""
+        head = OK + b"Content-Length: 65000\r\nX: %b\r\n\r\n"
+        first = head % (b"x" * (65536 - 65000 - len(head) + 2)) + b"y" * 65000
+        assert len(first) == 65536
+        script: Script = Send(first + HELLO)
+        if tls:
+            first = OK + b"Content-Length: 16000\r\n\r\n" + b"y" * 16000
+            script = (Send(first), Send(HELLO))  # each is a record
+        server = serve((script, Hold()), tls=tls)
+        connection, told = await connected(reactor, server, ca if tls else None)
+        pausing: Any = connection.transport
+        asking = connection.request(ASK, b"GET", URL)
+        pausing.pauseProducing()
+        await until(reactor, lambda: server.bytes_sent == len(first) + len(HELLO))
+        for _ in range(3):
+            await turn(reactor)  # it is in the kernel then
+        pausing.resumeProducing()
+        assert len(await body_of(await asking)) in {65000, 16000}
+        await gone(reactor, told)
+        assert told == ["gone"]
+
     async def test_an_abort_within_the_first_answer(self, reactor: Any, serve: Any) -> None:
         connection, told = await connected(reactor, serve((Send(OK), Hold())))
         asking = connection.request(ASK, b"GET", URL)

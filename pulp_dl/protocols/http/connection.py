@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
+from OpenSSL import SSL
 from twisted.internet import tcp
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.error import ConnectionDone
@@ -70,6 +71,7 @@ class HTTPConnection(Protocol):
         self._just_read = False
         self._lost: Failure | None = None
         self._socket: socket.socket | None = None
+        self._records: SSL.Connection | None = None
         self._getting_ready: Deferred[None] | None = None
         self._asking: Deferred[Answer] | None = None
         self._answer: Answer | None = None
@@ -93,15 +95,7 @@ class HTTPConnection(Protocol):
         """
         if self._aborted or self._lost is not None:
             return False
-        if self._socket is None or self._just_read:
-            return True
-        try:
-            self._socket.recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
-            return True
-        except OSError:
-            pass
-        return False
+        return self._socket is None or self._just_read or _nothing_in(self._socket)
 
     # getting ready
 
@@ -126,9 +120,14 @@ class HTTPConnection(Protocol):
 
     def connectionMade(self) -> None:
         transport: Any = self.transport
+        tls: bool = ISSLTransport.providedBy(transport)
         if self._aborted:
             transport.abortConnection()
-        elif not ISSLTransport.providedBy(transport):
+        elif tls:
+            handle = transport.getHandle()
+            if isinstance(handle, SSL.Connection):
+                self._records = handle
+        else:
             if isinstance(transport, tcp.Connection):
                 self._socket = transport.getHandle()
             self.handshakeCompleted()
@@ -191,6 +190,7 @@ class HTTPConnection(Protocol):
             self.abort()  # nobody asked
             return
         self.silent = False
+        drained = len(data) < self._buffer  # else there was no room for more in one read
         framing = self._framing
         try:
             body = framing.feed(data)
@@ -205,7 +205,7 @@ class HTTPConnection(Protocol):
             answer.arrived(body)
             self._came(len(body))
         if framing.complete:
-            self._complete(answer)
+            self._complete(answer, drained)
         # From here on the connection may be at work for somebody else.
         if asking is not None:
             self._hand_over(asking, answer)
@@ -255,17 +255,27 @@ class HTTPConnection(Protocol):
             # reactors (twisted.internet.tcp.Connection.bufferSize); what has none is not harmed.
             getattr(transport, "transport", transport).bufferSize = size
 
-    def _complete(self, answer: Answer) -> None:
+    def _complete(self, answer: Answer, drained: bool) -> None:
         self._answer = None
         self._unpaused = 0
         self._read_at_once(USUAL)
         answer.ended()
-        if self._framing.reusable:
+        if self._framing.reusable and self._nothing_behind(drained):
             self.resume()
             self._just_read = True
             self._tell_idle(self)
         else:
             self.abort()
+
+    def _nothing_behind(self, drained: bool) -> bool:
+        """
+        Is what was read last all that has come?  What came with it would become the answer to the next request.
+
+        TLS hands out what one read brought record by record.
+        """
+        if self._records is not None:
+            return _nothing_in(self._records)
+        return drained or self._socket is None or _nothing_in(self._socket)
 
     def _fail(self, malformed: Malformed) -> None:
         """Whoever waits hears of it, and the connection is of no use any more."""
@@ -350,3 +360,14 @@ class HTTPConnection(Protocol):
         error = Truncated(self._framing.received, answer.length, self._url)
         error.__cause__ = cause
         return error
+
+
+def _nothing_in(readable: socket.socket | SSL.Connection) -> bool:
+    """Would a read have to wait?  If not, there are bytes, or the end."""
+    try:
+        readable.recv(1, socket.MSG_PEEK)
+    except (BlockingIOError, SSL.WantReadError):
+        return True
+    except (OSError, SSL.Error):
+        pass
+    return False

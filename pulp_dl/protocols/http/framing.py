@@ -176,7 +176,10 @@ class Framing:
         for name, value in self._fields:
             lower = name.lower()
             if lower == b"content-length":
-                length = int(value)
+                try:
+                    length = int(value)
+                except ValueError:  # llhttp passes over any number of zeros, int() does not
+                    raise Malformed("a Content-Length of too many digits") from None
             elif lower == b"transfer-encoding":
                 # Of anything else (even of a tab behind it) llhttp would hand out the chunks as body, framing and all.
                 if coding is not None or value.rstrip(b" ").lower() != b"chunked":
