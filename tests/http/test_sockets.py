@@ -161,13 +161,14 @@ class TestSockets:
             assert sink.data == b"hello"
             assert told == ["gone"]
 
+    @pytest.mark.parametrize("tls", [False, True])
     @pytest.mark.parametrize("end", [Close(), Send(HELLO)], ids=["a FIN", "an answer to nothing"])
     async def test_what_is_in_the_kernel_makes_an_idle_connection_unusable(
-        self, reactor: Any, serve: Any, end: Script
+        self, reactor: Any, serve: Any, ca: Any, end: Script, tls: bool
     ) -> None:
         """The reactor may be busy with something else when it comes, and when the connection is wanted."""
-        server = serve((Send(HELLO), Hold(), end))
-        connection, told = await connected(reactor, server)
+        server = serve((Send(HELLO), Hold(), end), tls=tls)
+        connection, told = await connected(reactor, server, ca if tls else None)
         await body_of(await connection.request(ASK, b"GET", URL))
         assert connection.usable()
         transport: Any = connection.transport

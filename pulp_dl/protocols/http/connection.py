@@ -70,7 +70,8 @@ class HTTPConnection(Protocol):
         self._paused = False
         self._just_read = False
         self._lost: Failure | None = None
-        self._socket: socket.socket | None = None
+        self._socket: socket.socket | None = None  # to send at once
+        self._wire: socket.socket | None = None  # to look what is there
         self._records: SSL.Connection | None = None
         self._getting_ready: Deferred[None] | None = None
         self._asking: Deferred[Answer] | None = None
@@ -91,11 +92,12 @@ class HTTPConnection(Protocol):
         While it idles: could it carry a request?
 
         Not if there is something to be read: either the server has closed it, or it sent what nobody asked for, which
-        would become the answer to the next request.  (Over TLS there may be session tickets.)
+        would become the answer to the next request.  (Over TLS it may be a session ticket, though these come with the
+        handshake; then a connection is lost, and nothing else.)
         """
         if self._aborted or self._lost is not None:
             return False
-        return self._socket is None or self._just_read or _nothing_in(self._socket)
+        return self._wire is None or self._just_read or _nothing_in(self._wire)
 
     # getting ready
 
@@ -127,9 +129,12 @@ class HTTPConnection(Protocol):
             handle = transport.getHandle()
             if isinstance(handle, SSL.Connection):
                 self._records = handle
+            beneath = getattr(transport, "transport", None)
+            if isinstance(beneath, tcp.Connection):
+                self._wire = beneath.getHandle()
         else:
             if isinstance(transport, tcp.Connection):
-                self._socket = transport.getHandle()
+                self._socket = self._wire = transport.getHandle()
             self.handshakeCompleted()
 
     def handshakeCompleted(self) -> None:
@@ -275,7 +280,7 @@ class HTTPConnection(Protocol):
         """
         if self._records is not None:
             return _nothing_in(self._records)
-        return drained or self._socket is None or _nothing_in(self._socket)
+        return drained or self._wire is None or _nothing_in(self._wire)
 
     def _fail(self, malformed: Malformed) -> None:
         """Whoever waits hears of it, and the connection is of no use any more."""
@@ -323,7 +328,7 @@ class HTTPConnection(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._lost = reason
-        self._socket = None
+        self._socket = self._wire = None
         ready, self._getting_ready = self._getting_ready, None
         asking, self._asking = self._asking, None
         answer, self._answer = self._answer, None
