@@ -151,6 +151,11 @@ async def test_directories_devices_and_pipes_are_Refused(fetcher: FileFetcher, t
             await fetcher.open(Source(path.as_uri()))
 
 
+async def test_a_file_that_does_not_tell_its_size_is_not_taken_for_an_empty_one(fetcher: FileFetcher) -> None:
+    with pytest.raises(Refused, match="does not tell its size"):
+        await fetcher.open(Source("file:///proc/self/stat"))
+
+
 @pytest.mark.parametrize(
     ("span", "status", "part", "data"),
     [

@@ -246,6 +246,8 @@ def _opened(path: bytes) -> tuple[int, Entity]:
     try:
         found = os.fstat(descriptor)
         _check_kind(found.st_mode)
+        if not found.st_size and os.pread(descriptor, 1, 0) and not os.fstat(descriptor).st_size:
+            raise OSError(errno.ENODEV, "it does not tell its size, as in /proc")  # it would seem to be empty
     except BaseException:
         os.close(descriptor)
         raise
