@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Coroutine
+from copy import copy
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["Download", "Heading"]
 
 log = Logger()
+T = TypeVar("T")
+_CANCELLED = object()
 
 
 class _Visits:
@@ -40,26 +44,44 @@ class _Visits:
         self._candidates = Candidates(source, mirrors, shared.direct)
         self._began = self._clock.seconds()
         self._running: Deferred[Any] | None = None
-        self._interruption: DownloadError | None = None
+        self._interruption: DownloadError | CancelledError | None = None
         self._timer: IDelayedCall | None = None
 
     def _fetcher(self, place: Source) -> IFetcher:
         return self._shared.fetcher(place.place.scheme, self._remote)
 
-    def _watch(self, running: Deferred[Any]) -> None:
-        """Limit the whole, as C{Timeouts.total} says."""
+    def _begin(self, coroutine: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
+        """Run it, for no longer than C{Timeouts.total} says."""
+        running = Deferred.fromCoroutine(coroutine)
         if running.called:
-            return
+            return running
         self._running = running
         total = self._remote.timeouts.total
         if total is not None:
             self._timer = self._clock.callLater(total, self._late, total)
+        # A coroutine does not hear of a cancel that comes from what it calls itself: Twisted cancels what it waited for
+        # last.  So the caller has a Deferred of its own, and a cancel is remembered.
+        outer: Deferred[Any] = Deferred(self._cancel)
+        outer.addCallback(lambda result: running if result is _CANCELLED else result)
+        running.addBoth(self._tell, outer)
+        return outer
+
+    @staticmethod
+    def _tell(result: object, outer: Deferred[Any]) -> object:
+        if outer.called:  # it was cancelled, and waits for this one
+            return result
+        outer.callback(result)
+        return None
+
+    def _cancel(self, outer: Deferred[Any]) -> None:
+        outer.callback(_CANCELLED)
+        self._interrupt(CancelledError())
 
     def _late(self, total: float) -> None:
         self._timer = None
         self._interrupt(TimedOut("total", total, self._source.url))
 
-    def _interrupt(self, error: DownloadError) -> None:
+    def _interrupt(self, error: DownloadError | CancelledError) -> None:
         """End it from the side, with this error."""
         if self._interruption is None:
             self._interruption = error
@@ -79,6 +101,8 @@ class _Visits:
         if isinstance(error, CancelledError) and self._interruption is not None:
             error = self._interruption
         if isinstance(error, DownloadError):
+            if error.attempts:  # it was another download's, too
+                error = copy(error)
             if error.url is None:
                 error.url = shown(self._source.url)
             error.attempts = tuple(self._attempts)
@@ -93,7 +117,7 @@ class _Visits:
         if isinstance(error, DownloadError):
             return error
         if isinstance(error, CancelledError):
-            return self._interruption
+            return self._interruption if isinstance(self._interruption, DownloadError) else None
         # What is not in the tree is the protocol's fault, and this place's.
         return ProtocolError(f"the protocol raised {type(error).__name__}", place.url)
 
@@ -121,9 +145,7 @@ class Heading(_Visits):
             await self._end()
 
     def start(self) -> Deferred[Head]:
-        running = Deferred.fromCoroutine(self.run())
-        self._watch(running)
-        return running
+        return self._begin(self.run())
 
     async def _visit(self, place: Source) -> Head:
         began = self._clock.seconds()
@@ -159,9 +181,7 @@ class Download(_Visits):
 
     def start(self) -> Deferred[Report]:
         """Fires with a L{Report}; the contract is C{IDownloader.download}'s."""
-        running = Deferred.fromCoroutine(self.run())
-        self._watch(running)
-        return running
+        return self._begin(self.run())
 
     async def run(self) -> Report:
         try:

@@ -93,7 +93,11 @@ class Downloader:
         @param items: pairs of a source and a consumer, from an iterable or an async iterable, finite or not.
         @param concurrency: how many at once; None for C{Remote.limits.connections}.
         """
-        many = Many(self._reactor, self._one_of_many, items, concurrency or self._remote.limits.connections)
+        if concurrency is None:
+            concurrency = self._remote.limits.connections
+        if concurrency < 1:
+            raise ValueError(f"concurrency: {concurrency!r} has to be 1 or more")
+        many = Many(self._reactor, self._one_of_many, items, concurrency)
         self._many.add(many)
         many.on_end(self._many.discard)
         return many

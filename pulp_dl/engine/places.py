@@ -14,6 +14,9 @@ from ..model.source import Source
 
 __all__ = ["Candidates"]
 
+MOST = 1000
+"""Places that are read of a mirror list; one without an end would never let go of the reactor."""
+
 log = Logger()
 
 
@@ -32,6 +35,7 @@ class Candidates:
         self._direct = direct
         self.known = [source] if mirrors is None else []
         self._seen: set[str] = set()
+        self._read = 0
         self._located: Iterator[Source] | AsyncIterator[Source] | None = None
         self._exhausted = mirrors is None
 
@@ -39,7 +43,8 @@ class Candidates:
         """The place of this number among those that are left, or None if there are no more."""
         while index >= len(self.known) and not self._exhausted:
             try:
-                place = await self._next()
+                place = await self._next() if self._read < MOST else None
+                self._read += 1
                 if place is None:
                     self._exhausted = True
                 elif place.url not in self._seen:

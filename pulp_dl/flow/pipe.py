@@ -9,7 +9,6 @@ body, each byte once, in order.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
@@ -29,8 +28,9 @@ from ..interfaces import IBody, IBodyConsumer, IResumable, IWorkers
 from ..model.expect import Digest, Size
 from ..model.fingerprint import fingerprint
 from ..model.remote import Timeouts
-from ..model.source import Head, Source, Span, Validators
+from ..model.source import Head, Source, Span
 from .checks import Checks
+from .joins import Ask, prove
 from .outlet import Outlet, in_our_words
 from .prefix import Prefix
 from .tail import Tail
@@ -38,14 +38,6 @@ from .valve import Valve
 from .watch import Watch
 
 __all__ = ["Ask", "Pipe"]
-
-
-class Ask(NamedTuple):
-    """What to ask a place for; C{continues} if it is the rest of what has come already."""
-
-    span: Span | None
-    same_as: Validators | None
-    continues: bool
 
 
 class Pipe:
@@ -202,14 +194,7 @@ class Pipe:
         first = self.head
         assert first is not None
         self._may_continue = False  # unless it can be proven, the next attempt reads from the beginning
-        if head.status != 206 or head.span is None:
-            raise NotResumable(f"the server answered {head.status} to a request for the rest", place.url)
-        if head.total != first.total and (ask.same_as is None or None not in {head.total, first.total}):
-            raise NotResumable(f"the file has {head.total} bytes here, it had {first.total}", place.url)
-        if head.total is None and first.total is None and first.whole and self._expected is None and not self._judged:
-            raise NotResumable("nobody tells where the file ends", place.url)
-        if ask.same_as is not None and ask.same_as.contradicted_by(head.validators):
-            raise NotResumable("the file changed between two answers", place.url)
+        prove(first, head, place, ask, bounded=self._expected is not None or self._judged)
         if first.total is None:
             self.head = evolve(first, total=head.total)  # a part may end before the file does
         self._may_continue = True
@@ -316,11 +301,26 @@ class Pipe:
             self.offset = 0  # nothing of this pass can be continued
             raise
         if tail:
-            self._error = None
-            self.outlet.give(b"".join(tail), head)  # in one piece: it may pause or stop after any
-            if self._error is not None:
-                raise self._error
+            await self._give_last(b"".join(tail), head)
         return await self.outlet.finish(head), facts, advisories
+
+    async def _give_last(self, data: bytes, head: Head) -> None:
+        """In one piece, for the consumer may pause or stop after any; and not while it pauses."""
+        self._error = None
+        waiting = self.valve.drained(open_=True)
+        if waiting is not None:
+            self._delivery = waiting
+            try:
+                await waiting
+            except CancelledError:
+                if self._error is None:
+                    raise
+            finally:
+                self._delivery = None
+        if not self._broken:
+            self.outlet.give(data, head)
+        if self._error is not None:
+            raise self._error
 
     def _announced(self, head: Head) -> int | None:
         if head.whole:

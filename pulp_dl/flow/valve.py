@@ -137,9 +137,13 @@ class Valve:
             drained, self._drained = self._drained, None
             drained.callback(None)
 
-    def drained(self) -> Deferred[None] | None:
-        """None if nothing is kept; else fires with None when the last kept byte went through."""
-        if not self._kept and not self._flushing:
+    def drained(self, *, open_: bool = False) -> Deferred[None] | None:
+        """
+        None if nothing is kept; else fires with None when the last kept byte went through.
+
+        @param open_: and the valve is open.
+        """
+        if not self._kept and not self._flushing and (self.open or not open_):
             return None
         if self._drained is None:
             self._drained = Deferred(self._undrained)

@@ -707,6 +707,80 @@ def test_a_cancel_waits_for_a_finish_that_has_begun() -> None:
     assert consumer.failure is None
 
 
+@pytest.mark.parametrize("moment", ["begin", "registerProducer", "write", "rewind"])
+def test_promise_5_a_cancel_from_inside_of_a_consumer_is_heard(moment: str) -> None:
+    case = Case({A: [Place(DATA, None, drop_at=100_000), Place(DATA, None, stall_at=150_000)]})
+    consumer = RewindableRecorder()
+    running: list[Deferred[Any]] = []
+
+    def cancel(*args: Any) -> None:
+        original(*args)
+        if running:
+            running[0].cancel()
+
+    original = getattr(consumer, moment)
+    setattr(consumer, moment, cancel)
+    ends: list[Any] = []
+    case.fetcher.places[B] = Place(b"", silent=True)
+    running.append(case.downloader.download(A, consumer))
+    running[0].addBoth(ends.append)
+    if moment != "rewind" and not ends:
+        running[0].cancel()
+    case.clock.pump([1] * 5)
+
+    assert ends
+    assert ends[0].check(CancelledError)
+    assert case.fetcher.running == 0
+    assert case.clock.getDelayedCalls() == []
+
+
+def test_promise_2_the_last_piece_waits_for_a_consumer_that_pauses() -> None:
+    consumer = Recorder(pause_after=3)
+    case = Case({A: Place(DATA, chunk=68_268)})
+    _, ends = case.start(Source(A, SHA), consumer)
+    assert not ends
+    consumer.resume()
+
+    assert not isinstance(ends[0], Failure)
+    assert consumer.data == DATA
+
+
+def test_an_error_that_two_downloads_share_has_the_history_of_each() -> None:
+    shared = NotFound(404, "", A)
+    case = Case({A: Place(error=shared), B: Place(error=shared)})
+    _, one = case.start(A, Recorder())
+    _, two = case.start(B, Recorder())
+
+    assert [each.url for each in one[0].value.attempts] == [A]
+    assert [each.url for each in two[0].value.attempts] == [B]
+
+
+def test_a_mirror_list_without_an_end_is_not_read_for_ever() -> None:
+    case = Case({})
+    case.downloader = Downloader(
+        case.clock,
+        Remote(),
+        mirrors=Endless(),  # type: ignore[arg-type]
+        schemes=[MemoryScheme(case.fetcher)],
+    )
+    with pytest.raises(NotFound):
+        case.run(A, Recorder())
+
+
+class Endless:
+    def locate(self, source: Source, direct: object) -> Iterable[Source]:
+        while True:
+            yield source
+
+    def record(self, attempt: object) -> None: ...
+
+
+@pytest.mark.parametrize("concurrency", [0, -1])
+def test_no_place_at_all_is_a_mistake(concurrency: int) -> None:
+    with pytest.raises(ValueError, match="concurrency"):
+        Case({}).downloader.download_many([], concurrency)
+
+
 # ---- head and close
 
 

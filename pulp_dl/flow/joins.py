@@ -1,0 +1,35 @@
+"""What may be put together (promise 3): the rest of a file, and the proof that it is the rest of this one."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ..errors import NotResumable
+from ..model.source import Head, Source, Span, Validators
+
+__all__ = ["Ask", "prove"]
+
+
+class Ask(NamedTuple):
+    """What to ask a place for; C{continues} if it is the rest of what has come already."""
+
+    span: Span | None
+    same_as: Validators | None
+    continues: bool
+
+
+def prove(first: Head, head: Head, place: Source, ask: Ask, *, bounded: bool) -> None:
+    """
+    Does the body of C{head} go on where that of C{first} broke off?
+
+    @param bounded: something tells where the file ends, though no head should.
+    @raise NotResumable: that is not proven.
+    """
+    if head.status != 206 or head.span is None:
+        raise NotResumable(f"the server answered {head.status} to a request for the rest", place.url)
+    if head.total != first.total and (ask.same_as is None or None not in {head.total, first.total}):
+        raise NotResumable(f"the file has {head.total} bytes here, it had {first.total}", place.url)
+    if head.total is None and first.total is None and first.whole and not bounded:
+        raise NotResumable("nobody tells where the file ends", place.url)
+    if ask.same_as is not None and ask.same_as.contradicted_by(head.validators):
+        raise NotResumable("the file changed between two answers", place.url)
