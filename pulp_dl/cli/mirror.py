@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 from ..consumers.atomic import temporary_name
 from ..consumers.file import ToFile
-from ..consumers.part import NOTE, PART, Note
+from ..consumers.part import LARGEST_NOTE, NOTE, PART, Note
 from ..consumers.root import SUFFIX
 from ..consumers.strays import strays
 from .outcome import DISK, Failed
@@ -86,7 +86,7 @@ class Mirror:
             if not S_ISREG(found.st_mode) or found.st_size != size:
                 return False
             return not self._verify or _sha256(path) == digest
-        except OSError:
+        except (OSError, ValueError):  # a name that the locale's encoding does not have: told by its consumer
             return False
 
     def consumer(self, entry: Entry) -> ToFile:
@@ -97,9 +97,15 @@ class Mirror:
     def complete(self) -> None:
         """Every line of the manifest was read: whatever parts nobody asked for will never be."""
         for path in self._parts:
-            for suffix in (PART, NOTE):
-                with suppress(OSError):
-                    (self._directory / (path + suffix)).unlink()
+            part, beside = self._directory / (path + PART), self._directory / (path + NOTE)
+            note = _note(beside)
+            if note is None:  # a file of the manifest has come to stand there
+                continue
+            with suppress(OSError):
+                if part.lstat().st_ino == note.inode:
+                    part.unlink()
+            with suppress(OSError):
+                beside.unlink()
 
     def save(self, name: str, manifest: BinaryIO) -> None:
         """
@@ -115,7 +121,7 @@ class Mirror:
                 new.flush()
                 os.fsync(new.fileno())
             with suppress(FileNotFoundError):
-                if _sha256(path) == _sha256(temporary):
+                if S_ISREG(path.lstat().st_mode) and _sha256(path) == _sha256(temporary):
                     return
             temporary.replace(path)
         except OSError as error:
@@ -149,7 +155,13 @@ def _parts(directory: Path) -> Iterator[str]:
     for folder, _, names in os.walk(directory):
         for name in names:
             path = Path(folder, name)
-            if name.endswith(NOTE) and path.is_file():
-                with suppress(OSError), path.open("rb") as file:
-                    if Note.read(file.read(1 << 20)) is not None:
-                        yield str(path.relative_to(directory)).removesuffix(NOTE)
+            if name.endswith(NOTE) and _note(path) is not None:
+                yield str(path.relative_to(directory)).removesuffix(NOTE)
+
+
+def _note(path: Path) -> Note | None:
+    with suppress(OSError):
+        if path.is_file():
+            with path.open("rb") as file:
+                return Note.read(file.read(LARGEST_NOTE))
+    return None

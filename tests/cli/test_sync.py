@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -10,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import asdict
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
 from pulp_dl.cli.mirror import _locked
 from pulp_dl.consumers.atomic import temporary_name
+from pulp_dl.consumers.part import Note
+from pulp_dl.model.source import Head
 from pulp_dl.testing import (
     Cut,
     FaultServer,
@@ -164,6 +168,39 @@ async def test_what_nobody_will_go_on_with_is_removed(nginx: Nginx, reactor: Any
 
     assert end.code == 0, end.err
     assert {*files(mirror)} == {"there", "mine.part", "mine.part.json", "PULP_MANIFEST"}
+
+
+async def test_a_file_of_the_manifest_is_not_taken_for_a_part(nginx: Nginx, tmp_path: Path) -> None:
+    wanted = {"old.part": b"a whole file"}
+    fill(nginx.root, wanted)
+    part, mirror = tmp_path / "mirror" / "old.part", tmp_path / "mirror"
+    mirror.mkdir()
+    part.write_bytes(b"the first bytes of old")
+    note = Note.of(Head("http://h/old", 200, ((b"ETag", b'"1"'),), 100, None, 100), part.stat().st_ino)
+    (mirror / "old.part.json").write_text(json.dumps(asdict(note)))
+    end = await run("sync", f"{nginx.http}PULP_MANIFEST", "-d", "mirror", cwd=tmp_path)
+
+    assert end.code == 0, end.err
+    assert but_manifest(mirror) == wanted
+
+
+async def test_what_is_at_the_path_of_the_manifest_is_not_waited_for(nginx: Nginx, tmp_path: Path) -> None:
+    fill(nginx.root, {"a": b"a"})
+    (tmp_path / "mirror").mkdir()
+    os.mkfifo(tmp_path / "mirror" / "PULP_MANIFEST")
+    end = await run("sync", f"{nginx.http}PULP_MANIFEST", "-d", "mirror", cwd=tmp_path)
+
+    assert end.code == 0, end.err
+    assert files(tmp_path / "mirror") == files(nginx.root)
+
+
+async def test_a_name_that_the_locale_does_not_have_is_a_failure_of_its_own(nginx: Nginx, tmp_path: Path) -> None:
+    fill(nginx.root, {"gr\u00fc\u00dfe": b"hello", "plain": b"text"})
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    end = await run("sync", f"{nginx.http}PULP_MANIFEST", "-d", "mirror", cwd=tmp_path, **locale)
+
+    assert (end.code, files(tmp_path / "mirror")) == (2, {"plain": b"text"}), end.err
+    assert "cannot be encoded as a name of a file" in end.err
 
 
 async def test_verify_mends_what_has_the_right_size_only(nginx: Nginx, tmp_path: Path) -> None:
