@@ -53,6 +53,10 @@ def get(
     """
     if output is not None and directory is not None:
         raise click.UsageError("-o and -d exclude each other")
+    if output is not None and output.endswith("/"):
+        raise click.UsageError(f"-o {output} names no file; -d is for directories")
+    if output == STDOUT and options["as_json"]:
+        raise click.UsageError("-o - and --json would both go to stdout")
     for name, value in (("-o", output), ("--sha256", sha256), ("--size", size)):
         if value is not None and len(urls) > 1:
             raise click.UsageError(f"{name} is for one URL")
@@ -135,6 +139,8 @@ def _to_stdout(source: Source, remote: Remote, summary: Summary) -> None:
     from ..consumers.around import Progress
     from ..importers.spool import Spool
 
+    if sys.stdout is None:
+        raise Failed("stdout is closed", STDOUT, DISK)
     progress = Progress()
     with _downloader(remote, progress) as downloader, Ticker(summary, progress, whole=True), Spool() as spool:
         with downloader.download_many([(source, spool)]) as outcomes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from io import TextIOWrapper
 from typing import Any
 
@@ -16,7 +17,7 @@ import click
 from .._version import __version__
 from .demo import demo
 from .get import get
-from .outcome import USAGE
+from .outcome import DISK, USAGE
 from .signals import Interrupted, interruptible
 from .sync import sync
 
@@ -71,6 +72,14 @@ def _exit_code(run: Callable[[], Any]) -> int:
         return USAGE
     except Interrupted as interrupted:
         return interrupted.code
+    except OSError as error:  # what is printed is not taken; a closed pipe is click's
+        if error.errno is None:
+            raise
+        with suppress(OSError):
+            click.echo(f"Error: {error.filename or 'the output'}: {error.strerror}", err=True)
+        with suppress(OSError):
+            sys.stdout.close()  # or it would be tried again at the end
+        return DISK
 
 
 @click.group(cls=_Command, epilog=_EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})

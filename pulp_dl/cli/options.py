@@ -98,6 +98,8 @@ def make_remote(options: dict[str, Any]) -> Remote:
         proxy = _proxy(options["proxy"], Proxy)
     with _blaming("--user"):
         auth = _basic(options["user"])
+    with _blaming("--connect-timeout, --idle-timeout, --max-time"):
+        times = Timeouts(**timeouts)
     with _blaming("--header"):
         headers = [_field(each) for each in options["headers"]]
         return Remote(
@@ -105,7 +107,7 @@ def make_remote(options: dict[str, Any]) -> Remote:
             auth=auth,
             proxy=proxy,
             headers=headers,
-            timeouts=Timeouts(**timeouts),
+            timeouts=times,
             limits=Limits(**limits),
             retries=Retries(count=options["retries"]),
         )

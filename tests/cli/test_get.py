@@ -116,6 +116,8 @@ async def test_to_stdout_goes_only_what_held(repository: Nginx, tmp_path: Path) 
         ([], "Missing argument"),
         (["bear.iso"], "not an absolute URL"),
         (["http://h/bear.iso", "-o", "x", "-d", "y"], "-o and -d"),
+        (["http://h/bear.iso", "-o", "x/"], "-o x/ names no file; -d is for directories"),
+        (["http://h/bear.iso", "-o", "-", "--json"], "-o - and --json"),
         (["http://h/bear.iso", "http://h/empty", "-o", "x"], "-o is for one URL"),
         (["http://h/bear.iso", "http://h/empty", "--sha256", SHA], "--sha256 is for one URL"),
         (["http://h/bear.iso", "https://h/bear.iso"], "two of these URLs would be saved as bear.iso"),
@@ -123,6 +125,7 @@ async def test_to_stdout_goes_only_what_held(repository: Nginx, tmp_path: Path) 
         (["http://h/bear.iso", "--size", "-1"], "no number of bytes"),
         (["http://h/bear.iso", "-j", "0"], "0 is not in the range"),
         (["http://h/bear.iso", "--connect-timeout", "0"], "0.0 is not in the range"),
+        (["http://h/bear.iso", "--max-time", "nan"], "--max-time: Timeouts.total: nan"),
         (["http://h/bear.iso", "--cacert", "missing.pem"], "missing.pem"),
         (["http://h/bear.iso", "--key", "key.pem"], "TLS.cert"),
         (["http://h/bear.iso", "--proxy", "socks9://h"], "Proxy.url"),
@@ -437,3 +440,26 @@ async def test_a_reader_that_has_enough_is_no_error_worth_a_traceback(repository
     ended = await deferToThread(pipe)
 
     assert (ended.stdout.strip(), ended.stderr) == ("10", "")
+
+
+@pytest.mark.parametrize(
+    ("to", "option", "text"),
+    [
+        (">/dev/full", "-o-", "Error: the output: No space left on device\n"),
+        (">/dev/full", "--json", "Error: the output: No space left on device\n"),
+        (">&-", "-o-", "1 failed:\n  -: stdout is closed\n"),
+    ],
+)
+async def test_a_stdout_that_takes_nothing_is_8(
+    repository: Nginx, tmp_path: Path, to: str, option: str, text: str
+) -> None:
+    def write() -> subprocess.CompletedProcess[str]:
+        command = f"{sys.executable} -m pulp_dl get -q {repository.http}bear.iso {option} {to}"
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""}
+        return subprocess.run(
+            ["sh", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+
+    ended = await deferToThread(write)
+
+    assert (ended.returncode, ended.stderr) == (8, text)
