@@ -154,6 +154,8 @@ class IBody(Interface):
     head: Head = Attribute("The L{Head} of the answer.")
     url: str = Attribute("The URL that answered at last, after redirects, without userinfo.")
 
+    public: bool = Attribute("True if who answered was shown no secrets: nor will it be shown them for the rest.")
+
     def deliver(consumer: IConsumer) -> Deferred[None]:
         """
         Register a producer with the consumer, write every byte as it was sent, unregister the producer.

@@ -301,6 +301,23 @@ async def test_promise_7_secrets_stay_in_their_scope_and_out_of_errors(reactor: 
         assert secret not in told
 
 
+async def test_promise_7_a_rest_is_asked_for_with_no_more_secrets_than_the_whole_was(reactor: Any) -> None:
+    async with FaultServer(reactor, {}) as elsewhere:
+        paths = {"/a": redirect(elsewhere.url("/e")), "/b": Nth([Cut(answer(DATA), after=300_000), answer(DATA)])}
+        async with FaultServer(reactor, paths) as scope:
+            elsewhere.script = redirect(scope.url("/b"))
+            memory = ToMemory()
+            remote = Remote(auth=Basic("elmer", "hunter2"), retries=QUICK)
+            async with Downloader(reactor, remote) as downloader:
+                await downloader.download(Source(scope.url("/a"), headers={"X-Token": "t0ken"}), memory)
+
+            assert memory.data == DATA
+            assert [each.path for each in scope.requests] == ["/a", "/b", "/b"]
+            for each in scope.requests[1:]:
+                assert each.get(b"authorization") is None
+                assert each.get(b"x-token") is None
+
+
 async def test_promise_7_https_is_never_left_for_http(reactor: Any) -> None:
     async with FaultServer(reactor, answer(DATA)) as plain:
         async with FaultServer(reactor, redirect("ftp://127.0.0.1/x")) as server, Downloader(reactor) as downloader:

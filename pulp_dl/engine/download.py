@@ -168,6 +168,7 @@ class Download(_Visits):
         super().__init__(shared, source, mirrors)
         self._consumer = consumer
         remote = self._remote
+        self._public = True  # was who answered last shown no secrets?
         self._continuing = False  # did the last attempt ask for a rest?
         self._pipe = Pipe(
             self._clock,
@@ -206,7 +207,7 @@ class Download(_Visits):
         """One place; first the URL there that answered before, then the one that led to it."""
         answered = self._pipe.answered
         if answered is not None and answered != place.url and self._pipe.came_from(place):
-            again = evolve(place, url=answered, auth=None, scope=place.scope or place.url)
+            again = evolve(place, url=answered, auth=None, scope=place.scope or place.url, public=self._public)
             try:
                 return await self._attempt(again)
             except (BadStatus, ConnectFailed, NotResumable, ProtocolError, Refused):
@@ -232,6 +233,7 @@ class Download(_Visits):
                     place = evolve(place, conditions=())
                 body = await self._fetcher(place).open(place, ask.span, ask.same_as)
                 status = body.head.status
+                self._public = body.public
                 try:
                     await pipe.admit(body.head, place, ask)
                     if self._interruption is not None:  # by what admit() called

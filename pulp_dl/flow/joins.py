@@ -18,11 +18,12 @@ class Ask(NamedTuple):
     continues: bool
 
 
-def prove(first: Head, head: Head, place: Source, ask: Ask, *, bounded: bool) -> None:
+def prove(first: Head, head: Head, place: Source, ask: Ask, *, bounded: bool, judged: bool) -> None:
     """
     Does the body of C{head} go on where that of C{first} broke off?
 
     @param bounded: something tells where the file ends, though no head should.
+    @param judged: a digest of the whole will tell.
     @raise NotResumable: that is not proven.
     """
     if head.status != 206 or head.span is None:
@@ -33,3 +34,6 @@ def prove(first: Head, head: Head, place: Source, ask: Ask, *, bounded: bool) ->
         raise NotResumable("nobody tells where the file ends", place.url)
     if ask.same_as is not None and ask.same_as.contradicted_by(head.validators):
         raise NotResumable("the file changed between two answers", place.url)
+    if ask.same_as is not None and ask.same_as.etag is not None and head.etag is None and not judged:
+        # RFC 9110 section 15.3.7 wants it in a 206; without it the server may not have looked at If-Range.
+        raise NotResumable("the rest came without the ETag that would prove it", place.url)

@@ -194,7 +194,8 @@ class Pipe:
         first = self.head
         assert first is not None
         self._may_continue = False  # unless it can be proven, the next attempt reads from the beginning
-        prove(first, head, place, ask, bounded=self._expected is not None or self._judged)
+        bounded = self._expected is not None or self._judged
+        prove(first, head, place, ask, bounded=bounded, judged=self._judged)
         if first.total is None:
             self.head = evolve(first, total=head.total)  # a part may end before the file does
         self._may_continue = True

@@ -204,6 +204,7 @@ class Source:
     @ivar scope: a URL whose origin the secrets of the Remote belong to, if C{Remote.url} names none; None means
         C{url}'s own.
     @ivar auth: user and password that stood in the URL; for this URL's origin only.
+    @ivar public: no secrets go along, whatever the scope.
     """
 
     url: str = field(repr=shown)
@@ -215,6 +216,7 @@ class Source:
     tag: Any = field(default=None, kw_only=True)
     scope: str | None = field(default=None, kw_only=True, repr=lambda url: "None" if url is None else shown(url))
     auth: Basic | None = field(default=None, kw_only=True, repr=False)
+    public: bool = field(default=False, kw_only=True)
     place: URL = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:

@@ -147,6 +147,7 @@ class _Body:
     def __init__(self, file: _File, head: Head) -> None:
         self.head = head
         self.url = head.url
+        self.public = True
         self._file = file
         file.stop = self.stopProducing
         self._start = self._offset = 0 if head.span is None else head.span.start

@@ -159,6 +159,7 @@ class _Body:
         assert answer.head is not None
         self.head = answer.head
         self.url = url
+        self.public = False
         self._fetcher = fetcher
         self._answer = answer
         self._slot = slot

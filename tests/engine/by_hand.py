@@ -31,6 +31,7 @@ class HandWritten:
     """A body that C{script} writes, at once and whether it is paused or not."""
 
     url = URL
+    public = False
 
     def __init__(self, head: Head, script: Callable[[HandWritten], object]) -> None:
         self.head = head

@@ -284,6 +284,18 @@ def test_promise_3_a_server_that_ignores_if_range_and_tells_another_etag_is_not_
     assert consumer.data == new
 
 
+def test_promise_3_a_rest_without_the_etag_that_was_asked_for_needs_a_digest() -> None:
+    new = DATA[::-1]
+    for expect, wanted in (((), new), (SHA, DATA)):
+        consumer = RewindableRecorder()
+        rest = new if expect == () else DATA
+        case = Case({A: [Place(DATA, b'"1"', drop_at=100_000), Place(rest, None, trusting=True)]})
+
+        case.run(Source(A, expect), consumer)
+
+        assert consumer.data == wanted
+
+
 def test_promise_3_416_to_a_resume_reads_again() -> None:
     consumer = RewindableRecorder()
     case = Case({A: [Place(DATA, drop_at=100_000), Place(DATA, status=416), Place(DATA)]})

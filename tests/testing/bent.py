@@ -23,6 +23,7 @@ class Body:
         self.body = body
         self.head = body.head
         self.url = body.url
+        self.public = body.public
 
     def deliver(self, consumer: IConsumer) -> Deferred[None]:
         return self.body.deliver(consumer)

@@ -100,7 +100,7 @@ class HTTPFetcher:
             except BaseException:
                 answer.abandon()
                 raise
-            return _Body(self, head, answer)
+            return _Body(self, head, answer, public=not trail.inside)
 
     async def _head(self, source: Source) -> Head:
         body = await self._open("HEAD", source, None, None)
@@ -133,8 +133,9 @@ class HTTPFetcher:
 
 @implementer(IBody)
 class _Body:
-    def __init__(self, fetcher: HTTPFetcher, head: Head, answer: Answer) -> None:
+    def __init__(self, fetcher: HTTPFetcher, head: Head, answer: Answer, *, public: bool) -> None:
         self.head = head
+        self.public = public
         self.url = head.url
         self._fetcher = fetcher
         self._answer = answer

@@ -36,7 +36,7 @@ class Trail:
         self._scope = remote.scope(source.url, source.scope) if bound else source.place.origin
         self._remote = remote
         self._source = source
-        self.inside = self.place.origin == self._scope
+        self.inside = self.place.origin == self._scope and not source.public
         self.own = True
         self._seen: set[tuple[str, bool, bool]] | None = None
 
