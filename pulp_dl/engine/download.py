@@ -233,7 +233,8 @@ class Download(_Visits):
                     place = evolve(place, conditions=())
                 body = await self._fetcher(place).open(place, ask.span, ask.same_as)
                 status = body.head.status
-                self._public = body.public
+                # Who has not heard of this attribute gets no secrets for the rest.
+                self._public = getattr(body, "public", True)
                 try:
                     await pipe.admit(body.head, place, ask)
                     if self._interruption is not None:  # by what admit() called

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
@@ -35,7 +35,7 @@ class Shared:
         self.slots = Slots(remote.limits.connections, remote.limits.per_host, reactor)
         self.workers = Workers(reactor)
         self._schemes = None if schemes is None else tuple(schemes)
-        self._fetchers: dict[tuple[str, int], tuple[Remote, IFetcher]] = {}
+        self._fetchers: dict[tuple[str, Hashable], tuple[Remote, IFetcher]] = {}
         self._kept: dict[str, Any] = {}
 
     def keep(self, name: str, make: Callable[[], Any]) -> Any:
@@ -49,8 +49,7 @@ class Shared:
 
         @raise UnsupportedScheme: there is no such protocol; the message names those there are.
         """
-        # By identity: a Remote need not be hashable, and the pair keeps it alive, so its id stays its own.
-        key = scheme, id(remote)
+        key = scheme, None if remote is self.remote else _identity(remote)
         found = self._fetchers.get(key)
         if found is None:
             found = remote, find(scheme, self._schemes).fetcher(self.reactor, remote, self)
@@ -69,3 +68,12 @@ class Shared:
         for end in ends:
             end.addErrback(lambda failure: log.failure("could not close", failure))
         return DeferredList(ends) if ends else succeed(None)
+
+
+def _identity(remote: Remote) -> Hashable:
+    """Equal ones have one fetcher, so that a Remote for each file does not cost a fetcher for each file."""
+    try:
+        hash(remote)
+    except TypeError:  # an authenticator of somebody's own; its Remote is kept, so its id stays its own
+        return id(remote)
+    return remote
