@@ -286,9 +286,11 @@ class ISlot(Interface):
 class IWorkers(Interface):
     """A few threads of our own, for disks and long hashes (the reactor's are for getaddrinfo)."""
 
-    def lane(relieved: Callable[[], None], failed: Callable[[Failure], None]) -> Any:
+    def lane(relieved: Callable[[], None], failed: Callable[[Failure], None], limit: int | None = 1 << 20) -> Any:
         """
         A L{pulp_dl.flow.workers.Lane}: jobs in order on some worker thread, never two at once.
+
+        @param limit: weight of jobs at which it is full; None for a share of what all lanes may have.
         """
 
     def run(job: Callable[[], Any]) -> Deferred[Any]:

@@ -224,7 +224,7 @@ class ToFile:
     def _do(self, weight: int, job: Callable[..., object], *args: Any) -> bool:
         """On a worker thread, when all that was put before is done.  Returns True if it is enough for now."""
         if self._lane is None:
-            self._lane = self._workers.lane(self._relieved, self._failed)
+            self._lane = self._workers.lane(self._relieved, self._failed, None)
         full: bool = self._lane.put(partial(self._try, job, *args), weight)
         return full
 

@@ -22,9 +22,6 @@ FEW = 8
 INLINE = 256 * 1024
 """Bytes of a body that are hashed in the reactor: 0.25 ms of sha256, less than a thread's hand-over of many pieces."""
 
-PIECE = 256 * 1024
-"""Bytes for a worker at once: with 64 KiB most of the gain goes into handing over the interpreter lock."""
-
 
 class Checks:
     """One pass of every expectation over one body."""
@@ -62,10 +59,10 @@ class Checks:
             if self._seen <= INLINE:
                 self._update(data)
                 return
-            self._lane = self._workers.lane(self._relieved, self._failed)
+            self._lane = self._workers.lane(self._relieved, self._failed, None)
         self._batch.append(data)
         self._batched += len(data)
-        if self._batched >= PIECE:
+        if self._batched >= self._lane.piece:
             self._send()
 
     def _send(self) -> None:

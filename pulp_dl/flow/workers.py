@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from threading import Condition, Lock, Thread, current_thread
 from typing import Any
+from weakref import WeakSet
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorFromThreads
@@ -20,7 +21,13 @@ from zope.interface import implementer
 
 from ..interfaces import IWorkers
 
-__all__ = ["LIMIT", "InlineLane", "InlineWorkers", "Lane", "Workers"]
+__all__ = ["BUDGET", "LIMIT", "PIECE", "InlineLane", "InlineWorkers", "Lane", "Workers"]
+
+BUDGET = 8 * 1024 * 1024
+"""Weight for all lanes that are at work; one alone may have all of it, since each pause and each hand-over costs."""
+
+PIECE = 256 * 1024
+"""Bytes that are worth a hand-over to a worker, at least."""
 
 LIMIT = 1024 * 1024
 """Weight (bytes, as a rule) that may wait in one lane before its producer is asked to pause."""
@@ -35,6 +42,7 @@ class Lane:
     All methods are for the reactor thread, and what is called back is called there.
 
     @ivar backlog: the weight of all jobs that have not ended.
+    @ivar piece: bytes that are best put as one job.
     """
 
     def __init__(
@@ -56,6 +64,7 @@ class Lane:
         self._relieved = relieved
         self._failed = failed
         self._limit = limit
+        self.piece = max(PIECE, limit // 8)
         # For the reactor thread only
         self._error: Failure | None = None
         self._settling: list[Deferred[None]] = []
@@ -69,6 +78,11 @@ class Lane:
         self._relieving = False  # on its way to the reactor thread
         self._awaited = False  # somebody wants to know when it rests
         self._drops = 0
+
+    @property
+    def busy(self) -> bool:
+        """There is something to do."""
+        return self._busy
 
     def put(self, job: Job, weight: int) -> bool:
         """
@@ -210,6 +224,7 @@ class Workers:
         self._limit = threads
         self._name = name
         self._closing: list[Deferred[None]] = []
+        self._lanes: WeakSet[Lane] = WeakSet()
         # Under the condition's lock
         self._changed = Condition(Lock())
         self._turns: deque[Callable[[], bool]] = deque()
@@ -218,8 +233,17 @@ class Workers:
         self._alive = 0  # and those that are about to end
         self._closed = False
 
-    def lane(self, relieved: Callable[[], None], failed: Callable[[Failure], None], limit: int = LIMIT) -> Lane:
-        return Lane(self._add, self._reactor.callFromThread, relieved, failed, limit)
+    def lane(self, relieved: Callable[[], None], failed: Callable[[Failure], None], limit: int | None = LIMIT) -> Lane:
+        """
+        As C{IWorkers} has it.
+
+        @param limit: weight at which it is full; None for its share of L{BUDGET}, L{LIMIT} at least.
+        """
+        if limit is None:
+            limit = max(LIMIT, BUDGET // (1 + sum(lane.busy for lane in self._lanes)))
+        lane = Lane(self._add, self._reactor.callFromThread, relieved, failed, limit)
+        self._lanes.add(lane)
+        return lane
 
     def run(self, job: Callable[[], Any]) -> Deferred[Any]:
         ended: Deferred[Any] = Deferred()
@@ -295,6 +319,7 @@ class InlineLane:
     """A L{Lane} that runs each job at once, in the caller's thread."""
 
     backlog = 0
+    piece = PIECE
 
     def __init__(self, failed: Callable[[Failure], None]) -> None:
         self._failed = failed
@@ -321,7 +346,9 @@ class InlineLane:
 class InlineWorkers:
     """No threads: for small things, and for tests that want no waiting."""
 
-    def lane(self, relieved: Callable[[], None], failed: Callable[[Failure], None], limit: int = LIMIT) -> InlineLane:
+    def lane(
+        self, relieved: Callable[[], None], failed: Callable[[Failure], None], limit: int | None = LIMIT
+    ) -> InlineLane:
         return InlineLane(failed)
 
     def run(self, job: Callable[[], Any]) -> Deferred[Any]:

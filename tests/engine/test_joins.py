@@ -167,7 +167,7 @@ def test_promise_3_what_waited_for_the_checks_does_not_follow_a_rewind() -> None
             return True  # and never relieved
 
     class Workers(InlineWorkers):
-        def lane(self, relieved: Any, failed: Any, limit: int = 0) -> InlineLane:
+        def lane(self, relieved: Any, failed: Any, limit: int | None = 0) -> InlineLane:
             return Full(failed)
 
     old, new = bytes(1 << 20), b"n" * (1 << 20)
