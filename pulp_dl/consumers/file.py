@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from zope.interface import alsoProvides, implementer
 
 from ..errors import ConsumerFailed, DownloadError, Refused, TooLarge, ValidationError
-from ..flow.workers import InlineWorkers
+from ..flow.workers import PIECE, InlineWorkers
 from ..interfaces import IResumable, IRewindable, IWorkers, IWorkerUser
 from ..model.source import Head, Kept
 from .atomic import NewFile
@@ -24,9 +24,6 @@ __all__ = ["ToFile"]
 
 INLINE: Final = 64 * 1024
 """Bytes that are written in the reactor thread: that takes less time than to tell a thread."""
-
-PIECE: Final = 256 * 1024
-"""Bytes for a thread at once."""
 
 _NO_BODY = frozenset({304, 416})  # answers about a file that bring none; what is there stays
 

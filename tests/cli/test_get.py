@@ -19,6 +19,7 @@ from twisted.internet.threads import deferToThread
 
 from pulp_dl.testing import FaultServer, Hold, Nth, Repeat, Reset, Send, answer, response_head
 from tests.cli.command import ROOT, Run, files, on_terminal, refused, run
+from tests.needs import lacking
 from tests.servers import Nginx
 
 pytestmark = pytest.mark.limit(40)
@@ -197,7 +198,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         ["mount", "-t", "tmpfs", "-o", "size=1m", "none", folder], capture_output=True, check=False
     )
     if mounted.returncode:
-        pytest.skip("only root may mount a small disk")
+        lacking("only root may mount a small disk")
     yield folder
     subprocess.run(["umount", folder], check=True)
 

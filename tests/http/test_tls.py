@@ -37,6 +37,7 @@ from zope.interface import implementer
 
 from pulp_dl.model.tls import TLS
 from pulp_dl.protocols.http.tls import ChainError, creator, explain
+from tests.needs import lacking
 
 NOW = dt.datetime.now(dt.UTC)
 DAY = dt.timedelta(days=1)
@@ -346,7 +347,7 @@ def test_without_variables_the_bundle_of_the_distribution_is_trusted(monkeypatch
     monkeypatch.delenv("SSL_CERT_DIR", raising=False)
     root = next(system_roots(), None)
     if root is None:
-        pytest.skip("this machine has no bundle of CAs (ca-certificates)")
+        lacking("this machine has no bundle of CAs (ca-certificates)")
 
     store = context(TLS()).get_cert_store()
 

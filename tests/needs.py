@@ -1,0 +1,14 @@
+"""What a test needs of its machine."""
+
+from __future__ import annotations
+
+import os
+from typing import NoReturn
+
+import pytest
+
+
+def lacking(what: str) -> NoReturn:
+    """Skip the test; where everything has to be there (C{PULP_DL_REQUIRE_SERVERS}), fail it."""
+    (pytest.fail if os.environ.get("PULP_DL_REQUIRE_SERVERS") else pytest.skip)(what)
+    raise AssertionError(what)
