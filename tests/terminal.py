@@ -1,0 +1,111 @@
+"""A command in a terminal, as a person sees it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Self
+
+import pexpect
+import pyte
+
+__all__ = ["Terminal"]
+
+ROOT: Final = Path(__file__).parent.parent
+PATIENCE: Final = 30
+"""Seconds until a test that waits for something on the screen fails."""
+
+
+class Terminal:
+    r"""
+    A process in a pseudo-terminal, and the screen that it draws.
+
+    All methods but C{screen} block: where a server runs in the reactor, call them in a thread.
+
+    >>> with Terminal.pulp_dl(["get", url], tmp_path) as terminal:
+    ...     terminal.wait_for("Password")
+    ...     terminal.press("secret\r")
+    ...     assert terminal.exit_code() == 0
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        cwd: Path,
+        env: Mapping[str, str] | None = None,
+        rows: int = 24,
+        columns: int = 100,
+    ) -> None:
+        """
+        @param env: what differs from this process's own environment.
+        """
+        self._pixels = pyte.Screen(columns, rows)
+        self._stream = pyte.Stream(self._pixels)
+        self.typescript = ""
+        self._process: Any = pexpect.spawn(
+            command[0],
+            list(command[1:]),
+            cwd=str(cwd),
+            env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", **(env or {})},
+            encoding="utf-8",
+            timeout=PATIENCE,
+            dimensions=(rows, columns),
+        )
+        self._process.logfile_read = self
+
+    @classmethod
+    def pulp_dl(cls, arguments: Sequence[str], cwd: Path, **options: Any) -> Self:
+        """The command of this checkout."""
+        return cls([sys.executable, "-m", "pulp_dl", *arguments], cwd, **options)
+
+    # what pexpect wants of a log file
+
+    def write(self, text: str) -> None:
+        self.typescript += text
+        self._stream.feed(text)
+
+    def flush(self) -> None:
+        """Nothing is kept back."""
+
+    # what a person does
+
+    @property
+    def screen(self) -> str:
+        """What stands on the screen, as of the last wait."""
+        return "\n".join(line.rstrip() for line in self._pixels.display).rstrip()
+
+    @property
+    def pid(self) -> int:
+        pid: int = self._process.pid
+        return pid
+
+    def wait_for(self, pattern: str) -> str:
+        """Wait until something that matches is printed; returns it.  Fails with what stands on the screen."""
+        try:
+            self._process.expect(pattern)
+        except (pexpect.EOF, pexpect.TIMEOUT):
+            raise AssertionError(f"{pattern!r} was not printed; the screen:\n{self.screen}") from None
+        found: str = self._process.match.group(0)
+        return found
+
+    def press(self, keys: str) -> None:
+        r"""Type these keys; C{"\r"} is Enter, C{"\x03"} Ctrl-C."""
+        self._process.send(keys)
+
+    def exit_code(self) -> int:
+        """Wait for the end; returns what a shell would have in C{$?}."""
+        try:
+            self._process.expect(pexpect.EOF)
+        except pexpect.TIMEOUT:
+            raise AssertionError(f"it has not ended; the screen:\n{self.screen}") from None
+        self._process.close()
+        status: int | None = self._process.exitstatus
+        return 128 + self._process.signalstatus if status is None else status
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.close(force=True)
