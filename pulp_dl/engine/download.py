@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from ..errors import BadStatus, ConnectFailed, DownloadError, NotResumable, ProtocolError, Refused, TimedOut
 from ..flow.outlet import in_our_words
 from ..flow.pipe import Pipe
-from ..interfaces import IBodyConsumer, IFetcher, IMirrors, IWorkerUser
+from ..flow.timers import Call
+from ..interfaces import IBodyConsumer, IFetcher, IMirrors, IResumable, IWorkerUser
 from ..model.report import Attempt, Report
 from ..model.source import Head, Source
 from ..urls import shown
@@ -36,7 +36,7 @@ class _Visits:
 
     def __init__(self, shared: Shared, source: Source, mirrors: IMirrors | None) -> None:
         self._shared = shared
-        self._clock = shared.reactor
+        self._clock = shared.timers
         self._source = source
         self._mirrors = mirrors
         self._remote = source.remote or shared.remote
@@ -45,7 +45,7 @@ class _Visits:
         self._began = self._clock.seconds()
         self._running: Deferred[Any] | None = None
         self._interruption: DownloadError | CancelledError | None = None
-        self._timer: IDelayedCall | None = None
+        self._timer: Call | None = None
 
     def _fetcher(self, place: Source) -> IFetcher:
         return self._shared.fetcher(place.place.scheme, self._remote)
@@ -186,13 +186,14 @@ class Download(_Visits):
 
     async def run(self) -> Report:
         try:
-            with in_our_words():
+            with in_our_words:
                 if IWorkerUser.providedBy(self._consumer):
                     self._consumer.use(self._shared.workers)
                 self._consumer.gone().addCallback(self._interrupt)
             if self._interruption is not None:  # so nothing has to be asked for
                 raise self._interruption
-            await self._pipe.resume()
+            if IResumable.providedBy(self._consumer):
+                await self._pipe.resume(self._consumer)
             return await visit_all(self._clock, self._remote.retries, self._candidates, self._visit)
         except BaseException as error:
             reason = self._reason(error)
@@ -202,6 +203,9 @@ class Download(_Visits):
             raise reason from reason.__cause__
         finally:
             await self._end()
+            # All of them lead back here; a collector would have to find what is forgotten now.
+            self._pipe.close()
+            del self._pipe, self._consumer
 
     async def _visit(self, place: Source) -> Report:
         """One place; first the URL there that answered before, then the one that led to it."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
-
 from ..errors import TimedOut
 from ..model.remote import Timeouts
+from .timers import Call, Clock
 
 __all__ = ["Watch"]
 
@@ -22,14 +21,14 @@ class Watch:
     costs no timer.
     """
 
-    def __init__(self, clock: IReactorTime, timeouts: Timeouts, expired: Callable[[TimedOut], None]) -> None:
+    def __init__(self, clock: Clock, timeouts: Timeouts, expired: Callable[[TimedOut], None]) -> None:
         """
         @param expired: called once for each body at most, with what ran out.
         """
         self._clock = clock
         self._timeouts = timeouts
         self._expired = expired
-        self._timer: IDelayedCall | None = None
+        self._timer: Call | None = None
         self._running = False
         self._open = False
         self._since = 0.0  # when the valve opened last
@@ -52,6 +51,11 @@ class Watch:
         self._elapsed = self.open_seconds
         self._running = self._open = False
         self._disarm()
+
+    def close(self) -> None:
+        """There will be no other body; whoever was told is forgotten."""
+        self.stop()
+        self._expired = _nobody
 
     def fed(self, size: int) -> None:
         """So many bytes came."""
@@ -106,3 +110,7 @@ class Watch:
     def _expire(self, error: TimedOut) -> None:
         self.stop()
         self._expired(error)
+
+
+def _nobody(error: TimedOut) -> None:
+    """Whoever is told of nothing more."""

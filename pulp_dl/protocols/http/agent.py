@@ -5,7 +5,6 @@ pooled one turns out to be dead.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -22,12 +21,11 @@ from ...model.remote import Timeouts
 from .answer import Answer
 from .connection import HTTPConnection
 from .endpoint import Dialled
+from .fields import CONTROL, Fields
 from .pool import HTTPConnectionPool
 from .proxy import Route
 
 __all__ = ["Agent", "Sealed"]
-
-_CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 @implementer(IAgent)
@@ -39,6 +37,7 @@ class Agent:
         self.pool = pool
         self.timeouts = timeouts
         self.route = route
+        self._always = Fields(((b"Host", route.host), *route.fields)).wire + b"Accept-Encoding: identity\r\n"
 
     def request(
         self, method: bytes, uri: bytes, headers: Headers | None = None, bodyProducer: IBodyProducer | None = None
@@ -59,22 +58,13 @@ class Agent:
         return _Exchange(self, method, url, data).begin()
 
     def _serialise(self, method: bytes, uri: bytes, headers: Headers | None, url: str) -> bytes:
-        lines = [
-            b"%b %b HTTP/1.1" % (method, uri[self.route.cut :]),
-            b"Host: " + self.route.host,
-            b"Accept-Encoding: identity",
-        ]
-        lines += [b"%b: %b" % pair for pair in self.route.fields]
-        if headers is not None:
-            lines += [
-                b"%b: %b" % (name, value)
-                for name, values in headers.getAllRawHeaders()
-                if name.lower() != b"accept-encoding"
-                for value in values
-            ]
-        if _CONTROL.search(b"".join(lines)):
+        if not isinstance(headers, Fields):
+            everything = () if headers is None else headers.getAllRawHeaders()
+            headers = Fields(tuple((name, value) for name, values in everything for value in values))
+        target = uri[self.route.cut :]
+        if headers.broken or CONTROL.search(target):
             raise Refused("a control character in a request; it would end a field and begin another one", url)
-        return b"\r\n".join(lines) + b"\r\n\r\n"
+        return b"%b %b HTTP/1.1\r\n%b%b\r\n" % (method, target, self._always, headers.wire)
 
 
 class _Exchange:
@@ -105,7 +95,7 @@ class _Exchange:
         self._connection = connection
         asking = connection.request(self._data, self._method, self._url)
         agent = self._agent
-        answer = deadline(asking, agent.timeouts.head, agent.reactor, "head", self._url)
+        answer = deadline(asking, agent.timeouts.head, agent.pool.timers, "head", self._url)
         return answer.addCallbacks(Sealed, self._again)
 
     def _again(self, failure: Failure) -> Failure | Deferred[IResponse]:
