@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from .errors import DownloadError
+    from .flow.timers import Clock
     from .model.remote import Remote
     from .model.report import Attempt, Report
     from .model.source import Head, Kept, Source, Span, Validators
@@ -245,6 +246,7 @@ class IShared(Interface):
 
     slots: ISlots = Attribute("L{ISlots}: no socket is opened without one.")
     workers: IWorkers = Attribute("L{IWorkers} for work that would block the reactor.")
+    timers: Clock = Attribute("C{seconds} and C{callLater} as a reactor has them, for limits of time.")
     direct: IDownloader = Attribute("L{IDownloader} without mirrors, for what a protocol has to fetch itself.")
 
     def keep(name: str, make: Callable[[], Any]) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from copy import copy
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -28,7 +28,25 @@ __all__ = ["Download", "Heading"]
 
 log = Logger()
 T = TypeVar("T")
-_CANCELLED = object()
+
+
+class _Ending(Deferred[Any]):
+    """
+    The end of a download, for whoever asked for it.
+
+    A coroutine does not hear of a cancel that comes from what it calls itself: Twisted cancels what it waited for last.
+    So a cancel is remembered, and this fires when the coroutine is at its end.
+    """
+
+    def __init__(self, interrupt: Callable[[CancelledError], None]) -> None:
+        super().__init__()
+        self._interrupt = interrupt
+
+    def cancel(self) -> None:
+        if self.called:
+            super().cancel()
+        else:
+            self._interrupt(CancelledError())
 
 
 class _Visits:
@@ -59,23 +77,9 @@ class _Visits:
         total = self._remote.timeouts.total
         if total is not None:
             self._timer = self._clock.callLater(total, self._late, total)
-        # A coroutine does not hear of a cancel that comes from what it calls itself: Twisted cancels what it waited for
-        # last.  So the caller has a Deferred of its own, and a cancel is remembered.
-        outer: Deferred[Any] = Deferred(self._cancel)
-        outer.addCallback(lambda result: running if result is _CANCELLED else result)
-        running.addBoth(self._tell, outer)
-        return outer
-
-    @staticmethod
-    def _tell(result: object, outer: Deferred[Any]) -> object:
-        if outer.called:  # it was cancelled, and waits for this one
-            return result
-        outer.callback(result)
-        return None
-
-    def _cancel(self, outer: Deferred[Any]) -> None:
-        outer.callback(_CANCELLED)
-        self._interrupt(CancelledError())
+        ending = _Ending(self._interrupt)
+        running.addBoth(ending.callback)
+        return ending
 
     def _late(self, total: float) -> None:
         self._timer = None

@@ -40,13 +40,10 @@ class Timers:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self.seconds: Callable[[], float] = clock.seconds
         self._limits: dict[_Limit, None] = {}
         self._timer: Call | None = None
         self._due = 0.0  # when the timer fires: at the earliest limit, or before
-
-    def seconds(self) -> float:
-        """As the clock has it."""
-        return self._clock.seconds()
 
     def callLater(self, delay: float, callable: Callable[..., object], *args: Any) -> _Limit:  # noqa: A002
         """As C{IReactorTime.callLater}; what is returned can be cancelled."""

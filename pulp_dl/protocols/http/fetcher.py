@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IConsumer
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
@@ -14,12 +13,13 @@ from ...interfaces import IAuthenticator, IBody, IFetcher, IShared
 from ...model.remote import Remote
 from ...model.source import Head, Source, Span, Validators
 from .agent import Agent
+from .body import Body
 from .client import Client
 from .fields import RequestFields
 from .login import Login
 from .pool import HTTPConnectionPool
 from .proxy import route
-from .question import Found, Question
+from .question import Question
 from .redirect import Trail
 
 __all__ = ["HTTPFetcher"]
@@ -40,37 +40,36 @@ class HTTPFetcher:
         self.reactor = reactor
         self.remote = remote
         self._shared = shared
-        self._pool: HTTPConnectionPool = shared.keep("http", lambda: HTTPConnectionPool(reactor, shared.slots))
+        self._pool: HTTPConnectionPool = shared.keep(
+            "http", lambda: HTTPConnectionPool(reactor, shared.slots, shared.timers)
+        )
         self.fields = RequestFields(remote)
         self._clients: dict[tuple[Any, bool], Client] = {}
         self._authenticator: IAuthenticator | None = None
-        self._running = Running()
-        self._bodies: set[_Body] = set()
+        self.running = Running()
+        self.bodies: set[Body] = set()
 
     def open(self, source: Source, span: Span | None = None, same_as: Validators | None = None) -> Deferred[IBody]:
-        return self._ask("GET", source, span, same_as).addCallback(self._body)
+        return self._ask("GET", source, span, same_as)
 
     def head(self, source: Source) -> Deferred[Head]:
         return self._ask("HEAD", source, None, None).addCallback(_only_head)
 
     def close(self) -> Deferred[None]:
-        if not self._running and not self._bodies:
+        if not self.running and not self.bodies:
             return succeed(None)
-        self._running.cancel()
-        for body in list(self._bodies):
+        self.running.cancel()
+        for body in list(self.bodies):
             body.abandon()
         # Transports that are aborted close their sockets in the next turn.
         return deferLater(self.reactor, 0)
 
-    def _ask(self, method: str, source: Source, span: Span | None, same_as: Validators | None) -> Deferred[Found]:
+    def _ask(self, method: str, source: Source, span: Span | None, same_as: Validators | None) -> Deferred[Body]:
         try:
             asking = Question(self, method, source, span, same_as).ask()
         except Exception:
             return fail()
-        return self._running.add(asking)
-
-    def _body(self, found: Found) -> IBody:
-        return _Body(self, found)
+        return self.running.add(asking)
 
     # for its questions
 
@@ -100,23 +99,6 @@ class HTTPFetcher:
         return Login(authenticator, method.encode("ascii"), url)
 
 
-@implementer(IBody)
-class _Body:
-    def __init__(self, fetcher: HTTPFetcher, found: Found) -> None:
-        self.head, self._answer, self.public = found
-        self.url = self.head.url
-        self._fetcher = fetcher
-        fetcher._bodies.add(self)
-
-    def deliver(self, consumer: IConsumer) -> Deferred[None]:
-        self._fetcher._bodies.discard(self)
-        return self._fetcher._running.add(self._answer.deliver(consumer))
-
-    def abandon(self) -> None:
-        self._fetcher._bodies.discard(self)
-        self._answer.abandon()
-
-
-def _only_head(found: Found) -> Head:
-    found.answer.abandon()
-    return found.head
+def _only_head(body: Body) -> Head:
+    body.abandon()
+    return body.head

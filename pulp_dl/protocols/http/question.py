@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
 from ...model.headers import Pairs
 from ...model.source import Head, Source, Span, Validators
 from .answer import Answer
+from .body import Body
 from .fields import wanted
 from .judge import announced, judge, make_head
 from .redirect import REDIRECTS, Trail
@@ -16,19 +17,7 @@ from .redirect import REDIRECTS, Trail
 if TYPE_CHECKING:
     from .fetcher import HTTPFetcher
 
-__all__ = ["Found", "Question"]
-
-
-class Found(NamedTuple):
-    """
-    An answer that is one to the question.
-
-    @ivar public: whoever gave it was shown no secrets.
-    """
-
-    head: Head
-    answer: Answer
-    public: bool
+__all__ = ["Question"]
 
 
 class Question:
@@ -54,9 +43,9 @@ class Question:
         self._trail = Trail(fetcher.remote, source)
         self._challenged = False
 
-    def ask(self) -> Deferred[Found]:
+    def ask(self) -> Deferred[Body]:
         """
-        Fires with what was found; fails with L{DownloadError}; cancelling aborts.
+        Fires with the body that was found; fails with L{DownloadError}; cancelling aborts.
 
         @raise DownloadError: there is nobody who may be asked.
         """
@@ -67,13 +56,13 @@ class Question:
             return self._send(())
         return Deferred.fromCoroutine(login.authorize()).addCallback(self._send)
 
-    def _send(self, credentials: Pairs) -> Deferred[Found]:
+    def _send(self, credentials: Pairs) -> Deferred[Body]:
         trail = self._trail
         fields = self._fetcher.fields.select(self._source, credentials, self._asked, inside=trail.inside)
         answer = self._fetcher.client(trail).request(self._method, self._url, fields)
         return answer.addCallback(self._answered)
 
-    def _answered(self, answer: Answer) -> Found | Deferred[Found]:
+    def _answered(self, answer: Answer) -> Body | Deferred[Body]:
         trail, status = self._trail, answer.status
         if status in REDIRECTS:
             # Its slot is back before the next request takes one.
@@ -93,7 +82,7 @@ class Question:
             answer.abandon()
             raise
 
-    def _judged(self, head: Head, answer: Answer) -> Found:
+    def _judged(self, head: Head, answer: Answer) -> Body:
         fetcher = self._fetcher
         judge(
             head,
@@ -102,4 +91,4 @@ class Question:
             proxied=fetcher.remote.proxy is not None,
             now=fetcher.reactor.seconds(),
         )
-        return Found(head, answer, not self._trail.inside)
+        return Body(fetcher, head, answer, public=not self._trail.inside)
