@@ -64,7 +64,7 @@ class HTTPFetcher:
         # Transports that are aborted close their sockets in the next turn.
         return deferLater(self.reactor, 0)
 
-    def _ask(self, method: str, source: Source, span: Span | None, same_as: Validators | None) -> Deferred[Body]:
+    def _ask(self, method: str, source: Source, span: Span | None, same_as: Validators | None) -> Deferred[Any]:
         try:
             asking = Question(self, method, source, span, same_as).ask()
         except Exception:
