@@ -254,6 +254,8 @@ class Download(_Visits):
                     body.abandon()
                 else:
                     await pipe.take(body)
+                    if self._interruption is not None:  # by a write of what was there already
+                        raise CancelledError
             head, facts, advisories = await pipe.finish()
         except Exception as error:
             failed = self._blame(error, place)
