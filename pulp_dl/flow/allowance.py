@@ -23,10 +23,10 @@ from .valve import Valve
 
 __all__ = ["PIECE", "TURN", "Allowance", "LimitedValve"]
 
-TURN: Final = 0.05
+TURN: Final = 0.04
 """
-Seconds of the rate that make one turn.  The bucket holds one, and as much again for a reactor that comes late: so it
-loses nothing, and what comes after a rest is above the rate by no more than this.
+Seconds of the rate that make one turn.  The bucket holds three of them: one, what was left of the last one, and as much
+again, so that nothing is lost if the reactor comes late.  After a rest that goes at once, and no more.
 """
 
 PIECE: Final = 64 * 1024
@@ -182,4 +182,4 @@ class LimitedValve(Valve):
 
 def _room(rate: float) -> float:
     """How much the bucket holds."""
-    return max(1.0, rate * TURN) + rate * TURN
+    return max(1.0, rate * TURN) + 2 * rate * TURN
