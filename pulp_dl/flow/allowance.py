@@ -38,7 +38,7 @@ _ROUNDING: Final = 1e-6  # sums of floats may come out a little short
 
 
 class Allowance:
-    """A budget of bytes or of requests a second.  In any C{t} seconds no more goes than C{rate * t} and a full bucket."""
+    """Bytes or requests a second.  In any C{t} seconds no more go than C{rate * t} and a full bucket."""
 
     def __init__(self, clock: IReactorTime, rate: Rate, largest: int) -> None:
         """

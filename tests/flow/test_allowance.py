@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IPushProducer
 from twisted.internet.task import Clock
+from zope.interface import implementer
 
 from pulp_dl.flow.allowance import PIECE, TURN, Allowance, LimitedValve
 from pulp_dl.model.rate import Rate
@@ -20,6 +22,7 @@ def bucket(rate: float) -> float:
     return max(1.0, rate * TURN) + 2 * rate * TURN
 
 
+@implementer(IPushProducer)
 class Source:
     """A producer that writes one piece after the other, as long as it is not paused."""
 
