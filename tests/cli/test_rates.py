@@ -71,9 +71,7 @@ async def test_a_person_can_stop_a_slow_one_and_let_it_go_on_without_a_limit(ngi
 
     def person() -> tuple[int, int]:
         with Terminal.pulp_dl(["get", url, "-o", "x", "--limit-rate", "30k"], tmp_path) as terminal:
-            while not any((tmp_path / name).exists() for name in ("x.part",)):
-                time.sleep(0.05)
-            time.sleep(1)
+            terminal.wait_for(r"[1-9]\d?%")
             terminal.press("\x03")
             stopped = terminal.exit_code()
         with Terminal.pulp_dl(["get", url, "-o", "x"], tmp_path) as terminal:
