@@ -79,7 +79,7 @@ def _check_names(options: Mapping[str, Any]) -> None:
             continue
         if name in _OTHERS:
             raise ValueError(f"{name}: says nothing about how to download; leave it out")
-        near = get_close_matches(str(name), OPTIONS, 1)
+        near = get_close_matches(str(name), OPTIONS, 1, 0.5)
         hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(OPTIONS)}"
         raise ValueError(f"{name!r} is no option of a remote of Pulp; {hint}")
 
