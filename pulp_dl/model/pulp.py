@@ -173,7 +173,7 @@ def _blaming(names: Mapping[str, str]) -> Iterator[None]:
         yield
     except (ValueError, TypeError) as error:
         text = str(error)
-        for ours in sorted(names, key=len, reverse=True):
-            text = text.replace(ours, names[ours])
+        for ours, theirs in names.items():
+            text = text.replace(ours, theirs)
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(text) from error.__cause__
