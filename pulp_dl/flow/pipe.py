@@ -59,6 +59,7 @@ class Pipe:
         timeouts: Timeouts,
         max_size: int | None,
         interrupt: Callable[[DownloadError], object],
+        make_valve: Callable[..., Valve] = Valve,
     ) -> None:
         """
         @param interrupt: called when the consumer wants no more, or failed, while no body comes.
@@ -69,7 +70,7 @@ class Pipe:
         self._workers = workers
         self._demands = Demands(source.expect, max_size)
         self._watch = Watch(clock, timeouts, self._expired)
-        self.valve = Valve(clock, self._accept, self._stopped, self._watch.turned)
+        self.valve = make_valve(clock, self._accept, self._stopped, self._watch.turned)
         self.outlet = Outlet(consumer, self.valve)
         # the pass
         self.head: Head | None = None

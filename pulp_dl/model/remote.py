@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from random import random
 from typing import Any
 
@@ -12,6 +12,7 @@ from ..interfaces import IAuth
 from ..urls import URL, InvalidURL, parse, shown
 from .auth import Basic
 from .headers import Pairs, header_pairs
+from .rate import Rate, check_rate
 from .source import read_url
 from .tls import TLS
 
@@ -32,6 +33,11 @@ def _limit(instance: object, attribute: Attribute[Any], value: object) -> None:
             _positive(instance, attribute, value)
     except ValueError as error:
         raise ValueError(f"{error}, or None for no limit") from None
+
+
+def _rate(instance: object, attribute: Attribute[Any], value: object) -> None:
+    if not isinstance(value, Rate):
+        check_rate(f"{type(instance).__name__}.{attribute.name}", value)
 
 
 def _whole(
@@ -73,18 +79,25 @@ class Timeouts:
 @frozen(kw_only=True)
 class Limits:
     """
-    How much at once.
+    How much at once, and how fast.
 
     @ivar connections: open sockets in all, idle ones included.
     @ivar per_host: of these, to one host and port.
     @ivar max_size: bytes that a body may have at most, expected or not; None for no limit.
     @ivar redirects: how many may follow each other.
+    @ivar bytes_per_second: of the bodies that come, in all; downloads that run at once get equal parts of it.
+    @ivar requests_per_second: HTTP requests: each redirect, each retry and each question for a head is one.
+
+    The last two are numbers, or a L{Rate} that can be changed later; None for no limit.  Waiting for either holds no
+    clock against a server, but counts for C{Timeouts.total}.
     """
 
     connections: int = field(default=10, validator=_whole(1))
     per_host: int = field(default=10, validator=_whole(1))
     max_size: int | None = field(default=64 * GIB, validator=_whole(0, unlimited=True))
     redirects: int = field(default=10, validator=_whole(0, 100))
+    bytes_per_second: float | Rate | None = field(default=None, validator=_rate)
+    requests_per_second: float | Rate | None = field(default=None, validator=_rate)
 
 
 @frozen(kw_only=True)
@@ -171,6 +184,23 @@ class Remote:
                 object.__setattr__(self, "auth", self.auth or Basic(place.user, place.password or ""))
                 place = evolve(place, user=None, password=None)
             object.__setattr__(self, "url", str(place))
+
+    @classmethod
+    def from_pulp(cls, options: Mapping[str, Any]) -> Remote:
+        """
+        A remote by the names that Pulp has for its options: C{url}, C{ca_cert}, C{client_cert}, C{client_key} (PEM),
+        C{tls_validation}, C{username}, C{password}, C{proxy_url}, C{proxy_username}, C{proxy_password},
+        C{total_timeout}, C{connect_timeout}, C{sock_connect_timeout}, C{sock_read_timeout}, C{headers} (a list of
+        objects), C{download_concurrency}, C{max_retries}, C{rate_limit} (requests a second).
+
+        What is not there or None is as Pulp has it by default: 3 retries, 10 at once, no limit of requests; and where
+        Pulp leaves a limit of time to the library that downloads, as L{Timeouts} has it.
+
+        @raise ValueError: Pulp has no option of this name, or a value cannot be used; the message says Pulp's name.
+        """
+        from .pulp import remote_from_pulp
+
+        return remote_from_pulp(options)
 
     def scope(self, source_url: str, source_scope: str | None) -> tuple[str, str, int | None]:
         """The origin that the secrets of this Remote may be shown to, for one source."""

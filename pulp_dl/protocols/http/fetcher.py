@@ -43,6 +43,7 @@ class HTTPFetcher:
         self._pool: HTTPConnectionPool = shared.keep(
             "http", lambda: HTTPConnectionPool(reactor, shared.slots, shared.timers)
         )
+        self.turn = shared.requests(remote)
         self.fields = RequestFields(remote)
         self._clients: dict[tuple[Any, bool], Client] = {}
         self._authenticator: IAuthenticator | None = None
