@@ -1,8 +1,10 @@
 """
-aiohttp in the pattern of pulpcore's downloaders.
+aiohttp in the pattern of pulpcore's downloaders (pulpcore 3.123).
 
-One session; a task for each file behind a semaphore; a temporary file; pieces of up to 1 MiB, each hashed in a thread
-pool that the loop waits for; flush, fsync and close; digest and size checked; moved into place.
+One session; an object for each file, behind a semaphore and a retrying wrapper of its own; a temporary file with the
+file's name in it, in the working directory; pieces of up to 1 MiB, each hashed in a thread pool that the loop waits
+for; flush, fsync and close; digest and size checked; moved into place.  One digest, not the four that pulpcore computes
+unless it is told otherwise.
 """
 
 from __future__ import annotations
@@ -13,11 +15,16 @@ import os
 import ssl
 import tempfile
 from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
+import backoff
 from job import Job, Wanted, job
 
 PIECE = 1 << 20
+ERRORS = (aiohttp.ClientError, TimeoutError)
 
 
 class Download:
@@ -25,24 +32,41 @@ class Download:
         self, session: aiohttp.ClientSession, semaphore: asyncio.Semaphore, pool: ThreadPoolExecutor, wanted: Wanted
     ) -> None:
         self._session, self._semaphore, self._pool, self._wanted = session, semaphore, pool, wanted
+        self._writer: Any = None
 
-    async def run(self) -> None:
-        async with self._semaphore, self._session.get(self._wanted.url) as response:
+    async def run(self) -> dict[str, object]:
+        async with self._semaphore:
+            fetch = backoff.on_exception(backoff.expo, ERRORS, max_tries=4)(self._fetch)
+            return await fetch()
+
+    async def _fetch(self) -> dict[str, object]:
+        async with self._session.get(self._wanted.url, proxy=None, proxy_auth=None, auth=None) as response:
             response.raise_for_status()
-            self._digests = {"sha256": hashlib.sha256()}
-            self._size = 0
-            folder = os.path.dirname(self._wanted.path)
-            self._writer = tempfile.NamedTemporaryFile(dir=folder, delete=False)
             while chunk := await response.content.read(PIECE):
-                self._handle(chunk)
-            self._finish()
+                await self._handle(chunk)
+            await self._finish()
+            response.release()
+        return {"size": self._size, **{name: digest.hexdigest() for name, digest in self._digests.items()}}
 
-    def _handle(self, data: bytes) -> None:
+    def _open(self) -> None:
+        if self._writer is None:
+            name = urlsplit(self._wanted.url).path.split("/")[-1]
+            folder = os.path.dirname(self._wanted.path)
+            inside = Path.cwd().is_relative_to(folder)
+            self._writer = tempfile.NamedTemporaryFile(
+                dir="." if inside else folder, suffix="-" + name if len(name) <= 243 else None, delete=False
+            )
+            self._digests = {"sha256": hashlib.new("sha256")}
+            self._size = 0
+
+    async def _handle(self, data: bytes) -> None:
+        self._open()
         self._writer.write(data)
-        self._size += len(data)
         wait([self._pool.submit(digest.update, data) for digest in self._digests.values()])
+        self._size += len(data)
 
-    def _finish(self) -> None:
+    async def _finish(self) -> None:
+        self._open()
         self._writer.flush()
         os.fsync(self._writer.fileno())
         self._writer.close()
@@ -53,11 +77,12 @@ class Download:
 
 async def main(job: Job) -> None:
     trust = ssl.create_default_context(cafile=job.ca) if job.ca else True
-    connector = aiohttp.TCPConnector(limit=0, ssl=trust)
+    connector = aiohttp.TCPConnector(resolver=aiohttp.ThreadedResolver(), ssl=trust)  # its limit of 100 stays
+    timeout = aiohttp.ClientTimeout(total=300, sock_connect=30)
     semaphore = asyncio.Semaphore(job.concurrency)
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
-            running: set[asyncio.Task[None]] = set()
+    with ThreadPoolExecutor() as pool:
+        async with aiohttp.ClientSession(connector=connector, timeout=timeout, requote_redirect_url=False) as session:
+            running: set[asyncio.Task[dict[str, object]]] = set()
             for wanted in job.wanted():  # no more tasks than pulpcore's stages keep
                 running.add(asyncio.create_task(Download(session, semaphore, pool, wanted).run()))
                 if len(running) >= 200:
