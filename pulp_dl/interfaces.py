@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from .errors import DownloadError
+    from .flow.timers import Clock
     from .model.remote import Remote
     from .model.report import Attempt, Report
     from .model.source import Head, Kept, Source, Span, Validators
@@ -163,7 +164,8 @@ class IBody(Interface):
         Fires with None when the body is whole by its own framing; fails with C{Truncated}, C{ProtocolError} or
         C{ConnectFailed}.  No write comes after it has fired.  The consumer may pause (then at most one receive
         buffer still comes), and may cancel the Deferred from inside a write.  Cancelling aborts at once, paused or
-        not, and fails with C{CancelledError}.
+        not, and fails with C{CancelledError}.  If the whole body is there already, all of this may happen before
+        C{deliver} returns; there is nothing to cancel then.
         """
 
     def abandon() -> None:
@@ -245,6 +247,7 @@ class IShared(Interface):
 
     slots: ISlots = Attribute("L{ISlots}: no socket is opened without one.")
     workers: IWorkers = Attribute("L{IWorkers} for work that would block the reactor.")
+    timers: Clock = Attribute("C{seconds} and C{callLater} as a reactor has them, for limits of time.")
     direct: IDownloader = Attribute("L{IDownloader} without mirrors, for what a protocol has to fetch itself.")
 
     def keep(name: str, make: Callable[[], Any]) -> Any:

@@ -224,6 +224,27 @@ async def test_promise_5_cancelling_drops_the_connection_at_once(reactor: Any, w
     assert consumer.failure is not None
 
 
+@pytest.mark.parametrize("moment", ["begin", "registerProducer", "write"])
+async def test_promise_5_a_cancel_from_inside_of_a_consumer_is_heard_although_the_whole_body_is_there(
+    reactor: Any, moment: str
+) -> None:
+    consumer = Recorder()
+    original = getattr(consumer, moment)
+
+    def cancel(*args: Any) -> None:
+        original(*args)
+        running.cancel()
+
+    setattr(consumer, moment, cancel)
+    async with FaultServer(reactor, answer(b"small")) as server, Downloader(reactor) as downloader:
+        running = downloader.download(server.url("/f"), consumer)
+        with pytest.raises(CancelledError):
+            await running
+
+    assert consumer.failure is not None
+    assert consumer.failure.check(CancelledError)
+
+
 async def test_promise_5_leaving_early_ends_everything(reactor: Any, tmp_path: Path) -> None:
     async with FaultServer(reactor, (Send(response_head(200, ((b"Content-Length", b"9"),)) + b"x"), Hold())) as server:
         paths = {"/0": answer(b"whole")}

@@ -47,7 +47,8 @@ class NewFile:
         self._durable = durable
         self._mode = mode
         self._disk = disk
-        self._directory = -1
+        self._directory: int | None = None  # where names begin; None for those that begin at the root of the system
+        self._way = ""  # what comes before a name then
         self._fd = -1
         self._temporary: str | None = None  # the name it has meanwhile, if any
 
@@ -97,26 +98,32 @@ class NewFile:
         """Take everything back.  Never raises; may be called at any time, and again."""
         if self._temporary is not None:
             with suppress(OSError):
-                self._disk.unlink(self._temporary, dir_fd=self._directory)
+                self._disk.unlink(self._way + self._temporary, dir_fd=self._directory)
         with suppress(OSError):
             self._close()
 
     # the steps
 
     def _enter(self) -> None:
-        if self._directory < 0:
+        """
+        Hold the directory open, so that nobody can bend the way to it and it can be synced; a fifth of a small file's
+        price, so not where neither counts.
+        """
+        if self._directory is None and (self._durable or self._place.parents):
             self._directory = open_directory(self._place, self._disk, self._disk.fsync if self._durable else _no_sync)
+        elif self._directory is None:
+            self._way = self._place.base + "/"
 
     def _create(self, flags: int) -> None:
         mode = 0o666 if self._mode is None else self._mode
         try:
-            self._fd = self._disk.open(".", flags, mode, dir_fd=self._directory)
+            self._fd = self._disk.open(self._way or ".", flags, mode, dir_fd=self._directory)
         except OSError as error:
             if error.errno not in _NO_UNNAMED:
                 raise
             temporary = temporary_name(self._place.name)
             flags = _NAMED if flags & os.O_WRONLY else _NAMED & ~os.O_WRONLY | os.O_RDWR
-            self._fd = self._disk.open(temporary, flags, mode, dir_fd=self._directory)
+            self._fd = self._disk.open(self._way + temporary, flags, mode, dir_fd=self._directory)
             self._temporary = temporary
 
     def _publish(self) -> None:
@@ -136,20 +143,23 @@ class NewFile:
         self._temporary = None
 
     def _move(self, old: str, new: str) -> None:
-        self._disk.rename(old, new, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+        way, directory = self._way, self._directory
+        self._disk.rename(way + old, way + new, src_dir_fd=directory, dst_dir_fd=directory)
 
     def _link(self, name: str) -> None:
         """Give the unnamed file a name; open(2), O_TMPFILE."""
-        self._disk.link(f"{_OPEN_FILES}/{self._fd}", name, dst_dir_fd=self._directory)
+        # os.link() follows the first name only if a directory is given; for an absolute name any descriptor will do.
+        beside = self._fd if self._directory is None else self._directory
+        self._disk.link(f"{_OPEN_FILES}/{self._fd}", self._way + name, dst_dir_fd=beside)
 
     def _close(self) -> None:
         fd, directory = self._fd, self._directory
-        self._fd = self._directory = -1
+        self._fd, self._directory = -1, None
         try:
             if fd >= 0:
                 self._disk.close(fd)
         finally:
-            if directory >= 0:
+            if directory is not None:
                 self._disk.close(directory)
 
 

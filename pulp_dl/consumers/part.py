@@ -144,7 +144,7 @@ class PartFile(NewFile):
         self._looked = True
         self._enter()
         try:
-            fd = self._disk.open(self._part, _PART, dir_fd=self._directory)
+            fd = self._disk.open(self._way + self._part, _PART, dir_fd=self._directory)
         except OSError:  # nothing, or nothing that we may go on with
             return None
         try:
@@ -229,20 +229,20 @@ class PartFile(NewFile):
         # The lock is held until it has its own name: nobody goes on with a file that is whole.
         self._move(self._part, self._place.name)
         self._temporary = None
-        self._disk.unlink(self._beside, dir_fd=self._directory)
+        self._disk.unlink(self._way + self._beside, dir_fd=self._directory)
         self._note = None
 
     def _forget(self, note: Note) -> None:
         """The part first: a part without a note would never be taken for ours again."""
         with suppress(OSError):
             if self._named(note):
-                self._disk.unlink(self._part, dir_fd=self._directory)
-            self._disk.unlink(self._beside, dir_fd=self._directory)
+                self._disk.unlink(self._way + self._part, dir_fd=self._directory)
+            self._disk.unlink(self._way + self._beside, dir_fd=self._directory)
 
     def _free(self) -> bool:
         """Are both names ours to use?"""
         try:
-            self._disk.lstat(self._part, dir_fd=self._directory)
+            self._disk.lstat(self._way + self._part, dir_fd=self._directory)
         except FileNotFoundError:
             pass
         except OSError:  # too long a name
@@ -250,7 +250,7 @@ class PartFile(NewFile):
         else:
             return False
         try:
-            self._disk.lstat(self._beside, dir_fd=self._directory)
+            self._disk.lstat(self._way + self._beside, dir_fd=self._directory)
         except FileNotFoundError:
             return True
         except OSError:
@@ -264,7 +264,7 @@ class PartFile(NewFile):
     def _named(self, note: Note) -> bool:
         """Does the part's name still lead to the file that the note speaks of?"""
         try:
-            return bool(self._disk.lstat(self._part, dir_fd=self._directory).st_ino == note.inode)
+            return bool(self._disk.lstat(self._way + self._part, dir_fd=self._directory).st_ino == note.inode)
         except FileNotFoundError:
             return False
 
@@ -283,7 +283,7 @@ class PartFile(NewFile):
 
     def _read_note(self) -> Note | None:
         try:
-            fd = self._disk.open(self._beside, _OLD_NOTE, dir_fd=self._directory)
+            fd = self._disk.open(self._way + self._beside, _OLD_NOTE, dir_fd=self._directory)
         except OSError:
             return None
         try:
@@ -296,7 +296,7 @@ class PartFile(NewFile):
     def _write_note(self, note: Note) -> None:
         """Whole or not at all."""
         temporary = temporary_name(self._place.name)
-        fd = self._disk.open(temporary, _NEW_NOTE, 0o600, dir_fd=self._directory)
+        fd = self._disk.open(self._way + temporary, _NEW_NOTE, 0o600, dir_fd=self._directory)
         try:
             try:
                 data = memoryview(json.dumps(asdict(note), indent=1).encode("ascii"))
@@ -309,7 +309,7 @@ class PartFile(NewFile):
             self._move(temporary, self._beside)
         except BaseException:
             with suppress(OSError):
-                self._disk.unlink(temporary, dir_fd=self._directory)
+                self._disk.unlink(self._way + temporary, dir_fd=self._directory)
             raise
         self._note = note
 

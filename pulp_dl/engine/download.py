@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from copy import copy
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from ..errors import BadStatus, ConnectFailed, DownloadError, NotResumable, ProtocolError, Refused, TimedOut
 from ..flow.outlet import in_our_words
 from ..flow.pipe import Pipe
-from ..interfaces import IBodyConsumer, IFetcher, IMirrors, IWorkerUser
+from ..flow.timers import Call
+from ..interfaces import IBodyConsumer, IFetcher, IMirrors, IResumable, IWorkerUser
 from ..model.report import Attempt, Report
 from ..model.source import Head, Source
 from ..urls import shown
@@ -28,7 +28,25 @@ __all__ = ["Download", "Heading"]
 
 log = Logger()
 T = TypeVar("T")
-_CANCELLED = object()
+
+
+class _Ending(Deferred[Any]):
+    """
+    The end of a download, for whoever asked for it.
+
+    A coroutine does not hear of a cancel that comes from what it calls itself: Twisted cancels what it waited for last.
+    So a cancel is remembered, and this fires when the coroutine is at its end.
+    """
+
+    def __init__(self, interrupt: Callable[[CancelledError], None]) -> None:
+        super().__init__()
+        self._interrupt = interrupt
+
+    def cancel(self) -> None:
+        if self.called:
+            super().cancel()
+        else:
+            self._interrupt(CancelledError())
 
 
 class _Visits:
@@ -36,7 +54,7 @@ class _Visits:
 
     def __init__(self, shared: Shared, source: Source, mirrors: IMirrors | None) -> None:
         self._shared = shared
-        self._clock = shared.reactor
+        self._clock = shared.timers
         self._source = source
         self._mirrors = mirrors
         self._remote = source.remote or shared.remote
@@ -45,7 +63,7 @@ class _Visits:
         self._began = self._clock.seconds()
         self._running: Deferred[Any] | None = None
         self._interruption: DownloadError | CancelledError | None = None
-        self._timer: IDelayedCall | None = None
+        self._timer: Call | None = None
 
     def _fetcher(self, place: Source) -> IFetcher:
         return self._shared.fetcher(place.place.scheme, self._remote)
@@ -59,23 +77,9 @@ class _Visits:
         total = self._remote.timeouts.total
         if total is not None:
             self._timer = self._clock.callLater(total, self._late, total)
-        # A coroutine does not hear of a cancel that comes from what it calls itself: Twisted cancels what it waited for
-        # last.  So the caller has a Deferred of its own, and a cancel is remembered.
-        outer: Deferred[Any] = Deferred(self._cancel)
-        outer.addCallback(lambda result: running if result is _CANCELLED else result)
-        running.addBoth(self._tell, outer)
-        return outer
-
-    @staticmethod
-    def _tell(result: object, outer: Deferred[Any]) -> object:
-        if outer.called:  # it was cancelled, and waits for this one
-            return result
-        outer.callback(result)
-        return None
-
-    def _cancel(self, outer: Deferred[Any]) -> None:
-        outer.callback(_CANCELLED)
-        self._interrupt(CancelledError())
+        ending = _Ending(self._interrupt)
+        running.addBoth(ending.callback)
+        return ending
 
     def _late(self, total: float) -> None:
         self._timer = None
@@ -187,13 +191,14 @@ class Download(_Visits):
 
     async def run(self) -> Report:
         try:
-            with in_our_words():
+            with in_our_words:
                 if IWorkerUser.providedBy(self._consumer):
                     self._consumer.use(self._shared.workers)
                 self._consumer.gone().addCallback(self._interrupt)
             if self._interruption is not None:  # so nothing has to be asked for
                 raise self._interruption
-            await self._pipe.resume()
+            if IResumable.providedBy(self._consumer):
+                await self._pipe.resume(self._consumer)
             return await visit_all(self._clock, self._remote.retries, self._candidates, self._visit)
         except BaseException as error:
             reason = self._reason(error)
@@ -203,6 +208,9 @@ class Download(_Visits):
             raise reason from reason.__cause__
         finally:
             await self._end()
+            # All of them lead back here; a collector would have to find what is forgotten now.
+            self._pipe.close()
+            del self._pipe, self._consumer
 
     async def _visit(self, place: Source) -> Report:
         """One place; first the URL there that answered before, then the one that led to it."""
@@ -247,6 +255,8 @@ class Download(_Visits):
                     body.abandon()
                 else:
                     await pipe.take(body)
+                    if self._interruption is not None:  # by a write of what was there already
+                        raise CancelledError
             head, facts, advisories = await pipe.finish()
         except Exception as error:
             failed = self._blame(error, place)

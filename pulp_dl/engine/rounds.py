@@ -8,24 +8,25 @@ credentials, policy) takes a place out for good; for the rest there is another r
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
-from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from ..errors import CircuitOpen, ConsumerFailed, ConsumerGone, DownloadError, NotFound, Unavailable
+from ..flow.timers import Clock
 from ..model.remote import Retries
 from ..model.source import Source
 from .places import Candidates
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
 
 __all__ = ["visit_all"]
 
 T = TypeVar("T")
 
 
-async def visit_all(
-    clock: IReactorTime, retries: Retries, places: Candidates, visit: Callable[[Source], Awaitable[T]]
-) -> T:
+async def visit_all(clock: Clock, retries: Retries, places: Candidates, visit: Callable[[Source], Awaitable[T]]) -> T:
     """
     Visit places, round after round, until one visit succeeds; returns what it returned.
 
@@ -36,7 +37,7 @@ async def visit_all(
     asked = 0.0  # the shortest of the waits that servers asked for
     for wait in retries.waits():
         if wait or asked:
-            await deferLater(clock, max(wait, asked))
+            await deferLater(cast("IReactorTime", clock), max(wait, asked))
         asked = retries.retry_after_cap
         index = 0
         while (place := places.known[index] if index < len(places.known) else await places.at(index)) is not None:

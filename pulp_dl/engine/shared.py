@@ -11,6 +11,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from ..flow.allowance import PIECE, Allowance, LimitedValve
+from ..flow.timers import Timers
 from ..flow.valve import Valve
 from ..flow.workers import Workers
 from ..interfaces import IDownloader, IFetcher, IScheme, IShared
@@ -38,6 +39,7 @@ class Shared:
         self.remote = remote
         self.slots = Slots(remote.limits.connections, remote.limits.per_host, reactor)
         self.workers = Workers(reactor)
+        self.timers = Timers(reactor)
         self._schemes = None if schemes is None else tuple(schemes)
         self._fetchers: dict[tuple[str, Hashable], tuple[Remote, IFetcher]] = {}
         self._kept: dict[str, Any] = {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -39,8 +38,12 @@ class Checks:
         """
         self._pairs: list[tuple[IExpectation | None, ICheck]] = []
         for each in expectations:
-            with _blamed(each):
+            try:
                 self._pairs.append((each, each.start()))
+            except DownloadError:
+                raise
+            except Exception as error:
+                raise _blamed(each, error) from error
         if provable and not any(isinstance(check, Hashing) for _, check in self._pairs):
             self._pairs.append((None, Hashing("sha256", None)))
         self._workers = workers
@@ -80,8 +83,12 @@ class Checks:
 
     def _update(self, data: bytes) -> None:
         for expectation, check in self._pairs:
-            with _blamed(expectation):
+            try:
                 check.update(data)
+            except DownloadError:
+                raise
+            except Exception as error:
+                raise _blamed(expectation, error) from error
 
     def _relieved(self) -> None:
         self._valve.release("checks")
@@ -128,12 +135,15 @@ class Checks:
             if expectation is None:
                 continue
             try:
-                with _blamed(expectation):
-                    facts.update(check.verify())
+                facts.update(check.verify())
             except ValidationError as error:
                 if expectation.enforced:
                     raise
                 advisories.append(error)
+            except DownloadError:
+                raise
+            except Exception as error:
+                raise _blamed(expectation, error) from error
         return facts, tuple(advisories)
 
     def drop(self) -> None:
@@ -143,13 +153,6 @@ class Checks:
         self._valve.release("checks")
 
 
-@contextmanager
-def _blamed(expectation: IExpectation | None) -> Iterator[None]:
+def _blamed(expectation: IExpectation | None, error: Exception) -> ConsumerFailed:
     """What a check raises is no place's fault, and another try does not change it."""
-    try:
-        yield
-    except DownloadError:
-        raise
-    except Exception as error:
-        what = type(expectation).__name__
-        raise ConsumerFailed(f"a check of {what} raised {type(error).__name__}") from error
+    return ConsumerFailed(f"a check of {type(expectation).__name__} raised {type(error).__name__}")

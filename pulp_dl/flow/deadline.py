@@ -5,17 +5,15 @@ from __future__ import annotations
 from typing import TypeVar
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from ..errors import TimedOut
+from .timers import Clock
 
 T = TypeVar("T")
 
 
-def deadline(
-    d: Deferred[T], seconds: float | None, clock: IReactorTime, phase: str, url: str | None = None
-) -> Deferred[T]:
+def deadline(d: Deferred[T], seconds: float | None, clock: Clock, phase: str, url: str | None = None) -> Deferred[T]:
     """
     Cancel a Deferred that takes too long.
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TypeVar
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IPushProducer
@@ -116,12 +115,15 @@ def _failed(error: Exception) -> ConsumerFailed:
     return ConsumerFailed(f"the consumer raised {type(error).__name__}: {error}")
 
 
-@contextmanager
-def in_our_words() -> Iterator[None]:
+class _InOurWords:
     """What a consumer raises in here is L{ConsumerFailed}."""
-    try:
-        yield
-    except (DownloadError, CancelledError):
-        raise
-    except Exception as error:
-        raise _failed(error) from error
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, DownloadError | CancelledError):
+            raise _failed(error) from error
+
+
+in_our_words: Final = _InOurWords()

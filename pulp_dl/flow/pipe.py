@@ -12,28 +12,27 @@ from collections.abc import Callable, Mapping
 
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IReactorTime
 
 from ..errors import (
     ConsumerGone,
     DownloadError,
     NotResumable,
-    SizeMismatch,
     TimedOut,
     TooLarge,
     Truncated,
     ValidationError,
 )
 from ..interfaces import IBody, IBodyConsumer, IResumable, IWorkers
-from ..model.expect import Digest, Size
 from ..model.fingerprint import fingerprint
 from ..model.remote import Timeouts
 from ..model.source import Head, Source, Span
 from .checks import Checks
+from .demands import Demands
 from .joins import Ask, prove
 from .outlet import Outlet, in_our_words
 from .prefix import Prefix
 from .tail import Tail
+from .timers import Clock
 from .valve import Valve
 from .watch import Watch
 
@@ -53,7 +52,7 @@ class Pipe:
 
     def __init__(
         self,
-        clock: IReactorTime,
+        clock: Clock,
         source: Source,
         consumer: IBodyConsumer,
         workers: IWorkers,
@@ -69,16 +68,7 @@ class Pipe:
         self._source = source
         self._consumer = consumer
         self._workers = workers
-        self._max_size = max_size
-        self._judged = self._enforced_of_whole = self._enforced_of_part = False
-        self._expected: int | None = None
-        for each in source.expect:
-            if each.enforced:
-                self._enforced_of_whole = True
-                self._enforced_of_part = self._enforced_of_part or each.partial
-                self._judged = self._judged or isinstance(each, Digest)
-                if isinstance(each, Size):
-                    self._expected = each.value
+        self._demands = Demands(source.expect, max_size)
         self._watch = Watch(clock, timeouts, self._expired)
         self.valve = make_valve(clock, self._accept, self._stopped, self._watch.turned)
         self.outlet = Outlet(consumer, self.valve)
@@ -107,7 +97,7 @@ class Pipe:
     @property
     def complete(self) -> bool:
         """All bytes are here although the last attempt failed, and a digest will tell whether they are right."""
-        return bool(self._judged and self.offset and self.head is not None and self.offset == self.head.total)
+        return bool(self._demands.judged and self.offset and self.head is not None and self.offset == self.head.total)
 
     @property
     def answered(self) -> str | None:
@@ -123,26 +113,23 @@ class Pipe:
     @property
     def validated(self) -> bool:
         """Was something expected of what the consumer got, and enforced?"""
-        return self.outlet.head is not None and self._enforced(self.outlet.head)
-
-    def _enforced(self, head: Head) -> bool:
-        return self._enforced_of_whole if head.whole else self._enforced_of_part
+        return self.outlet.head is not None and self._demands.enforced(self.outlet.head)
 
     # one attempt
 
-    async def resume(self) -> None:
+    async def resume(self, consumer: IResumable) -> None:
         """Look for bytes of an earlier run, once, before the first attempt."""
-        if not IResumable.providedBy(self._consumer) or self._source.span is not None or self._source.conditions:
+        if self._source.span is not None or self._source.conditions:
             return
-        with in_our_words():
-            kept = await self._consumer.kept()
+        with in_our_words:
+            kept = await consumer.kept()
         if kept is None or not kept.size:
             return
         self.outlet.given = kept.size  # so it has to forget them, unless they are gone on with
-        if self._expected is not None and kept.size > self._expected:
+        if self._demands.size is not None and kept.size > self._demands.size:
             return
         try:
-            self._measure(kept.head)
+            self._limit = self._demands.measure(kept.head)
         except DownloadError:  # of no use under what is expected now
             return
         checks = self._start_checks(kept.head)
@@ -160,7 +147,7 @@ class Pipe:
             if self.came_from(place) and head.validators.if_range is not None:
                 return Ask(rest, head.validators, True)
             # Another place, or no strong validator: no If-Range, but an equal total and a digest of the whole.
-            if head.whole and self._judged and head.total is not None:
+            if head.whole and self._demands.judged and head.total is not None:
                 return Ask(rest, None, True)
         return Ask(self._source.span, None, False)
 
@@ -173,7 +160,7 @@ class Pipe:
         if ask.continues and head.status != 200:
             self._join(head, place, ask)
             return
-        self._measure(head)
+        self._limit = self._demands.measure(head)
         self.valve.clear()  # before anybody lets go of it: these bytes are read again
         if self.outlet.given:
             await self._start_again(head)
@@ -181,7 +168,7 @@ class Pipe:
             self._checks.drop()
         self._checks = self._start_checks(head)
         # Would it be too late to hear at the end that the body is wrong?
-        self._tail = Tail() if not self.outlet.rewindable and self._enforced(head) else None
+        self._tail = Tail() if not self.outlet.rewindable and self._demands.enforced(head) else None
         self.head, self.offset, self._may_continue = head, 0, True
         self._places, self._earlier = (place.url, head.url), None
 
@@ -195,26 +182,11 @@ class Pipe:
         first = self.head
         assert first is not None
         self._may_continue = False  # unless it can be proven, the next attempt reads from the beginning
-        bounded = self._expected is not None or self._judged
-        prove(first, head, place, ask, bounded=bounded, judged=self._judged)
+        bounded = self._demands.size is not None or self._demands.judged
+        prove(first, head, place, ask, bounded=bounded, judged=self._demands.judged)
         if first.total is None:
             self.head = evolve(first, total=head.total)  # a part may end before the file does
         self._may_continue = True
-
-    def _measure(self, head: Head) -> None:
-        """What can be known of the size before the body comes."""
-        total = head.total if head.total is not None or not head.whole else head.length
-        if self._expected is not None and head.status != 304 and total is not None and total != self._expected:
-            raise SizeMismatch("size", self._expected, total, head.url)
-        size = head.length
-        if head.span is not None:
-            size = None if head.span.stop is None else head.span.stop - head.span.start
-        limit = self._max_size
-        if limit is not None and size is not None and size > limit:
-            raise TooLarge(limit, head.url)
-        if size is None and head.whole:
-            size = self._expected
-        self._limit = limit if size is None else size
 
     async def _start_again(self, head: Head) -> None:
         """The consumer has bytes, and a body comes that begins at its beginning."""
@@ -249,7 +221,7 @@ class Pipe:
         self._taking = True
         try:
             delivery = self._delivery = body.deliver(self.valve)
-            if self._broken:  # by what came before deliver() had returned
+            if self._error is not None:  # by what came before deliver() had returned
                 delivery.cancel()
             elif not delivery.called:
                 self._watch.start(open_=self.valve.open)
@@ -278,7 +250,7 @@ class Pipe:
         head, checks = self.head, self._checks
         assert head is not None
         assert checks is not None
-        total = self._announced(head)
+        total = self._demands.announced(head)
         if total is not None and self.offset < total:
             raise Truncated(self.offset, total, head.url)
         if self._prefix is not None and self._prefix.left:
@@ -319,15 +291,11 @@ class Pipe:
                     raise
             finally:
                 self._delivery = None
-        if not self._broken:
-            self.outlet.give(data, head)
         if self._error is not None:
             raise self._error
-
-    def _announced(self, head: Head) -> int | None:
-        if head.whole:
-            return head.total if head.total is not None else self._expected
-        return None if head.span is None or head.span.stop is None else head.span.stop - head.span.start
+        self.outlet.give(data, head)
+        if self._error is not None:
+            raise self._error
 
     def fail(self, error: BaseException) -> None:
         """There will be no more: tell the consumer.  Never raises."""
@@ -336,6 +304,11 @@ class Pipe:
         if self._checks is not None:
             self._checks.drop()
         self.outlet.fail(error)
+
+    def close(self) -> None:
+        """It has ended: let go of all that leads back here."""
+        self._watch.close()
+        self.valve.close()
 
     # the bytes
 
@@ -378,10 +351,6 @@ class Pipe:
             self.outlet.give(piece, self.head)
 
     # the ends
-
-    @property
-    def _broken(self) -> bool:
-        return self._error is not None
 
     def _expired(self, error: TimedOut) -> None:
         self._break(TimedOut(error.phase, error.seconds, self.answered))

@@ -21,7 +21,7 @@ class Running:
 
     def add(self, deferred: Deferred[T]) -> Deferred[T]:
         """Keep it until it fires.  Returns it."""
-        if not deferred.called:
+        if not deferred.called or deferred.paused:  # paused: it waits for another one
             self._deferreds.add(deferred)
             deferred.addBoth(self._ended, deferred)
         return deferred

@@ -12,8 +12,10 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IConsumer, IDelayedCall, IProducer, IPushProducer, IReactorTime
+from twisted.internet.interfaces import IConsumer, IProducer, IPushProducer
 from zope.interface import implementer
+
+from .timers import Call, Clock
 
 __all__ = ["Valve"]
 
@@ -29,7 +31,7 @@ class Valve:
 
     def __init__(
         self,
-        clock: IReactorTime,
+        clock: Clock,
         sink: Callable[[bytes], None],
         stopped: Callable[[], None],
         turned: Callable[[bool], None] = lambda open_: None,
@@ -48,7 +50,7 @@ class Valve:
         self._flushing = False
         self._producer: Any = None
         self._paused = False  # what the producer was told last
-        self._pull: IDelayedCall | None = None
+        self._pull: Call | None = None
         self._streaming = True
         self._drained: Deferred[None] | None = None
 
@@ -165,6 +167,13 @@ class Valve:
         """Forget what is kept: the bytes of an attempt that failed."""
         self._kept.clear()
 
+    def close(self) -> None:
+        """It leads nowhere any more: bytes are lost, and nobody is told of anything."""
+        self.unregisterProducer()
+        self._kept.clear()
+        self._sink = self._turned = nobody
+        self._stopped = _nothing
+
     def _ask_later(self) -> None:
         if self._pull is None:
             self._pull = self._clock.callLater(0, self._ask)
@@ -175,3 +184,11 @@ class Valve:
             self._producer.resumeProducing()
             if self._producer is not None:
                 self._ask_later()
+
+
+def nobody(_: object) -> None:
+    """Take what is for nobody."""
+
+
+def _nothing() -> None:
+    """Do nothing."""

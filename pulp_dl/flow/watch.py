@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from functools import lru_cache
 
 from ..errors import TimedOut
 from ..model.remote import Timeouts
+from .timers import Call, Clock
 
 __all__ = ["Watch"]
 
@@ -22,14 +22,15 @@ class Watch:
     costs no timer.
     """
 
-    def __init__(self, clock: IReactorTime, timeouts: Timeouts, expired: Callable[[TimedOut], None]) -> None:
+    def __init__(self, clock: Clock, timeouts: Timeouts, expired: Callable[[TimedOut], None]) -> None:
         """
         @param expired: called once for each body at most, with what ran out.
         """
         self._clock = clock
         self._timeouts = timeouts
         self._expired = expired
-        self._timer: IDelayedCall | None = None
+        self._first = _first(timeouts)
+        self._timer: Call | None = None
         self._running = False
         self._open = False
         self._since = 0.0  # when the valve opened last
@@ -44,14 +45,20 @@ class Watch:
         self._elapsed = self._fed_at = self._window_at = 0.0
         self._window_bytes = 0
         self._since = self._clock.seconds()
-        if open_:
-            self._arm()
+        if open_ and self._first is not None:
+            self._timer = self._clock.callLater(self._first, self._check)
 
     def stop(self) -> None:
         """The body is at its end, one way or the other."""
-        self._elapsed = self.open_seconds
-        self._running = self._open = False
-        self._disarm()
+        if self._running:
+            self._elapsed = self.open_seconds
+            self._running = self._open = False
+            self._disarm()
+
+    def close(self) -> None:
+        """There will be no other body; whoever was told is forgotten."""
+        self.stop()
+        self._expired = _nobody
 
     def fed(self, size: int) -> None:
         """So many bytes came."""
@@ -106,3 +113,15 @@ class Watch:
     def _expire(self, error: TimedOut) -> None:
         self.stop()
         self._expired(error)
+
+
+@lru_cache(64)
+def _first(limits: Timeouts) -> float | None:
+    """Seconds until the first of them may be reached."""
+    if limits.low_speed is None:
+        return limits.idle
+    return limits.low_speed_window if limits.idle is None else min(limits.idle, limits.low_speed_window)
+
+
+def _nobody(error: TimedOut) -> None:
+    """Whoever is told of nothing more."""

@@ -40,8 +40,8 @@ def _hexadecimal(value: object) -> str:
 
 
 def _new(algorithm: str) -> Any:
-    # md5 and sha1 are what old repositories have; they detect accidents, not attackers.
-    return hashlib.new(algorithm, usedforsecurity=False)
+    # md5 and sha1 are what old repositories have; they detect accidents, not attackers.  (hashlib.new costs thrice.)
+    return getattr(hashlib, algorithm)(usedforsecurity=False)
 
 
 @implementer(IExpectation)

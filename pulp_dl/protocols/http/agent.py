@@ -5,7 +5,6 @@ pooled one turns out to be dead.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -17,17 +16,16 @@ from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
 from ...errors import DownloadError, Refused, TimedOut
-from ...flow.deadline import deadline
+from ...flow.timers import Call
 from ...model.remote import Timeouts
 from .answer import Answer
 from .connection import HTTPConnection
 from .endpoint import Dialled
+from .fields import CONTROL, Fields
 from .pool import HTTPConnectionPool
 from .proxy import Route
 
 __all__ = ["Agent", "Sealed"]
-
-_CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 @implementer(IAgent)
@@ -39,6 +37,7 @@ class Agent:
         self.pool = pool
         self.timeouts = timeouts
         self.route = route
+        self._always = Fields(((b"Host", route.host), *route.fields)).wire + b"Accept-Encoding: identity\r\n"
 
     def request(
         self, method: bytes, uri: bytes, headers: Headers | None = None, bodyProducer: IBodyProducer | None = None
@@ -59,22 +58,13 @@ class Agent:
         return _Exchange(self, method, url, data).begin()
 
     def _serialise(self, method: bytes, uri: bytes, headers: Headers | None, url: str) -> bytes:
-        lines = [
-            b"%b %b HTTP/1.1" % (method, uri[self.route.cut :]),
-            b"Host: " + self.route.host,
-            b"Accept-Encoding: identity",
-        ]
-        lines += [b"%b: %b" % pair for pair in self.route.fields]
-        if headers is not None:
-            lines += [
-                b"%b: %b" % (name, value)
-                for name, values in headers.getAllRawHeaders()
-                if name.lower() != b"accept-encoding"
-                for value in values
-            ]
-        if _CONTROL.search(b"".join(lines)):
+        if not isinstance(headers, Fields):
+            everything = () if headers is None else headers.getAllRawHeaders()
+            headers = Fields(tuple((name, value) for name, values in everything for value in values))
+        target = uri[self.route.cut :]
+        if headers.broken or CONTROL.search(target):
             raise Refused("a control character in a request; it would end a field and begin another one", url)
-        return b"\r\n".join(lines) + b"\r\n\r\n"
+        return b"%b %b HTTP/1.1\r\n%b%b\r\n" % (method, target, self._always, headers.wire)
 
 
 class _Exchange:
@@ -84,13 +74,15 @@ class _Exchange:
     Callbacks, not a coroutine: each request has one of these, and a coroutine costs as much as all the rest of it.
     """
 
-    __slots__ = ("_agent", "_connection", "_data", "_method", "_url")
+    __slots__ = ("_agent", "_connection", "_data", "_late", "_limit", "_method", "_url")
 
     def __init__(self, agent: Agent, method: bytes, url: str, data: bytes) -> None:
         self._agent = agent
         self._method = method
         self._url = url
         self._data = data
+        self._limit: Call | None = None
+        self._late = False
 
     def begin(self) -> Deferred[IResponse]:
         agent, route = self._agent, self._agent.route
@@ -103,16 +95,33 @@ class _Exchange:
 
     def _ask(self, connection: HTTPConnection) -> Deferred[IResponse]:
         self._connection = connection
-        asking = connection.request(self._data, self._method, self._url)
         agent = self._agent
-        answer = deadline(asking, agent.timeouts.head, agent.reactor, "head", self._url)
-        return answer.addCallbacks(Sealed, self._again)
+        asking = connection.request(self._data, self._method, self._url)
+        seconds = agent.timeouts.head
+        self._limit = None if seconds is None else agent.pool.timers.callLater(seconds, self._expire, asking)
+        return asking.addCallbacks(self._came, self._again)
+
+    def _expire(self, asking: Deferred[Answer]) -> None:
+        self._limit, self._late = None, True
+        asking.cancel()
+
+    def _in_time(self) -> None:
+        if self._limit is not None:
+            self._limit.cancel()
+            self._limit = None
+
+    def _came(self, answer: Answer) -> IResponse:
+        self._in_time()
+        return Sealed(answer)
 
     def _again(self, failure: Failure) -> Failure | Deferred[IResponse]:
+        self._in_time()
+        if self._late:
+            raise TimedOut("head", self._agent.timeouts.head or 0.0, self._url) from failure.value
         # The server may close an idle connection at any time, also in the moment that we use it (RFC 9112 section
         # 9.3.1).  It has not seen the request then, so this is no attempt.  A fresh one ends the loop.
         stale = self._connection.reused and self._connection.silent
-        if stale and failure.check(DownloadError) and not failure.check(TimedOut):
+        if stale and failure.check(DownloadError):
             return self.begin()
         return failure
 

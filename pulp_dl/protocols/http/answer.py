@@ -1,9 +1,9 @@
 """
 One answer and its body.
 
-Consumers are called from outside the parser only, and from outside C{deliver} itself: then whoever called it waits for
-its Deferred already, so that a consumer that cancels from inside C{write} is heard.  (A coroutine that has not come to
-its C{await} yet would not hear it.)
+Consumers are called from outside the parser only, and from outside C{deliver} itself, unless the body is all there:
+then whoever called it waits for its Deferred already, so that a consumer that cancels from inside C{write} is heard.  (A
+coroutine that has not come to its C{await} yet would not hear it.)
 """
 
 from __future__ import annotations
@@ -93,7 +93,8 @@ class Answer:
 
         Fires with None when the body is complete; its connection serves others by then, or is closed.  Fails with
         L{Truncated}, L{ProtocolError}, or whatever the consumer raises; that aborts the connection.  No write comes
-        after that.  Cancelling, and C{stopProducing}, abort at once and fail with C{CancelledError}.
+        after that.  Cancelling, and C{stopProducing}, abort at once and fail with C{CancelledError}.  What is
+        all here is written before this returns.
         """
         if self._done is not None:
             raise RuntimeError("a body is delivered once")
@@ -105,7 +106,9 @@ class Answer:
         except Exception:
             self._give_up(Failure())
         else:
-            if not self.handing_over and self._consumer is not None:
+            if self._over:
+                self.pump()
+            elif not self.handing_over and self._consumer is not None:
                 self._soon = self.connection.clock.callLater(0, self._begin)
         return done
 
@@ -154,7 +157,7 @@ class Answer:
         self._failure = failure
 
     def pump(self) -> None:
-        """Pass on what is here, if somebody takes it.  Not called inside the parser, nor inside C{deliver}."""
+        """Pass on what is here, if somebody takes it.  Not called inside the parser."""
         consumer = self._consumer
         if consumer is None:
             return

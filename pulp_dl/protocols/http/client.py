@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from http.cookiejar import Cookie
 from typing import Any
 
@@ -10,10 +10,10 @@ from hyperlink import EncodedURL
 from treq.client import HTTPClient
 from treq.cookies import IndexableCookieJar
 from twisted.internet.defer import Deferred
-from twisted.web.http_headers import Headers
 
 from .agent import Agent, Sealed
 from .answer import Answer
+from .fields import Fields
 
 __all__ = ["Client"]
 
@@ -26,7 +26,7 @@ class Client:
         self._cookies = _NoCookies()
         self._treq = HTTPClient(agent, self._cookies)
 
-    def request(self, method: str, url: str, fields: Iterable[tuple[bytes, bytes]]) -> Deferred[Answer]:
+    def request(self, method: str, url: str, fields: Fields) -> Deferred[Answer]:
         """
         Fires with the answer to one request: redirects are not followed, nothing is decoded, no cookie is kept.
 
@@ -35,7 +35,7 @@ class Client:
         response = self._treq.request(
             method,
             _Ready(url),
-            headers=_Fields(fields),
+            headers=fields,
             cookies=self._cookies,
             allow_redirects=False,
             unbuffered=True,
@@ -55,27 +55,6 @@ class _Ready(EncodedURL):
 
     def to_text(self, with_password: bool = False) -> str:
         return self._text
-
-
-class _Fields(Headers):
-    """Fields in our order and case.  What treq adds to a copy of them (an Accept-Encoding) is without effect."""
-
-    def __init__(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
-        super().__init__()
-        self._pairs = pairs
-
-    def copy(self) -> _Fields:
-        return self
-
-    def addRawHeader(self, name: str | bytes, value: str | bytes) -> None:
-        """Without effect."""
-
-    def hasHeader(self, name: str | bytes) -> bool:
-        """Asked about a Cookie, which is then not looked for anywhere else."""
-        return True
-
-    def getAllRawHeaders(self) -> Iterator[tuple[bytes, list[bytes]]]:
-        return ((name, [value]) for name, value in self._pairs)
 
 
 class _NoCookies(IndexableCookieJar):

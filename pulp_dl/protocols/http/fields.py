@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterator
 from typing import Final
+
+from twisted.web.http_headers import Headers
 
 from ..._version import __version__
 from ...errors import Refused
@@ -11,7 +14,10 @@ from ...model.headers import Pairs
 from ...model.remote import Remote
 from ...model.source import Source, Span, Validators
 
-__all__ = ["RequestFields", "wanted"]
+__all__ = ["CONTROL", "Fields", "RequestFields", "wanted"]
+
+CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+"""What ends a field, or may be taken for its end."""
 
 _PUBLIC: Final = frozenset({b"user-agent", b"accept", b"accept-language"})
 """What of a Remote's fields leaves the scope of its secrets; of any other field nobody knows whether it is one."""
@@ -43,7 +49,34 @@ Fields that would contradict what we do if a caller wrote them.  They are refuse
 something that would not happen.
 """
 
-_Named = dict[bytes, list[tuple[bytes, bytes]]]
+
+class Fields(Headers):
+    """
+    Fields in our order and case.  What treq adds to a copy of them (an Accept-Encoding) is without effect.
+
+    @ivar pairs: the fields.
+    @ivar wire: the same as they go out, each with the end of its line; no Accept-Encoding among them.
+    @ivar broken: one of them holds a control character, so they must not go out.
+    """
+
+    def __init__(self, pairs: Pairs) -> None:
+        super().__init__()
+        self.pairs = pairs
+        self.wire = b"".join([b"%b: %b\r\n" % pair for pair in pairs if pair[0].lower() != b"accept-encoding"])
+        self.broken = any(CONTROL.search(name) or CONTROL.search(value) for name, value in pairs)
+
+    def copy(self) -> Fields:
+        return self
+
+    def addRawHeader(self, name: str | bytes, value: str | bytes) -> None:
+        """Without effect."""
+
+    def hasHeader(self, name: str | bytes) -> bool:
+        """Asked about a Cookie, which is then not looked for anywhere else."""
+        return True
+
+    def getAllRawHeaders(self) -> Iterator[tuple[bytes, list[bytes]]]:
+        return ((name, [value]) for name, value in self.pairs)
 
 
 class RequestFields:
@@ -57,8 +90,8 @@ class RequestFields:
         self._wrong = _contradiction(remote.headers)
         defaults: Pairs = ((b"User-Agent", b"pulp_dl/" + __version__.encode("ascii")), (b"Accept", b"*/*"))
         public = tuple(pair for pair in remote.headers if pair[0].lower() in _PUBLIC)
-        self._inside = _merged({}, defaults, remote.headers)
-        self._outside = _merged({}, defaults, public)
+        self._inside = Fields(_merged(defaults, remote.headers))
+        self._outside = Fields(_merged(defaults, public))
 
     def check(self, source: Source) -> None:
         """
@@ -77,17 +110,18 @@ class RequestFields:
         if wrong is not None:
             raise Refused(wrong, source.url)
 
-    def select(
-        self, source: Source, credentials: Iterable[tuple[bytes, bytes]], *, inside: bool
-    ) -> list[tuple[bytes, bytes]]:
+    def select(self, source: Source, credentials: Pairs, asked: Pairs, *, inside: bool) -> Fields:
         """
         @param credentials: fields that prove who we are, for the place that is asked.
+        @param asked: conditions and the like, beside all others.
         @param inside: is that place in the scope of the secrets?
         """
-        found = _merged(self._inside if inside else self._outside, credentials)
-        if inside and source.headers:
-            found = _merged(found, source.headers)
-        return [pair for pairs in found.values() for pair in pairs]
+        plain = self._inside if inside else self._outside
+        own = source.headers if inside else ()
+        if not (credentials or own or asked):
+            return plain
+        found = _merged(plain.pairs, credentials, own)
+        return Fields((*found, *asked))
 
 
 def wanted(conditions: Pairs, span: Span | None, same_as: Validators | None) -> Pairs:
@@ -103,14 +137,14 @@ def wanted(conditions: Pairs, span: Span | None, same_as: Validators | None) -> 
     return found
 
 
-def _merged(below: _Named, *layers: Iterable[tuple[bytes, bytes]]) -> _Named:
-    found = dict(below)
+def _merged(*layers: Pairs) -> Pairs:
+    found: dict[bytes, list[tuple[bytes, bytes]]] = {}
     for layer in layers:
-        fresh: _Named = {}
+        fresh: dict[bytes, list[tuple[bytes, bytes]]] = {}
         for name, value in layer:
             fresh.setdefault(name.lower(), []).append((name, value))
         found.update(fresh)
-    return found
+    return tuple(pair for pairs in found.values() for pair in pairs)
 
 
 def _contradiction(headers: Pairs) -> str | None:

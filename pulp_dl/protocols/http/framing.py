@@ -25,6 +25,8 @@ OVERHEAD_PER_CHUNK: Final = 32
 # llhttp also reads RTSP, ICE, HTTP/0.9, HTTP/2.0 and any three digits.
 _START = re.compile(rb"HTTP/1\.([01]) ([1-5])")
 _START_LENGTH = len(b"HTTP/1.1 2")
+_BLANK = (b" ", b"\t")
+_LENGTHS = (len(b"content-length"), len(b"transfer-encoding"))  # few fields have them, and looking costs
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -173,7 +175,12 @@ class Framing:
             raise Malformed("a control character in the reason")
         self._count_fields()
         length = coding = None
-        for name, value in self._fields:
+        pairs = self._fields
+        for at, (name, value) in enumerate(pairs):
+            if value[-1:] in _BLANK:
+                pairs[at] = name, value.rstrip(b" \t")
+            if len(name) not in _LENGTHS:
+                continue
             lower = name.lower()
             if lower == b"content-length":
                 try:
@@ -185,13 +192,13 @@ class Framing:
                 if coding is not None or value.rstrip(b" ").lower() != b"chunked":
                     raise Malformed("a Transfer-Encoding that is not just chunked")
                 coding = value
-        pairs = tuple([(name, value.rstrip(b" \t")) for name, value in self._fields])
+        found = tuple(pairs)
         self._fields.clear()
         if status < 200:
             self._pass_over(status, framed=length is not None or coding is not None)
             return
         bodiless = self._bodiless or status in {204, 304}
-        self.reason, self.pairs = self._reason, pairs
+        self.reason, self.pairs = self._reason, found
         self.length = 0 if bodiless else length
         self.until_close = not bodiless and coding is None and length is None
         self._chunked = coding is not None and not bodiless

@@ -22,6 +22,7 @@ from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 from twisted.web import client
 
+from ...flow.timers import Clock, Timers
 from ...interfaces import ISlot, ISlots
 from .connection import HTTPConnection
 
@@ -51,9 +52,10 @@ class HTTPConnectionPool(client.HTTPConnectionPool):
 
     @ivar slots: where the places come from.
     @ivar clock: the reactor.
+    @ivar timers: for limits of time.
     """
 
-    def __init__(self, reactor: Any, slots: ISlots) -> None:
+    def __init__(self, reactor: Any, slots: ISlots, timers: Clock | None = None) -> None:
         super().__init__(reactor, persistent=True)  # type: ignore[no-untyped-call]  # the class has no annotations
         self.clock = reactor
         self.slots = slots
@@ -62,6 +64,7 @@ class HTTPConnectionPool(client.HTTPConnectionPool):
         self._idle: dict[PoolKey, list[_Socket]] = {}  # the one that was used last is used next
         self._resting: dict[_Socket, float] = {}  # the same ones: the oldest first, and since when
         self._timer: IDelayedCall | None = None
+        self.timers = timers or Timers(reactor)
         self._closed = False
         self._awaited: list[tuple[set[_Socket], Deferred[None]]] = []
 
