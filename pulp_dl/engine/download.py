@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from copy import copy
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,6 +20,7 @@ from ..model.source import Head, Source
 from ..urls import shown
 from .places import Candidates
 from .rounds import visit_all
+from .task import Task
 
 if TYPE_CHECKING:
     from .shared import Shared
@@ -28,25 +29,6 @@ __all__ = ["Download", "Heading"]
 
 log = Logger()
 T = TypeVar("T")
-
-
-class _Ending(Deferred[Any]):
-    """
-    The end of a download, for whoever asked for it.
-
-    A coroutine does not hear of a cancel that comes from what it calls itself: Twisted cancels what it waited for last.
-    So a cancel is remembered, and this fires when the coroutine is at its end.
-    """
-
-    def __init__(self, interrupt: Callable[[CancelledError], None]) -> None:
-        super().__init__()
-        self._interrupt = interrupt
-
-    def cancel(self) -> None:
-        if self.called:
-            super().cancel()
-        else:
-            self._interrupt(CancelledError())
 
 
 class _Visits:
@@ -61,7 +43,7 @@ class _Visits:
         self._attempts: list[Attempt] = []
         self._candidates = Candidates(source, mirrors, shared.direct)
         self._began = self._clock.seconds()
-        self._running: Deferred[Any] | None = None
+        self._task: Task[Any] | None = None
         self._interruption: DownloadError | CancelledError | None = None
         self._timer: Call | None = None
 
@@ -70,16 +52,14 @@ class _Visits:
 
     def _begin(self, coroutine: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
         """Run it, for no longer than C{Timeouts.total} says."""
-        running = Deferred.fromCoroutine(coroutine)
-        if running.called:
-            return running
-        self._running = running
-        total = self._remote.timeouts.total
-        if total is not None:
-            self._timer = self._clock.callLater(total, self._late, total)
-        ending = _Ending(self._interrupt)
-        running.addBoth(ending.callback)
-        return ending
+        task = Task(coroutine, self._interrupt)
+        task.start()
+        if not task.called:
+            self._task = task
+            total = self._remote.timeouts.total
+            if total is not None:
+                self._timer = self._clock.callLater(total, self._late, total)
+        return task
 
     def _late(self, total: float) -> None:
         self._timer = None
@@ -89,11 +69,11 @@ class _Visits:
         """End it from the side, with this error."""
         if self._interruption is None:
             self._interruption = error
-            if self._running is not None:
-                self._running.cancel()
+            if self._task is not None:
+                self._task.wake()
 
     async def _end(self) -> None:
-        self._running = None  # what it has become is the caller's
+        self._task = None  # what it has become is the caller's
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

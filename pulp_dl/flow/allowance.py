@@ -16,10 +16,10 @@ from sys import maxsize
 from typing import Final
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from ..model.rate import Rate
-from .timers import Call, Clock
-from .valve import Valve, nobody
+from .valve import Valve
 
 __all__ = ["PIECE", "TURN", "Allowance", "LimitedValve"]
 
@@ -40,7 +40,7 @@ _ROUNDING: Final = 1e-6  # sums of floats may come out a little short
 class Allowance:
     """Bytes or requests a second.  In any C{t} seconds no more go than C{rate * t} and a full bucket."""
 
-    def __init__(self, clock: Clock, rate: Rate, largest: int) -> None:
+    def __init__(self, clock: IReactorTime, rate: Rate, largest: int) -> None:
         """
         @param largest: what one turn may be at most.
         """
@@ -52,7 +52,7 @@ class Allowance:
         self._saved = 0.0 if self._held is None else _room(self._held)
         self._line: OrderedDict[Callable[[int], int], int] = OrderedDict()
         self._serving = False
-        self._timer: Call | None = None
+        self._timer: IDelayedCall | None = None
 
     def take(self, wanted: int) -> int:
         """Returns how much of this may go at once; nothing, if others wait."""
@@ -143,7 +143,7 @@ class LimitedValve(Valve):
     def __init__(
         self,
         allowance: Allowance,
-        clock: Clock,
+        clock: IReactorTime,
         sink: Callable[[bytes], None],
         stopped: Callable[[], None],
         turned: Callable[[bool], None] = lambda open_: None,
@@ -180,9 +180,9 @@ class LimitedValve(Valve):
         self.release("rate")
 
     def close(self) -> None:
-        super().close()
         self._allowance.leave(self._turn)
-        self._let_through = nobody
+        super().close()
+        self._let_through = self._sink
 
 
 def _room(rate: float) -> float:

@@ -171,7 +171,7 @@ class Valve:
         """It leads nowhere any more: bytes are lost, and nobody is told of anything."""
         self.unregisterProducer()
         self._kept.clear()
-        self._sink = self._turned = nobody
+        self._sink = self._turned = _nobody
         self._stopped = _nothing
 
     def _ask_later(self) -> None:
@@ -186,7 +186,7 @@ class Valve:
                 self._ask_later()
 
 
-def nobody(_: object) -> None:
+def _nobody(_: object) -> None:
     """Take what is for nobody."""
 
 

@@ -460,7 +460,7 @@ class TestCancelling:
         assert line.closed
 
     def test_from_inside_the_first_write_of_a_coroutine(self, line: Line) -> None:
-        """Whoever waits in a coroutine can be cancelled by the very first piece, which came with the head, if more comes."""
+        """Whoever waits in a coroutine can be cancelled by the very first piece, which came with the head."""
 
         async def download() -> None:
             answer = await line.ask()

@@ -1,9 +1,9 @@
 """
 One answer and its body.
 
-Consumers are called from outside the parser only, and from outside C{deliver} itself, unless the body is all there:
-then whoever called it waits for its Deferred already, so that a consumer that cancels from inside C{write} is heard.  (A
-coroutine that has not come to its C{await} yet would not hear it.)
+Consumers are called from outside the parser only, and, unless the body is all there, from outside C{deliver} itself:
+then whoever called it waits for its Deferred already, so that a consumer that cancels from inside C{write} is heard.
+(A coroutine that has not come to its C{await} yet would not hear it.)
 """
 
 from __future__ import annotations

@@ -50,9 +50,9 @@ class Question:
         @raise DownloadError: there is nobody who may be asked.
         """
         turn = self._fetcher.turn
-        return self._ask() if turn is None else turn().addCallback(self._ask)
+        return self._ask() if turn is None else turn().addCallback(lambda _: self._ask())
 
-    def _ask(self, _: None = None) -> Deferred[Body]:
+    def _ask(self) -> Deferred[Body]:
         trail = self._trail
         self._url = url = str(trail.place)
         self._login = login = self._fetcher.login(self._method, url, trail, self._source)

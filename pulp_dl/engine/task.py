@@ -1,0 +1,67 @@
+"""A coroutine that is run as one Deferred, with a cancel that is never lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from contextvars import copy_context
+from typing import Any, TypeVar
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
+
+__all__ = ["Task"]
+
+T = TypeVar("T")
+
+
+class Task(Deferred[T]):
+    """
+    Fires with what a coroutine returns, fails with what it raises.
+
+    C{Deferred.fromCoroutine} fires at once when it is cancelled by what the coroutine itself has called, while the
+    coroutine goes on.  This one asks C{interrupt}, and fires when the coroutine is at its end, not before.  (It also
+    costs less than half.)
+    """
+
+    def __init__(
+        self, coroutine: Coroutine[Deferred[Any], Any, T], interrupt: Callable[[CancelledError], None]
+    ) -> None:
+        """
+        @param interrupt: called when the task is cancelled: to remember it, and to C{wake} the coroutine.
+        """
+        super().__init__()
+        self._coroutine = coroutine
+        self._interrupt = interrupt
+        self._waiting: Deferred[Any] | None = None
+        self._context = copy_context()
+
+    def start(self) -> None:
+        """Run until it has to wait for something."""
+        self._step(None)
+
+    def _step(self, result: object) -> None:
+        self._waiting = None
+        try:
+            if isinstance(result, Failure):
+                waiting = self._context.run(result.throwExceptionIntoGenerator, self._coroutine)
+            else:
+                # What it waited for has the result, and hands it over.
+                waiting = self._context.run(self._coroutine.send, None)
+        except StopIteration as end:
+            self.callback(end.value)
+        except BaseException:
+            self.errback(Failure())
+        else:
+            self._waiting = waiting
+            waiting.addBoth(self._step)
+
+    def wake(self) -> None:
+        """Cancel what it waits for, if it does."""
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    def cancel(self) -> None:
+        if self.called:
+            super().cancel()  # what was made of it may be waiting for something
+        else:
+            self._interrupt(CancelledError())
