@@ -14,7 +14,9 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from pulp_dl import Basic, Digest, Downloader, Limits, Rate, Remote, Retries, Source, Timeouts, ToMemory
+from pulp_dl.engine.shared import Shared
 from pulp_dl.errors import NotFound, TimedOut, Truncated
+from pulp_dl.flow.valve import Valve
 from pulp_dl.testing import (
     Cut,
     Entity,
@@ -264,6 +266,13 @@ async def test_over_a_socket_it_is_the_rate_within_5_percent(reactor: Any) -> No
     took = reactor.seconds() - begin
     full = 0.12 * 500_000  # what may go at once
     assert (2 * len(data) - full) / 500_000 <= took <= 2 * len(data) / 500_000 * 1.05
+
+
+def test_who_has_no_limit_has_nothing_that_measures() -> None:
+    shared = Shared(Clock(), Remote(), None)
+
+    assert shared.valve(Remote()) is Valve
+    assert shared.requests(Remote()) is None
 
 
 # ---- requests
