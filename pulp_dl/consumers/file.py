@@ -77,6 +77,7 @@ class ToFile:
         self._head: Head | None = None
         self._pieces: list[bytes] = []
         self._held = 0  # bytes in them
+        self._worth = PIECE  # bytes that are worth a hand-over
         self._producer: Any = None
         self._paused = False
         self._waiting: list[Deferred[DownloadError]] = []
@@ -148,7 +149,7 @@ class ToFile:
     def write(self, data: bytes) -> None:
         self._pieces.append(data)
         self._held += len(data)
-        if self._held >= PIECE:
+        if self._held >= self._worth:
             self._check()
             self._flush()
 
@@ -158,7 +159,9 @@ class ToFile:
             self._open = True
             self._do(0, self._file.open, self._head)
         pieces, held = self._take()
-        if self._do(held, self._file.write, pieces) and self._producer is not None and not self._paused:
+        full = self._do(held, self._file.write, pieces)
+        self._worth = self._lane.piece
+        if full and self._producer is not None and not self._paused:
             self._paused = True
             self._producer.pauseProducing()
 
@@ -200,9 +203,11 @@ class ToFile:
         return settled
 
     def fail(self, failure: Failure) -> None:
-        self._take()
         self._over = True
         wrong = failure.check(ValidationError, TooLarge) is not None
+        if self._part and self._pieces and not wrong and self._trouble is None:
+            self._flush()  # what came is kept, to the last byte
+        self._take()
         self._discard(keep=not wrong and (self._trouble is None or _is_full(self._trouble)))
 
     def _discard(self, *, keep: bool) -> None:

@@ -123,7 +123,7 @@ async def test_the_reactor_thread_never_syncs_and_never_writes_more_than_64_kib(
     assert "writev" in {each.name for each in here}, "small ones are written here"
     assert not {"fsync", "ftruncate"} & {each.name for each in here}
     assert max(each.size for each in here) == 64 * KIB
-    assert max(each.size for each in disk.calls) <= 512 * KIB
+    assert max(each.size for each in disk.calls) <= MIB + 64 * KIB
 
 
 @pytest.mark.limit(30)
@@ -131,23 +131,24 @@ async def test_a_slow_disk_stops_the_producer_and_not_the_reactor(
     reactor: Any, workers: Workers, tmp_path: Path
 ) -> None:
     may_write = threading.Semaphore(0)
+    taken = written = 0
 
     def slow(call: Call) -> None:
+        nonlocal written
         if call.name == "writev":
             assert may_write.acquire(timeout=10), "the reactor does not turn while the disk is busy"
+            written += call.size
 
     feed = Feed(reactor, ToFile(tmp_path / "file", disk=Disk(slow)), workers)
     feed.begin(head_of(None))
-    taken = written = 0
     for _ in range(10):
         while not feed.paused:
             feed.consumer.write(DATA[: 64 * KIB])
             taken += 64 * KIB
-            assert taken - written <= BUDGET + MIB // 2
-        assert taken - written >= BUDGET
+            assert taken - written <= BUDGET + 2 * MIB
+        assert taken - written >= BUDGET - MIB
         while feed.paused:  # as long as it takes; one more piece at each turn of the reactor
             may_write.release()
-            written += 256 * KIB
             await deferLater(reactor, 0.01, bool)
 
     may_write.release(1000)
