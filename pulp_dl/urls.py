@@ -112,11 +112,12 @@ def parse(text: str) -> URL:
     match = _SHAPE.fullmatch(text)
     if match is None:
         raise InvalidURL("not an absolute URL (scheme://host/path is needed)")
-    if _CONTROL.search(text):
-        raise InvalidURL("a control character in a URL; it has to be percent-encoded")
     scheme, authority, target, fragment = match.groups()
+    strange = _NEEDS_QUOTING.search(target)
+    if (strange or fragment or _CONTROL.search(authority)) and _CONTROL.search(text):
+        raise InvalidURL("a control character in a URL; it has to be percent-encoded")
     scheme = scheme.lower()
-    if "@" in target + (fragment or "") and (authority.endswith(":") or not target.startswith("/")):
+    if "@" in text and "@" in target + (fragment or "") and (authority.endswith(":") or not target.startswith("/")):
         # "good#@evil", "user:/word@host": did the host end there, or does the userinfo go on?
         raise InvalidURL(
             "an ambiguous host in a URL (an '@' follows where it ends; write host/?... or encode userinfo)"
@@ -124,7 +125,7 @@ def parse(text: str) -> URL:
     host, port, user, password = _authority(scheme, authority)
     if not target.startswith("/"):
         target = "/" + target
-    if _NEEDS_QUOTING.search(target):
+    if strange:
         try:
             target = quote(target, safe=_SAFE, errors="surrogateescape")
         except UnicodeEncodeError:

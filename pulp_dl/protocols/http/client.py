@@ -11,7 +11,7 @@ from treq.client import HTTPClient
 from treq.cookies import IndexableCookieJar
 from twisted.internet.defer import Deferred
 
-from .agent import Agent, Sealed
+from .agent import URI, Agent, Sealed
 from .answer import Answer
 from .fields import Fields
 
@@ -47,14 +47,18 @@ class Client:
 class _Ready(EncodedURL):
     """A URL that is a URI already: treq would read it, encode it again, and fail at IPv6 addresses."""
 
-    def __init__(self, text: str) -> None:
-        self._text = text
+    def __init__(self, url: str) -> None:
+        self._uri = URI(url)
 
     def to_uri(self) -> _Ready:
         return self
 
-    def to_text(self, with_password: bool = False) -> str:
-        return self._text
+    def to_text(self, with_password: bool = False) -> Any:
+        return self
+
+    def encode(self, _encoding: str) -> URI:
+        """What C{to_text} gives is encoded to this."""
+        return self._uri
 
 
 class _NoCookies(IndexableCookieJar):
