@@ -16,7 +16,7 @@ from OpenSSL import SSL
 from twisted.internet import tcp
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IHandshakeListener, IReactorTime, ISSLTransport
+from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IReactorTime, ISSLTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -69,6 +69,8 @@ class HTTPConnection(Protocol):
         self._unpaused = 0  # bytes that came since the last pause
         self._paused = False
         self._just_read = False
+        self._gathered: list[bytes] = []
+        self._gathering: IDelayedCall | None = None
         self._lost: Failure | None = None
         self._socket: socket.socket | None = None  # to send at once
         self._wire: socket.socket | None = None  # to look what is there
@@ -188,6 +190,22 @@ class HTTPConnection(Protocol):
     # the answer
 
     def dataReceived(self, data: bytes) -> None:
+        if self._records is not None and (self._gathered or self._buffer == LARGE):
+            self._gathered.append(data)
+            if self._gathering is None:
+                self._gathering = self.clock.callLater(0, self._gather)
+        else:
+            self._received(data)
+
+    def _gather(self) -> None:
+        """
+        TLS hands out records of 16 KiB, many from one read of a large body; each by itself would go the whole way.
+        """
+        self._gathering = None
+        gathered, self._gathered = self._gathered, []
+        self._received(b"".join(gathered))
+
+    def _received(self, data: bytes) -> None:
         if self._aborted:
             return
         asking, answer = self._asking, self._answer
@@ -265,7 +283,7 @@ class HTTPConnection(Protocol):
         self._unpaused = 0
         self._read_at_once(USUAL)
         answer.ended()
-        if self._framing.reusable and self._nothing_behind(drained):
+        if self._framing.reusable and self._lost is None and self._nothing_behind(drained):
             self.resume()
             self._just_read = True
             self._tell_idle(self)
@@ -328,6 +346,9 @@ class HTTPConnection(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._lost = reason
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gather()
         self._socket = self._wire = None
         ready, self._getting_ready = self._getting_ready, None
         asking, self._asking = self._asking, None
