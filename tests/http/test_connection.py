@@ -897,8 +897,8 @@ def test_records_that_came_together_with_the_end_are_not_lost(reason: Exception)
     """Of a body without a length nobody could tell."""
     clock = Clock()
     told: list[HTTPConnection] = []
-    connection = HTTPConnection(clock, told.append, told.append, told.append)
-    transport: Any = Records()
+    connection: Any = HTTPConnection(clock, told.append, told.append, told.append)
+    transport = Records()
     alsoProvides(transport, ISSLTransport)
     connection.makeConnection(transport)
     connection.handshakeCompleted()
