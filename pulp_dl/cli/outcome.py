@@ -44,6 +44,7 @@ def code_of(error: Exception) -> int:
         (errors.TLSFailed, TLS),
         ((errors.ValidationError, errors.TooLarge), INVALID),
         (errors.ConsumerFailed, DISK),
+        (errors.RedirectRefused, NETWORK),
         ((errors.Refused, errors.UnsupportedScheme), USAGE),
         (errors.DownloadError, NETWORK),
         (ManifestError, INVALID),
