@@ -28,6 +28,7 @@ _ALGORITHMS: Final = {32: "md5", 40: "sha1", 56: "sha224", 64: "sha256", 96: "sh
 
 def sum_line(path: str, digest: str) -> bytes:
     """The line that C{sha256sum PATH} prints, with its end."""
+    path = "./-" if path == "-" else path  # to sha256sum that is stdin
     escaped = re.sub(r"[\\\n\r]", lambda match: _ESCAPES[match[0]], path)
     mark = "" if escaped == path else "\\"
     return f"{mark}{digest}  {escaped}\n".encode("utf-8", "surrogateescape")
