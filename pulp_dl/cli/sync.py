@@ -78,10 +78,11 @@ def sync(
         raise click.UsageError("--digest-file needs a file, which takes its place when it is whole; stdout is none")
     remote = make_remote(options)
     sources = [make_source(url) for url in dict.fromkeys(urls)]
-    for source in sources:
-        name_of(source)  # or it cannot be saved
+    names = {name_of(source) for source in sources}
     summary = Summary(options, dry_run=dry_run)
     mirror = Mirror(directory, verify=verify, mtime=mtime)
+    if digest_file is not None and mirror.inside(digest_file) in names:
+        raise click.UsageError(f"--digest-file {digest_file}: the manifest is saved there; give another path")
     with concluding(ctx, summary), nullcontext() if dry_run else mirror.lock():
         if digest_file is not None:
             check_target(digest_file)
