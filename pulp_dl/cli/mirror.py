@@ -80,12 +80,20 @@ class Mirror:
         return Failed(error.strerror or str(error), str(error.filename or self._directory), DISK)
 
     def _clean(self) -> None:
-        try:
+        with self._looking():
             for stray in [*strays(self._directory)]:
                 stray.unlink()
             self._parts = {*_parts(self._directory)}
+
+    @contextmanager
+    def _looking(self) -> Iterator[None]:
+        """For what goes through all of it."""
+        try:
+            yield
         except OSError as error:
             raise self._failed(error) from error
+        except RecursionError:
+            raise Failed("its folders are nested too deep to be looked through", self.directory, DISK) from None
 
     def look(self, entry: Entry) -> Literal["right", "wrong", "missing"]:
         """What is there of this file.  What a symlink leads to, of the file or of a folder, is not there."""
@@ -161,7 +169,8 @@ class Mirror:
         """
         What stays though no manifest lists it: the lock, these names, and what an earlier run left of a wanted file.
         """
-        parts = {part + end for part in _parts(self._directory) if part in wanted for end in (PART, NOTE)}
+        with self._looking():
+            parts = {part + end for part in _parts(self._directory) if part in wanted for end in (PART, NOTE)}
         return lambda path: path == LOCK or path in names or path in parts
 
 

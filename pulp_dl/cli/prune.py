@@ -131,7 +131,7 @@ class Prune:
         except OSError as error:
             raise Failed(error.strerror or str(error), str(error.filename or self._directory), DISK) from error
         except RecursionError:
-            raise Failed("its folders are nested too deep to look for what may go", self._directory, DISK) from None
+            raise Failed("its folders are nested too deep to be looked through", self._directory, DISK) from None
 
 
 def _raise(error: OSError) -> None:

@@ -44,6 +44,9 @@ LIMIT: Final = 256 * 1024 * 1024
 LONGEST: Final = 8192
 """Bytes of one line; a path has 4,096 at most."""
 
+DEEPEST: Final = 256
+"""Names of one path.  Who walks through a directory that is much deeper may not come to its end."""
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SIZE = re.compile(r"[0-9]{1,19}")
 
@@ -189,6 +192,8 @@ def _objection(path: str) -> str | None:
         return "a path with '.' or '..'"
     if "" in names:
         return "a path with an empty name"
+    if len(names) > DEEPEST:
+        return f"a path of more than {DEEPEST} names"
     if any(name.endswith(SUFFIX) for name in names):
         return f"names that end in {SUFFIX} are kept for temporary files"
     return None

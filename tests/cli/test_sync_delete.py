@@ -292,6 +292,23 @@ async def test_what_cannot_be_deleted_is_a_failure_and_the_others_go(
     assert not (mirror / "kept" / "old").exists()
 
 
+async def test_folders_nested_without_end_are_a_failure_with_words(nginx: Nginx, tmp_path: Path) -> None:
+    fill(nginx.root, {"a": b"a"})
+    (tmp_path / "mirror").mkdir()
+    fd = os.open(tmp_path / "mirror", os.O_RDONLY)
+    for _ in range(1500):
+        os.mkdir("d", dir_fd=fd)
+        below = os.open("d", os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = below
+    os.close(fd)
+    end = await run("sync", f"{nginx.http}PULP_MANIFEST", "-d", "mirror", "--delete", cwd=tmp_path)
+    looked = await run("sync", f"{nginx.http}PULP_MANIFEST", "-d", "mirror", "--delete", "-n", cwd=tmp_path)
+    await deferToThread(subprocess.run, ["rm", "-r", tmp_path / "mirror"], check=True)
+
+    assert [(each.code, "nested too deep" in each.err) for each in (end, looked)] == [(8, True)] * 2, end.err
+
+
 NAMES = st.sampled_from(["a", "b", "c\udcff", "d e"])
 TREES = st.sets(st.lists(NAMES, min_size=1, max_size=4).map("/".join), max_size=12)
 

@@ -126,6 +126,7 @@ def test_whatever_the_path_it_stays_in_the_directory(path: str) -> None:
         (line(""), "an empty path: ''"),
         (line("/a"), "an absolute path: '/a'"),
         (line("a/../b"), "a path with '.' or '..': 'a/../b'"),
+        (line("a/" * 256 + "b"), "a path of more than 256 names: " + repr(("a/" * 256)[:200])),
         (line("a//b"), "a path with an empty name: 'a//b'"),
         (line("a\\b"), r"a backslash in a path: 'a\\b'"),
         (line("a\x00b"), r"a control character in a path: 'a\x00b'"),
