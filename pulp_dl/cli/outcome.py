@@ -44,6 +44,7 @@ def code_of(error: Exception) -> int:
         (errors.TLSFailed, TLS),
         ((errors.ValidationError, errors.TooLarge), INVALID),
         (errors.ConsumerFailed, DISK),
+        (errors.RedirectRefused, NETWORK),
         ((errors.Refused, errors.UnsupportedScheme), USAGE),
         (errors.DownloadError, NETWORK),
         (ManifestError, INVALID),
@@ -99,6 +100,8 @@ class Summary:
 
     @ivar fetched: files that were brought; C{present}: files that were there already; C{failed}: files that were not
         brought; C{wanted}: files that a dry run would fetch.
+    @ivar replaced: of those that were fetched, or would be, the files that were there with another size or digest.
+    @ivar deleted: what C{--delete} removed, or would remove; None without it.
     @ivar failures: what is known of them, up to a limit.
     @ivar received: bytes that came over the network, also those of attempts that failed.
     """
@@ -108,7 +111,8 @@ class Summary:
         self.verbose: bool = options["verbose"]
         self.quiet: bool = options["quiet"]
         self.dry_run = dry_run
-        self.fetched = self.present = self.failed = self.wanted = self.received = 0
+        self.fetched = self.present = self.failed = self.wanted = self.received = self.replaced = 0
+        self.deleted: int | None = None
         self.failures: list[dict[str, str | None]] = []
         self._files: list[dict[str, Any]] | None = None
         self._codes: set[int] = set()
@@ -174,6 +178,8 @@ class Summary:
             done = f"{self.wanted} to fetch" if self.dry_run else f"{self.fetched} fetched"
             there = f", {self.present} already there" if self.present else ""
             failed = f", {self.failed} failed" if self.failed else ""
+            there += f", {self.replaced} there but wrong" if self.replaced else ""
+            there += f", {self.deleted} {'to delete' if self.dry_run else 'deleted'}" if self.deleted else ""
             stopped = "interrupted: " if interrupted is not None else ""
             amount = f"{size_text(self.received)} in {seconds:.1f} s"
             click.echo(f"{stopped}{done}{there}{failed}; {amount}", err=True)
@@ -197,6 +203,10 @@ class Summary:
             "bytes": self.received,
             "seconds": round(seconds, 3),
         }
+        if self.replaced:
+            found["replaced"] = self.replaced
+        if self.deleted is not None:
+            found["deleted"] = self.deleted
         if self._files is not None:
             found["files"] = self._files
         return found | {"failures": self.failures}
