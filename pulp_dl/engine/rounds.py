@@ -16,6 +16,7 @@ from twisted.internet.task import deferLater
 from ..errors import CircuitOpen, ConsumerFailed, ConsumerGone, DownloadError, NotFound, Unavailable
 from ..model.remote import Retries
 from ..model.source import Source
+from .events import tell_wait
 from .places import Candidates
 
 __all__ = ["visit_all"]
@@ -36,7 +37,9 @@ async def visit_all(
     asked = 0.0  # the shortest of the waits that servers asked for
     for wait in retries.waits():
         if wait or asked:
-            await deferLater(clock, max(wait, asked))
+            seconds = max(wait, asked)
+            tell_wait(seconds, verdict)
+            await deferLater(clock, seconds)
         asked = retries.retry_after_cap
         index = 0
         while (place := places.known[index] if index < len(places.known) else await places.at(index)) is not None:
