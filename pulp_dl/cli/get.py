@@ -64,6 +64,7 @@ def get(
     sources = [make_source(url, expect=_expectations(sha256, size)) for url in urls]
     summary = Summary(options)
     summary.list_files()
+    summary.files = len(urls)
     if output == STDOUT:
         with concluding(ctx, summary):
             _to_stdout(sources[0], remote, summary)
@@ -142,8 +143,8 @@ def _to_stdout(source: Source, remote: Remote, summary: Summary) -> None:
     if sys.stdout is None:
         raise Failed("stdout is closed", STDOUT, DISK)
     progress = Progress()
-    with _downloader(remote, progress) as downloader, Ticker(summary, progress, whole=True), Spool() as spool:
-        with downloader.download_many([(source, spool)]) as outcomes:
+    with _downloader(remote, progress) as downloader, Spool() as spool:
+        with Ticker(summary, progress, whole=True), downloader.download_many([(source, spool)]) as outcomes:
             for outcome in outcomes:
                 summary.add(outcome, STDOUT)
         if summary.fetched:

@@ -75,6 +75,7 @@ def synchronize(
             summary.fail(error, name, error.attempts)
             return
         with manifest:
+            summary.files = manifest.count()
             missing = _missing(manifest, mirror, summary)
             if summary.dry_run:
                 _list(missing, summary)

@@ -1,8 +1,8 @@
 """
 What a download tells while it goes on: of attempts that failed, and of waits.
 
-Through Twisted's log, so that it is seen wherever a program's log goes, also when the download ends well after all.  The
-fields of an event are plain values, masked where they come from: an observer may write all of them.
+Through Twisted's log, so that it is seen wherever a program's log goes, also when the download ends well after all.
+The fields of an event are plain values, masked where they come from: an observer may write all of them.
 """
 
 from __future__ import annotations
