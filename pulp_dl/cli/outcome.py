@@ -132,7 +132,7 @@ class Summary:
         self.received += sum(each.received for each in report.attempts)
         last = report.attempts[-1]
         facts = {name: value for name, value in report.facts.items() if name != "size"}
-        found = {"url": last.url, "path": path, "size": report.size, **facts}
+        found: dict[str, Any] = {"url": last.url, "path": path, "size": report.size, **facts}
         self._tell_attempt(last, report.head.url)
         text = f"fetched {path}: {size_text(report.size)}"
         self.log.tell("fetched", text, FILES, seconds=report.seconds, attempts=len(report.attempts), **found)
@@ -146,7 +146,8 @@ class Summary:
         from ..urls import shown
 
         names = ("url", "status", "offset", "received", "seconds")
-        facts: dict[str, Any] = {name: getattr(attempt, name) for name in names} | {"answered": shown(answered)}
+        facts: dict[str, Any] = {name: getattr(attempt, name) for name in names}
+        facts["answered"] = shown(answered)
         elsewhere = f", from {facts['answered']}" if facts["answered"] != attempt.url else ""
         self.log.tell("attempt", f"attempt: {attempt}{elsewhere}", ATTEMPTS, "debug", **facts)
 
@@ -154,7 +155,7 @@ class Summary:
         """Something that was wanted is not there."""
         self.failed += 1
         self._codes.add(code_of(error))
-        known = {"path": path, "url": getattr(error, "url", None), "error": type(error).__name__}
+        known: dict[str, Any] = {"path": path, "url": getattr(error, "url", None), "error": type(error).__name__}
         text = f"failed {path}: {error}"
         # For people they stand at the end once more, where they are seen.
         at = ERRORS if self.log.as_json else FILES
