@@ -56,7 +56,8 @@ def block(figures: Figures, width: int, height: int, known: Glyphs) -> Text:
     if figures.files != 1:
         slow = figures.slow[:SLOWEST]
         lines += [_file_line(name, fraction, width) for name, fraction in slow]
-    lines += [Text(f" waiting {duration_text(seconds)} for {host}: {why}") for host, seconds, why in figures.waits]
+    for host, seconds, why in figures.waits:
+        lines.append(Text(_one_line(f" waiting {duration_text(seconds)} for {host}: {why}")))
     for line in lines:
         _fit(line, width, known)
     return Text("\n", no_wrap=True, overflow="crop").join(lines[: max(1, height - 1)])
@@ -85,7 +86,11 @@ def _headline(figures: Figures, width: int, known: Glyphs) -> Text:
 
 def _file_line(name: str, fraction: float | None, width: int) -> Text:
     share = "    " if fraction is None else f"{fraction:4.0%}"
-    return Text(f" {share}  {_tail(printable(name).replace(chr(10), ' '), width - 7)}", style="dim")
+    return Text(f" {share}  {_tail(_one_line(name), width - 7)}", style="dim")
+
+
+def _one_line(text: str) -> str:
+    return printable(text).replace("\n", " ")
 
 
 def _tail(name: str, width: int) -> str:
