@@ -39,12 +39,13 @@ class Log:
     Lines on stderr.
 
     @ivar verbosity: how much is told; C{as_json}: in which form.
+    @ivar backlog: lines that are not written yet.
     """
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self.verbosity: int = ERRORS if options["quiet"] else int(options["verbose"])
         self.as_json = options.get("log_format") == "json"
-        self._backlog: deque[str] = deque(maxlen=BACKLOG)
+        self.backlog: deque[str] = deque(maxlen=BACKLOG)
         self._writing = threading.Lock()
         self._waits: dict[str, tuple[float, str]] = {}
 
@@ -57,7 +58,7 @@ class Log:
         @param facts: for programs.
         """
         if at <= self.verbosity:
-            self._backlog.append(self._line(event, text, level, time(), facts))
+            self.backlog.append(self._line(event, text, level, time(), facts))
             self.write()
 
     def _line(self, event: str, text: str, level: str, when: float, facts: Mapping[str, Any]) -> str:
@@ -69,8 +70,8 @@ class Log:
     def write(self) -> None:
         """Write what the reactor thread has told meanwhile.  In any thread but that one: it may block."""
         with self._writing:
-            while self._backlog:
-                click.echo(self._backlog.popleft(), err=True)
+            while self.backlog:
+                click.echo(self.backlog.popleft(), err=True)
 
     # what the library tells
 
@@ -93,10 +94,10 @@ class Log:
                 self._waits[urlsplit(event["url"]).netloc] = (monotonic() + event["seconds"], event["cause"])
             if _TOLD.get(name, ATTEMPTS) <= self.verbosity:
                 facts = {key: value for key, value in event.items() if not key.startswith("log_") and key != "event"}
-                self._backlog.append(self._line(name, _text(event), level, when, facts))
+                self.backlog.append(self._line(name, _text(event), level, when, facts))
         elif level in {"error", "critical"}:
             # What nobody has foreseen; it must not get lost.
-            self._backlog.append(self._line("error", _text(event), "error", when, {}))
+            self.backlog.append(self._line("error", _text(event), "error", when, {}))
 
     @property
     def waits(self) -> list[tuple[str, float, str]]:

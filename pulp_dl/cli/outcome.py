@@ -253,6 +253,5 @@ class Summary:
 
 
 def _directory(paths: Sequence[str]) -> str:
-    """Where all of them are, as it was given if it is one."""
-    folders = {os.path.dirname(path) or "." for path in paths}  # noqa: PTH120  # as above
-    return folders.pop() if len(folders) == 1 else os.path.commonpath([os.path.abspath(each) for each in folders])  # noqa: PTH100
+    """Where all of them are."""
+    return os.path.commonpath([os.path.dirname(path) for path in paths])  # noqa: PTH120  # as above
