@@ -130,6 +130,8 @@ class Summary:
         assert report is not None
         self.fetched += 1
         self.received += sum(each.received for each in report.attempts)
+        if self._files is None and self.log.verbosity < FILES:
+            return
         last = report.attempts[-1]
         facts = {name: value for name, value in report.facts.items() if name != "size"}
         found: dict[str, Any] = {"url": last.url, "path": path, "size": report.size, **facts}

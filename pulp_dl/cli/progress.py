@@ -90,9 +90,9 @@ class Ticker:
 
 def _is_for_bars(summary: Summary) -> bool:
     """Whether a person looks, who sees nothing else there that moving lines would disturb."""
-    if summary.log.verbosity or summary.log.as_json or not sys.stderr.isatty():
+    if summary.log.verbosity or summary.log.as_json or sys.stderr is None or not sys.stderr.isatty():
         return False
-    if summary.dry_run and sys.stdout.isatty():
+    if summary.dry_run and sys.stdout is not None and sys.stdout.isatty():
         return False
     return os.environ.get("TERM", "dumb") not in {"dumb", "unknown"} and _has_rich()
 

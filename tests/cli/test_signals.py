@@ -151,11 +151,33 @@ async def test_the_first_waits_for_a_few_seconds_at_most(number: signal.Signals,
     assert seconds < 5
 
 
-async def test_ctrl_c_twice_gives_the_cursor_back(manifest: str, tmp_path: Path) -> None:
+STUCK = """
+import time
+from pulp_dl import Progress
+from pulp_dl.cli.outcome import Summary
+from pulp_dl.cli.progress import Ticker
+from pulp_dl.cli.signals import interruptible
+summary = Summary({"as_json": False, "verbose": 0, "quiet": False})
+with interruptible(), Ticker(summary, Progress()):
+    try:
+        time.sleep(60)
+    finally:
+        print("stopping", flush=True)
+        time.sleep(60)
+"""
+
+
+async def test_ctrl_c_twice_gives_the_cursor_back(tmp_path: Path) -> None:
+    """Also when nothing is left in order."""
+
     def press() -> tuple[int, bool]:
-        with Terminal.pulp_dl(["sync", manifest, "-d", "mirror", "-j", "3"], tmp_path) as shown:
-            shown.wait_for("1 of 6 files")
-            shown.press("\x03\x03")
+        with Terminal([sys.executable, "-c", STUCK], tmp_path) as shown:
+            shown.wait_for("0 files")
+            shown.press("\x03")
+            shown.wait_for("stopping")
+            shown.wait_for("0 files")
+            assert not shown.cursor
+            shown.press("\x03")
             return shown.exit_code(), shown.cursor
 
     assert await deferToThread(press) == (130, True)
