@@ -338,6 +338,24 @@ def test_whatever_the_figures_and_the_window_no_line_is_too_long(
 
 
 @pytest.mark.parametrize(
+    ("width", "line"),
+    [
+        (90, f"{'#' * 13}{'-' * 14}   50%  2 of 4 files  1.0 MiB of 2.0 MiB  512.0 KiB/s  2 s left"),
+        (60, " 50%  2 of 4 files  1.0 MiB of 2.0 MiB  512.0 KiB/s"),
+        (40, " 50%  2 of 4 files  1.0 MiB of 2.0 MiB"),
+        (37, "########---------   50%  2 of 4 files"),
+        (20, " 50%  2 of 4 files"),
+        (17, "#####------   50%"),
+        (5, " 50%"),
+    ],
+)
+def test_what_has_no_room_is_left_out_and_not_cut(width: int, line: str) -> None:
+    figures = Figures(2, 0, 0, 4, 2**20, 2**21, 0.5, 2**19, 2.0)
+
+    assert block(figures, width, 24, ASCII).plain == line
+
+
+@pytest.mark.parametrize(
     ("environment", "encoding", "expected"),
     [
         ({}, "utf-8", LINES),
