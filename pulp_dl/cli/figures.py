@@ -146,4 +146,5 @@ def _name(download: Counted) -> str:
     source = download.source
     if source is None:
         return "?"
-    return source.tag if isinstance(source.tag, str) else source.place.path.rpartition("/")[2]
+    path = getattr(source.tag, "path", source.tag)
+    return path if isinstance(path, str) else source.place.path.rpartition("/")[2]

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from .log import ATTEMPTS, ERRORS, FILES, Log
+from .log import ATTEMPTS, ERRORS, FILES, Log, printable
 from .signals import Interrupted
 
 if TYPE_CHECKING:
     from ..consumers.around import Counted
     from ..model.report import Attempt, Outcome
 
-__all__ = ["DISK", "INVALID", "SOME", "USAGE", "Failed", "Summary", "code_of", "concluding", "size_text"]
+__all__ = ["DISK", "INVALID", "SOME", "USAGE", "Failed", "Summary", "code_of", "concluding", "printable", "size_text"]
 
 SOME: Final = 1
 USAGE: Final = 2
