@@ -21,7 +21,6 @@ nitpicky = True
 highlight_language = "python"
 html_theme = "furo"
 html_title = f"pulp_dl {release}"
-man_pages = [("reference/command", "pulp-dl", "bring files, whole and proven, or not at all", [author], 1)]
 
 pydoctor_args = [
     "--project-name=pulp_dl",

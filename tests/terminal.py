@@ -94,6 +94,16 @@ class Terminal:
         r"""Type these keys; C{"\r"} is Enter, C{"\x03"} Ctrl-C."""
         self._process.send(keys)
 
+    def resize(self, rows: int, columns: int) -> None:
+        """Make the window larger or smaller."""
+        self._pixels.resize(rows, columns)
+        self._process.setwinsize(rows, columns)
+
+    @property
+    def cursor(self) -> bool:
+        """Whether it is to be seen, as of the last wait."""
+        return not self._pixels.cursor.hidden
+
     def exit_code(self) -> int:
         """Wait for the end; returns what a shell would have in C{$?}."""
         try:

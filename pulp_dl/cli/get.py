@@ -78,12 +78,13 @@ def get(
     stdout = output is not None and is_stdout(output)
     if stdout and options["as_json"]:
         raise click.UsageError("-o - and --json would both go to stdout")
-    for name, value in (("-o", output), ("--sha256", sha256), ("--size", size)):
-        if value is not None and (len(urls) > 1 or input_file is not None):
-            raise click.UsageError(f"{name} is for one URL")
+    if len(urls) > 1 or input_file is not None:
+        _refuse_for_many({"-o": output, "--sha256": sha256, "--size": size})
     remote = make_remote(options)
     sources = [make_source(url, expect=_expectations(sha256, size)) for url in urls]
     summary = Summary(options)
+    if input_file is None:
+        summary.files = len(urls)
     with ExitStack() as stack:
         sums = None if check is None else stack.enter_context(_sums(check))
         paths = [Path(STDOUT)] if stdout else _paths(sources, output, directory)
@@ -110,6 +111,12 @@ def get(
                 listed = InputFile(lines, str(input_file), directory or ".", sums, mtime=mtime, failed=summary.fail)
                 items = chain(items, listed.items(paths))
             _to_files(items, remote, summary, whole=lines is None)
+
+
+def _refuse_for_many(given: dict[str, object]) -> None:
+    for name, value in given.items():
+        if value is not None:
+            raise click.UsageError(f"{name} is for one URL")
 
 
 def _expectations(sha256: str | None, size: int | None) -> list[Any]:
@@ -234,8 +241,8 @@ def _to_stdout(source: Source, remote: Remote, summary: Summary) -> None:
     if sys.stdout is None:
         raise Failed("stdout is closed", STDOUT, DISK)
     progress = Progress()
-    with _downloader(remote, progress) as downloader, Ticker(summary, progress, whole=True), Spool() as spool:
-        with downloader.download_many([(source, spool)]) as outcomes:
+    with _downloader(remote, progress) as downloader, Spool() as spool:
+        with Ticker(summary, progress, whole=True), downloader.download_many([(source, spool)]) as outcomes:
             for outcome in outcomes:
                 summary.add(outcome, STDOUT)
         if summary.fetched:

@@ -14,12 +14,13 @@ from typing import Any
 
 import click
 
-from .._version import __version__
+from .completion import complete_names_of_files, completion
 from .demo import demo
 from .get import get
 from .outcome import DISK, USAGE
 from .signals import Interrupted, interruptible
 from .sync import sync
+from .version import version_option
 
 __all__ = ["main"]
 
@@ -83,7 +84,7 @@ def _exit_code(run: Callable[[], Any]) -> int:
 
 
 @click.group(cls=_Command, epilog=_EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="pulp-dl")
+@version_option
 def main() -> None:
     """Bring files from anywhere, whole and proven, or not at all."""
 
@@ -91,3 +92,5 @@ def main() -> None:
 main.add_command(get)
 main.add_command(sync)
 main.add_command(demo)
+main.add_command(completion)
+complete_names_of_files(main)

@@ -87,7 +87,14 @@ remote_options = _together(
 
 output_options = _together(
     click.option("-q", "--quiet", is_flag=True, help="Say nothing but what went wrong."),
-    click.option("-v", "--verbose", is_flag=True, help="Say what happens to each file."),
+    click.option("-v", "--verbose", count=True, help="Say what becomes of files, and which tries failed; -vv: all."),
+    click.option(
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        help="What is told on stderr: for people, or one JSON object a line.",
+    ),
     click.option("--json", "as_json", is_flag=True, help="Print what was done as one JSON object on stdout."),
 )
 

@@ -121,6 +121,7 @@ def synchronize(
         paths = stack.enter_context(Paths())
         manifests = [stack.enter_context(each) for each in _fetched(sources, downloader, summary)]
         complete = len(manifests) == len(sources)
+        summary.files = sum(manifest.count() for manifest in manifests)
         if fail_fast and not complete:
             return
         prune = _prune(manifests, mirror, digest_file, stack) if delete and complete else None

@@ -221,6 +221,11 @@ class Manifest:
         self.file.seek(0)
         return read_manifest(bounded_lines(self.file), self.source, bad=bad, paths=paths)
 
+    def count(self) -> int:
+        """About how many files it lists: its lines, at little cost."""
+        self.file.seek(0)
+        return sum(piece.count(b"\n") for piece in iter(lambda: self.file.read(1024 * 1024), b""))
+
     def __iter__(self) -> Iterator[Entry]:
         return self.entries()
 

@@ -468,27 +468,6 @@ async def test_a_killed_run_is_gone_on_with(slow_nginx: Nginx, reactor: Any, tmp
 # ---- what it tells meanwhile
 
 
-async def test_every_few_seconds_it_tells_how_far_it_is(slow_nginx: Nginx, tmp_path: Path) -> None:
-    (slow_nginx.root / "large").write_bytes(bytes(1_000_000))
-    end = await run("get", f"{slow_nginx.http}large", cwd=tmp_path)
-    lines = end.err.splitlines()
-
-    assert len(lines) >= 2
-    assert lines[0].startswith("0 fetched; ")
-    assert " of 976.6 KiB (" in lines[0]
-    assert lines[0].endswith("/s")
-
-
-async def test_on_a_terminal_one_line_moves(slow_nginx: Nginx, tmp_path: Path) -> None:
-    """And the cursor, which it hides meanwhile, is given back."""
-    (slow_nginx.root / "large").write_bytes(bytes(600_000))
-    code, shown = await on_terminal("get", f"{slow_nginx.http}large", cwd=tmp_path)
-
-    assert code == 0, shown
-    assert shown.count(b" of 585.9 KiB (") > 3
-    assert shown.rindex(b"\x1b[?25h") > shown.rindex(b"\x1b[?25l")
-
-
 async def test_verbose_tells_of_each_file_and_of_each_try(reactor: Any, tmp_path: Path) -> None:
     async with FaultServer(reactor, Nth([Reset(), answer(b"abc")])) as server:
         end = await run("get", "-v", server.url("/f"), cwd=tmp_path)
@@ -499,22 +478,6 @@ async def test_verbose_tells_of_each_file_and_of_each_try(reactor: Any, tmp_path
 
 
 # ---- the command as a whole
-
-
-async def test_the_version_comes_at_once() -> None:
-    """Nothing is imported for it but click."""
-
-    def measure() -> subprocess.CompletedProcess[str]:
-        code = (
-            "import sys; from pulp_dl.cli import main\ntry: main(['--version'])\nfinally: print(*sorted(sys.modules))"
-        )
-        return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-
-    ended = await deferToThread(measure)
-    version, modules = ended.stdout.splitlines()
-
-    assert version.startswith("pulp-dl, version ")
-    assert not {"twisted", "treq", "OpenSSL", "cryptography", "attrs", "attr"} & {*modules.split()}
 
 
 async def test_help_tells_the_exit_codes(tmp_path: Path) -> None:
