@@ -94,7 +94,7 @@ class HTTPFetcher:
                     head,
                     span,
                     conditions=bool(source.conditions),
-                    proxied=self._remote.proxy is not None,
+                    proxied=self._remote.proxy_for(trail.place) is not None,
                     now=self._reactor.seconds(),
                 )
             except BaseException:
