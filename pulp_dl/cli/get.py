@@ -13,6 +13,7 @@ import click
 from .options import Bytes, make_remote, make_source, output_options, remote_options
 from .outcome import DISK, Failed, Summary, concluding
 from .progress import Ticker
+from .words import blaming
 
 if TYPE_CHECKING:
     from ..blocking import BlockingDownloader
@@ -77,10 +78,8 @@ def get(
 def _expectations(sha256: str | None, size: int | None) -> list[Any]:
     from ..model.expect import Digest, Measure, Size
 
-    try:
+    with blaming("sha256"):
         digest = Measure("sha256") if sha256 is None else Digest("sha256", sha256)
-    except ValueError as error:
-        raise click.UsageError(f"--sha256: {error}") from error
     return [digest] if size is None else [Size(size), digest]
 
 

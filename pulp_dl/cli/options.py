@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from math import isnan
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from .config import remote_option
+from .credentials import auth, credential_options, proxies, tls
+from .words import blaming
+
 if TYPE_CHECKING:
-    from ..model.auth import Basic
     from ..model.remote import Remote
     from ..model.source import Source
 
@@ -37,6 +40,36 @@ class Bytes(click.ParamType[int]):
         return int(size)
 
 
+class Seconds(click.FloatRange):
+    """More than nothing, and less than three years."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0, min_open=True, max=1e8)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        seconds: float = super().convert(value, param, ctx)
+        if isnan(seconds):  # which is in no range, and out of none
+            self.fail(f"{value!r} is no number of seconds", param, ctx)
+        return seconds
+
+
+class Field(click.ParamType[tuple[str, str]]):
+    """A field of a request.  A variable has one in each line."""
+
+    name = "field"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        if isinstance(value, tuple):
+            return value
+        name, colon, content = value.partition(":") if isinstance(value, str) else ("", "", "")
+        if not colon:
+            self.fail("a header is NAME: VALUE", param, ctx)  # and may be a secret
+        return name, content
+
+    def split_envvar_value(self, rv: str) -> Sequence[str]:
+        return [line for line in rv.splitlines() if line.strip()]
+
+
 def _together(*options: Callable[[F], F]) -> Callable[[F], F]:
     def decorate(function: F) -> F:
         for each in reversed(options):
@@ -46,27 +79,20 @@ def _together(*options: Callable[[F], F]) -> Callable[[F], F]:
     return decorate
 
 
-_SECONDS = click.FloatRange(min=0, min_open=True, max=1e8)
-
 remote_options = _together(
+    remote_option,
     click.option("-j", "--concurrency", type=click.IntRange(1), default=10, show_default=True, metavar="N",
                  help="Files, and connections, at once."),
     click.option("--per-host", type=click.IntRange(1), metavar="N", help="Connections to one host.  [default: as -j]"),
     click.option("--retries", type=click.IntRange(0, 1000), default=4, show_default=True, metavar="N",
                  help="Tries after the first, with growing waits between them."),
     click.option("--max-size", type=Bytes(), metavar="BYTES", help="Refuse what is larger: 1000, 64k, 1.5G."),
-    click.option("--cacert", metavar="FILE", help="Trust the certificates in this file, too."),
-    click.option("--cert", metavar="FILE", help="The client's certificate (PEM), then its intermediates."),
-    click.option("--key", metavar="FILE", help="Its private key, if that is not in the same file."),
-    click.option("-k", "--insecure", is_flag=True, help="Do not check who the server is."),
-    click.option("--proxy", metavar="URL", help="http://[user:password@]host:port"),
-    click.option("-u", "--user", metavar="NAME[:PASSWORD]",
-                 help="For the host that is asked, and no other.  The password is asked for if it is left out."),
-    click.option("-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'",
+    *credential_options,
+    click.option("-H", "--header", "headers", type=Field(), multiple=True, metavar="'NAME: VALUE'",
                  help="Send this field to the host that is asked, and no other.  May be repeated."),
-    click.option("--connect-timeout", type=_SECONDS, metavar="SECONDS", help="For DNS, TCP and TLS together."),
-    click.option("--idle-timeout", type=_SECONDS, metavar="SECONDS", help="Without one byte of the body."),
-    click.option("--max-time", type=_SECONDS, metavar="SECONDS", help="For one file, with all its tries."),
+    click.option("--connect-timeout", type=Seconds(), metavar="SECONDS", help="For DNS, TCP and TLS together."),
+    click.option("--idle-timeout", type=Seconds(), metavar="SECONDS", help="Without one byte of the body."),
+    click.option("--max-time", type=Seconds(), metavar="SECONDS", help="For one file, with all its tries."),
 )  # fmt: skip
 
 output_options = _together(
@@ -82,8 +108,7 @@ def make_remote(options: dict[str, Any]) -> Remote:
 
     @raise click.UsageError: a file cannot be used, or a value makes no sense; it names the option, and no secret.
     """
-    from ..model.remote import Limits, Proxy, Remote, Retries, Timeouts
-    from ..model.tls import TLS
+    from ..model.remote import Limits, Remote, Retries, Timeouts
 
     concurrency = options["concurrency"]
     limits: dict[str, Any] = {"connections": concurrency, "per_host": options["per_host"] or concurrency}
@@ -91,22 +116,16 @@ def make_remote(options: dict[str, Any]) -> Remote:
         limits["max_size"] = options["max_size"]
     names = {"connect": "connect_timeout", "idle": "idle_timeout", "total": "max_time"}
     timeouts = {ours: options[theirs] for ours, theirs in names.items() if options[theirs] is not None}
-    with _blaming("--cacert, --cert, --key"):
-        verify = not options["insecure"]
-        tls = TLS(ca=options["cacert"], cert=options["cert"], key=options["key"], verify=verify)
-    with _blaming("--proxy"):
-        proxy = _proxy(options["proxy"], Proxy)
-    with _blaming("--user"):
-        auth = _basic(options["user"])
-    with _blaming("--connect-timeout, --idle-timeout, --max-time"):
+    with blaming("connect_timeout"):
         times = Timeouts(**timeouts)
-    with _blaming("--header"):
-        headers = [_field(each) for each in options["headers"]]
+    whom, who, way = tls(options), auth(options), proxies(options)
+    with blaming("headers"):
         return Remote(
-            tls=tls,
-            auth=auth,
-            proxy=proxy,
-            headers=headers,
+            url=options["remote"],
+            tls=whom,
+            auth=who,
+            proxy=way,
+            headers=options["headers"],
             timeouts=times,
             limits=Limits(**limits),
             retries=Retries(count=options["retries"]),
@@ -117,41 +136,23 @@ def make_source(url: str, **facts: Any) -> Source:
     """
     A Source, or a usage error.
 
+    @param url: may be relative to that of the chosen remote, as if that ended with a slash.
     @raise click.UsageError: this is no URL.
     """
     from ..model.source import Source
 
-    with _blaming("URL"):
-        return Source(url, **facts)
-
-
-@contextmanager
-def _blaming(what: str) -> Iterator[None]:
+    ctx = click.get_current_context()
+    base = ctx.params.get("remote")
     try:
-        yield
-    except (ValueError, TypeError) as error:
-        raise click.UsageError(f"{what}: {error}") from error
+        return Source(url if base is None or "://" in url else _below(base, url), **facts)
+    except ValueError as error:
+        raise click.UsageError(str(error).replace("Source.url", "URL")) from error
 
 
-def _proxy(url: str | None, proxy: Any) -> Any:
-    if url is None:
-        return None
-    return proxy(url if "://" in url else f"http://{url}")
+def _below(base: str, url: str) -> str:
+    from attrs import evolve
 
+    from ..urls import join, parse
 
-def _basic(user: str | None) -> Basic | None:
-    from ..model.auth import Basic
-
-    if user is None:
-        return None
-    name, colon, password = user.partition(":")
-    if not colon:
-        password = click.prompt(f"Password for {name}", hide_input=True, err=True, default="", show_default=False)
-    return Basic(name, password)
-
-
-def _field(text: str) -> tuple[str, str]:
-    name, colon, value = text.partition(":")
-    if not colon:
-        raise ValueError("a header is NAME: VALUE")
-    return name, value
+    place = parse(base)
+    return str(join(evolve(place, target=place.target.partition("?")[0].removesuffix("/") + "/"), url))

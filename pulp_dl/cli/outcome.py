@@ -11,11 +11,24 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from .signals import Interrupted
+from .words import in_options
 
 if TYPE_CHECKING:
     from ..model.report import Outcome
 
-__all__ = ["DISK", "INVALID", "SOME", "USAGE", "Failed", "Summary", "code_of", "concluding", "printable", "size_text"]
+__all__ = [
+    "DISK",
+    "INVALID",
+    "SOME",
+    "USAGE",
+    "Failed",
+    "Summary",
+    "code_of",
+    "concluding",
+    "print_refusal",
+    "printable",
+    "size_text",
+]
 
 SOME: Final = 1
 USAGE: Final = 2
@@ -51,6 +64,13 @@ def code_of(error: Exception) -> int:
     if isinstance(error, errors.ProxyFailed) and error.status == 407:
         return AUTH
     return next((code for kind, code in kinds if isinstance(error, kind)), SOME)
+
+
+def print_refusal(message: str, code: int) -> None:
+    """The object on stdout, where nothing was begun."""
+    summary = Summary({"as_json": True, "verbose": False, "quiet": True})
+    summary.failures.append({"path": None, "url": None, "error": "UsageError", "message": message})
+    click.echo(json.dumps(summary._object(code, 0.0)))
 
 
 class Failed(Exception):
@@ -137,10 +157,11 @@ class Summary:
         """Something that was wanted is not there."""
         self.failed += 1
         self._codes.add(code_of(error))
-        self.say(f"failed {path}: {error}", attempts)
+        message = in_options(str(error))
+        self.say(f"failed {path}: {message}", attempts)
         if len(self.failures) < LISTED:
             url = getattr(error, "url", None)
-            self.failures.append({"path": path, "url": url, "error": type(error).__name__, "message": str(error)})
+            self.failures.append({"path": path, "url": url, "error": type(error).__name__, "message": message})
 
     def say(self, text: str, attempts: tuple[Any, ...] = ()) -> None:
         """For who asked to hear of each file."""
@@ -148,7 +169,7 @@ class Summary:
             return
         click.echo(printable(text), err=True)
         for each in attempts if len(attempts) > 1 else ():
-            click.echo(printable(f"  {each}"), err=True)
+            click.echo(printable(in_options(f"  {each}")), err=True)
 
     @property
     def code(self) -> int:

@@ -41,6 +41,10 @@ class Netrc:
         path = os.environ.get("NETRC") or None if self.path is None else os.fspath(self.path)
         object.__setattr__(self, "_logins", tuple(sorted(_read(path).items(), key=lambda item: item[0])))
 
+    def __bool__(self) -> bool:
+        """Is there anything in it?"""
+        return bool(self._logins)
+
     def login(self, place: URL) -> Basic | None:
         """The user and password for a place, if there are any."""
         known = dict(self._logins)

@@ -10,7 +10,6 @@ from zope.interface import implementer
 
 from ..interfaces import IProxies
 from ..urls import URL, InvalidURL, parse
-from .auth import Basic
 from .remote import Proxy
 
 __all__ = ["Proxies"]
@@ -86,14 +85,13 @@ class Proxies:
         return None if proxy is None or any(rule.covers(place) for rule in self._rules) else proxy
 
     @classmethod
-    def from_environment(cls, auth: Basic | None = None) -> Self:
+    def from_environment(cls) -> Self:
         """
         What C{http_proxy}, C{https_proxy}, C{all_proxy} and C{no_proxy} say.
 
         The names may be in upper case; lower case goes first.  C{HTTP_PROXY} does not count in a CGI script, where a
         client may set it.
 
-        @param auth: for each of them, in place of what its URL holds.
         @raise ValueError: this is no HTTP proxy; the message names the variable.
         """
         from urllib.request import getproxies_environment
@@ -106,7 +104,7 @@ class Proxies:
             if not url:
                 return None
             try:
-                return Proxy(url if "://" in url else f"http://{url}", auth)
+                return Proxy(url if "://" in url else f"http://{url}")
             except ValueError as error:
                 raise ValueError(str(error).replace("Proxy.url", f"{name}_proxy")) from None
 
