@@ -185,7 +185,7 @@ def _reveal(name: str, options: Options) -> str:
         reason = getattr(error, "strerror", None) or "this is no path"
         raise click.UsageError(f"{spelled(name)}: {given!r} cannot be read: {reason}") from error
     try:
-        text = content.decode().removesuffix("\n").removesuffix("\r")
+        text: str = content.decode().removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError:
         raise click.UsageError(f"{spelled(name)}: {given!r} is not UTF-8") from None
     if not text or len(content) > LONGEST:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from netrc import NetrcParseError, netrc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from .source import Head
 
 __all__ = ["Netrc"]
+
+_COMMENT = re.compile(rb"^[ \t]*#.*$", re.MULTILINE)
 
 
 @implementer(IAuth, IAuthenticator)
@@ -70,23 +73,36 @@ def _read(path: str | None) -> dict[str, Basic]:
     """
     shown = path or "~/.netrc"
     try:
-        hosts = (netrc() if path is None else netrc(Path(path).expanduser())).hosts
+        with Path(shown).expanduser().open("rb") as file:
+            stat, content = os.fstat(file.fileno()), file.read()
     except (FileNotFoundError, NotADirectoryError):
         if path is None:
             return {}
         raise ValueError(f"{shown}: there is no such netrc file; check the path") from None
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ValueError(f"{shown}: it cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    try:
+        hosts = _parse(content)
     except NetrcParseError as error:
-        if path is None and (error.msg or "").startswith("~/.netrc"):  # about the file, not what is in it
-            raise ValueError(f"{shown}: it has to be yours, and for you alone: chmod 600 {shown}") from None
-        raise ValueError(f"{shown}: line {error.lineno} is not understood (see netrc(5))") from None
+        raise ValueError(f"{shown}: near line {error.lineno}: this is not understood; see netrc(5)") from None
     except UnicodeError:
         raise ValueError(f"{shown}: it is not UTF-8") from None
-    except (OSError, RuntimeError) as error:
-        raise ValueError(f"{shown}: it cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    if path is None and hosts and (stat.st_mode & 0o077 or stat.st_uid != os.getuid()):
+        raise ValueError(f"{shown}: it has to be yours, and for you alone: chmod 600 {shown}")
     found = {}
     for host, (user, _, password) in hosts.items():
         try:
             found[host.lower()] = Basic(user or "", password or "")
         except ValueError as error:
-            raise ValueError(f"{shown}: machine {host}: {str(error).removeprefix('Basic.')}") from None
+            raise ValueError(f"{shown}: machine {host!r}: {str(error).removeprefix('Basic.')}") from None
     return found
+
+
+def _parse(content: bytes) -> dict[str, tuple[str, str, str]]:
+    """
+    In memory: the standard library wants a path, and stumbles over a comment that follows an empty line.
+    """
+    content.decode()
+    with os.fdopen(os.memfd_create("netrc"), "wb", buffering=0) as file:
+        file.write(_COMMENT.sub(b"", content))
+        return netrc(f"/proc/self/fd/{file.fileno()}").hosts

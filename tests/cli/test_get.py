@@ -125,7 +125,7 @@ async def test_to_stdout_goes_only_what_held(repository: Nginx, tmp_path: Path) 
         (["http://h/bear.iso", "--size", "-1"], "no number of bytes"),
         (["http://h/bear.iso", "-j", "0"], "0 is not in the range"),
         (["http://h/bear.iso", "--connect-timeout", "0"], "0.0 is not in the range"),
-        (["http://h/bear.iso", "--max-time", "nan"], "Invalid value for '--max-time': nan is no number of seconds"),
+        (["http://h/bear.iso", "--max-time", "nan"], "Invalid value for '--max-time': 'nan' is no number of seconds"),
         (["http://h/bear.iso", "--cacert", "missing.pem"], "missing.pem"),
         (["http://h/bear.iso", "--key", "key.pem"], "Error: --key: of no use without --cert; give the certificate too"),
         (
