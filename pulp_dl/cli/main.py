@@ -71,7 +71,7 @@ def _exit_code(run: Callable[[], Any], *, as_json: bool) -> int:
         explain(error)
         error.show()
         if as_json:
-            print_refusal(error.message, error.exit_code)
+            print_refusal(error.format_message(), error.exit_code)
         return error.exit_code
     except click.Abort:  # the end of the input, where a password was asked for
         click.echo("Aborted.", err=True)

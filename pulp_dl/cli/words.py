@@ -43,7 +43,7 @@ _FIELDS: Final = {
 }
 _FIELD: Final = re.compile(r"\b[A-Z][A-Za-z]+\.[a-z_]+\b|^headers(?=:)")
 _USERINFO: Final = re.compile(r"//.*@", re.DOTALL)
-_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"]+")
+_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[\w\[*][^\s'\"]*")
 
 
 def in_options(message: str, fields: Mapping[str, str] = {}) -> str:
