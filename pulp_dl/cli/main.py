@@ -6,6 +6,7 @@ Only click is imported here, and by the subcommands' modules; the rest when ther
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -18,7 +19,7 @@ from .._version import __version__
 from .config import config_option, with_environment
 from .demo import demo
 from .get import get
-from .outcome import DISK, USAGE, print_refusal
+from .outcome import DISK, USAGE
 from .signals import Interrupted, interruptible
 from .sync import sync
 from .words import explain
@@ -71,7 +72,7 @@ def _exit_code(run: Callable[[], Any], *, as_json: bool) -> int:
         explain(error)
         error.show()
         if as_json:
-            print_refusal(error.format_message(), error.exit_code)
+            _print_refusal(error.format_message(), error.exit_code)
         return error.exit_code
     except click.Abort:  # the end of the input, where a password was asked for
         click.echo("Aborted.", err=True)
@@ -86,6 +87,13 @@ def _exit_code(run: Callable[[], Any], *, as_json: bool) -> int:
         with suppress(OSError):
             sys.stdout.close()  # or it would be tried again at the end
         return DISK
+
+
+def _print_refusal(message: str, code: int) -> None:
+    """The object on stdout, where nothing was begun."""
+    counts = dict.fromkeys(("fetched", "present", "failed", "bytes", "seconds"), 0)
+    failure = {"path": None, "url": None, "error": "UsageError", "message": message}
+    click.echo(json.dumps({"ok": False, "exit_code": code, **counts, "failures": [failure]}))
 
 
 @click.group(cls=_Command, epilog=_EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})

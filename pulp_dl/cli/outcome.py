@@ -16,19 +16,7 @@ from .words import in_options
 if TYPE_CHECKING:
     from ..model.report import Outcome
 
-__all__ = [
-    "DISK",
-    "INVALID",
-    "SOME",
-    "USAGE",
-    "Failed",
-    "Summary",
-    "code_of",
-    "concluding",
-    "print_refusal",
-    "printable",
-    "size_text",
-]
+__all__ = ["DISK", "INVALID", "SOME", "USAGE", "Failed", "Summary", "code_of", "concluding", "printable", "size_text"]
 
 SOME: Final = 1
 USAGE: Final = 2
@@ -64,13 +52,6 @@ def code_of(error: Exception) -> int:
     if isinstance(error, errors.ProxyFailed) and error.status == 407:
         return AUTH
     return next((code for kind, code in kinds if isinstance(error, kind)), SOME)
-
-
-def print_refusal(message: str, code: int) -> None:
-    """The object on stdout, where nothing was begun."""
-    summary = Summary({"as_json": True, "verbose": False, "quiet": True})
-    summary.failures.append({"path": None, "url": None, "error": "UsageError", "message": message})
-    click.echo(json.dumps(summary._object(code, 0.0)))
 
 
 class Failed(Exception):

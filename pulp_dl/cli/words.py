@@ -37,6 +37,8 @@ _FIELDS: Final = {
     "Size.value": "size",
     "headers": "headers",
     "Limits.max_size": "max_size",
+    "Limits.bytes_per_second": "limit_rate",
+    "Limits.requests_per_second": "limit_requests",
     "Timeouts.connect": "connect_timeout",
     "Timeouts.idle": "idle_timeout",
     "Timeouts.total": "max_time",
