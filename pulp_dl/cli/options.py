@@ -141,8 +141,8 @@ def make_source(url: str, **facts: Any) -> Source:
     """
     from ..model.source import Source
 
-    ctx = click.get_current_context()
-    base = ctx.params.get("remote")
+    ctx = click.get_current_context(silent=True)
+    base = None if ctx is None else ctx.params.get("remote")
     try:
         return Source(url if base is None or "://" in url else _below(base, url), **facts)
     except ValueError as error:

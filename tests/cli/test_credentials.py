@@ -326,9 +326,8 @@ async def test_no_proxy_keeps_hosts_out_of_it(server: FaultServer, tmp_path: Pat
 
     assert [end.code for end in (variable, flag, star, none, outside)] == [0, 0, 0, 0, 4], outside.err
     both = await run(
-        "get", server.url("/g"), "http://far.example/f", "--noproxy", "127.0.0.1", "--proxy", server.url("/"),
-        cwd=tmp_path,
-    )  # fmt: skip
+        "get", server.url("/g"), "http://far.example/f", "--proxy", server.url("/"), cwd=tmp_path, NO_PROXY="127.0.0.1"
+    )
     assert both.code == 0, both.err
     assert sorted(each.target for each in server.requests[-2:]) == ["/g", "http://far.example/f"]
 
