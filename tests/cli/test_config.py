@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,8 @@ from pulp_dl.cli import main
 from pulp_dl.cli.config import read
 from pulp_dl.cli.settings import ConfigError, keys
 from pulp_dl.testing import FaultServer, answer
-from tests.cli.command import files, refused, run
+from tests.cli.command import ROOT, files, refused, run
+from tests.needs import lacking
 from tests.terminal import Terminal
 
 pytestmark = pytest.mark.limit(40)
@@ -92,6 +95,31 @@ def test_the_users_file_goes_before_the_systems(tmp_path: Path) -> None:
 
     assert said([system, user], tmp_path) == {"retries": 9, "per_host": 2, "concurrency": 8, "max_size": "1k"}
     assert said([system, user], tmp_path, command="sync") == {"retries": 9, "per_host": 7, "concurrency": 8}
+
+
+async def test_the_systems_file_is_in_etc(reactor: Any, tmp_path: Path) -> None:
+    """Seen by the command alone, in a place of its own for mounts."""
+    (tmp_path / "pulp-dl").mkdir()
+    (tmp_path / "pulp-dl" / "config.toml").write_text('header = ["X-From: user"]')
+    (tmp_path / "system.toml").write_text('quiet = true\nheader = ["X-From: system"]')
+    setup = "mount -t tmpfs none /etc && cp system.toml /etc/pulp_dl.toml"
+
+    def alone(script: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["unshare", "--mount", "sh", "-ec", script],
+            cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT), **variables},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    if (await deferToThread(alone, setup)).returncode:
+        lacking("only root may mount")
+    async with FaultServer(reactor, answer(b"x")) as server:
+        get = f"{setup}; {sys.executable} -m pulp_dl get {server.url('/f')}"
+        system = await deferToThread(alone, get)
+        both = await deferToThread(alone, get, XDG_CONFIG_HOME=str(tmp_path))
+
+        assert (system.returncode, system.stderr, both.returncode, both.stderr) == (0, "", 0, "")
+        assert [request.get(b"x-from") for request in server.requests] == [b"system", b"user"]
 
 
 def test_what_is_said_of_a_command_goes_before_what_is_said_of_all(tmp_path: Path) -> None:
