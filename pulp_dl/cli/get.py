@@ -18,6 +18,7 @@ from .options import Bytes, make_remote, make_source, output_options, remote_opt
 from .outcome import DISK, Failed, Summary, concluding
 from .progress import Ticker
 from .target import check_target, is_stdout
+from .words import blaming
 
 if TYPE_CHECKING:
     from ..blocking import BlockingDownloader
@@ -122,10 +123,8 @@ def _refuse_for_many(given: dict[str, object]) -> None:
 def _expectations(sha256: str | None, size: int | None) -> list[Any]:
     from ..model.expect import Digest, Size
 
-    try:
+    with blaming("sha256"):
         digests = [] if sha256 is None else [Digest("sha256", sha256)]
-    except ValueError as error:
-        raise click.UsageError(f"--sha256: {error}") from error
     return digests if size is None else [Size(size), *digests]
 
 

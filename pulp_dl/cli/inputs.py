@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias
 
 from attrs import evolve, field, frozen
 from click import UsageError
@@ -27,6 +27,7 @@ from ..model.report import Attempt
 from ..model.source import Source
 from ..urls import InvalidURL, parse, shown
 from .get import checked, name_of
+from .options import absolute, field_of
 from .outcome import DISK, USAGE, Failed
 
 if TYPE_CHECKING:
@@ -204,13 +205,17 @@ def _text(line: bytes, number: int) -> str:
 
 
 def _urls(text: str, number: int) -> WantedFile:
-    url, *others = filter(None, (each.strip() for each in text.split("\t")))
-    for each in (url, *others):
-        try:
-            parse(each)
-        except InvalidURL as error:
-            raise ValueError(f"{error}: {shown(each)!r}") from None
+    url, *others = [_resolved(url) for each in text.split("\t") if (url := each.strip())]
     return WantedFile(number, Source(url), tuple(others))
+
+
+def _resolved(url: str) -> str:
+    try:
+        found = absolute(url)
+        parse(found)
+    except InvalidURL as error:
+        raise ValueError(f"{error}: {shown(url)!r}") from None
+    return found
 
 
 def _with_option(file: WantedFile, text: str, given: set[str]) -> WantedFile:
@@ -218,7 +223,8 @@ def _with_option(file: WantedFile, text: str, given: set[str]) -> WantedFile:
     if name not in OPTIONS or not equals:
         raise ValueError(f"{name[:40]!r} is no option that is known here; known are {', '.join(OPTIONS)}")
     if name == "header":
-        return evolve(file, source=evolve(file.source, headers=(*file.source.headers, *_header(value))))
+        headers = *file.source.headers, *header_pairs([field_of(value)])
+        return evolve(file, source=evolve(file.source, headers=headers))
     if name in given:
         raise ValueError(f"{name} is given twice")
     given.add(name)
@@ -231,13 +237,6 @@ def _with_option(file: WantedFile, text: str, given: set[str]) -> WantedFile:
     if os.path.isabs(value) or ".." in value.split("/"):  # noqa: PTH117
         raise ValueError(f"out={value[:200]!r} leads out of the directory; use dir for that")
     return evolve(file, out=value)
-
-
-def _header(value: str) -> Any:
-    name, colon, content = value.partition(":")
-    if not colon:
-        raise ValueError("a header is NAME: VALUE")
-    return header_pairs([(name, content)])
 
 
 def _checksum(value: str) -> Digest:

@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 
 import click
 
+from .words import in_options
+
 __all__ = ["ATTEMPTS", "ERRORS", "FILES", "RUN", "Log", "printable"]
 
 # How verbose one has to be to be told.
@@ -90,6 +92,7 @@ class Log:
         name, when = event.get("event"), event["log_time"]
         level = event["log_level"].name
         if event.get("log_namespace") == "pulp_dl" and name is not None:
+            event = {**event, "cause": in_options(event["cause"]) if event["cause"] else None}
             if name == "waiting" and event["url"]:
                 self._waits[urlsplit(event["url"]).netloc] = (monotonic() + event["seconds"], event["cause"])
             if _TOLD.get(name, ATTEMPTS) <= self.verbosity:

@@ -13,6 +13,7 @@ import click
 
 from .log import ATTEMPTS, ERRORS, FILES, Log, printable
 from .signals import Interrupted
+from .words import in_options
 
 if TYPE_CHECKING:
     from ..consumers.around import Counted
@@ -161,13 +162,14 @@ class Summary:
         """Something that was wanted is not there."""
         self.failed += 1
         self._codes.add(code_of(error))
+        message = in_options(str(error))
         known: dict[str, Any] = {"path": path, "url": getattr(error, "url", None), "error": type(error).__name__}
-        text = f"failed {path}: {error}"
         # For people they stand at the end once more, where they are seen.
         at = ERRORS if self.log.as_json else FILES
-        self.log.tell("failed", text, at, "error", cause=str(error), attempts=len(attempts), **known)
+        text = f"failed {path}: {message}"
+        self.log.tell("failed", text, at, "error", cause=message, attempts=len(attempts), **known)
         if len(self.failures) < LISTED:
-            self.failures.append({**known, "message": str(error)})
+            self.failures.append({**known, "message": message})
 
     def say(self, text: str) -> None:
         """For who asked to hear of each file."""

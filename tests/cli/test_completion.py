@@ -24,6 +24,8 @@ def bash(program: Callable[[str], str], tmp_path: Path) -> Iterator[Terminal]:
     script.chmod(0o755)
     (tmp_path / "bearers.pem").touch()
     (tmp_path / "mirror").mkdir()
+    (tmp_path / "zoo.toml").write_text('[remotes.grizzly]\nurl = "http://h/"\npassword = "p"\n')
+    (tmp_path / "bad.toml").write_text("nonsense")
     environment = {"PATH": f"{script.parent}:{os.environ['PATH']}", "PS1": PROMPT, "PYTHONPATH": str(ROOT)}
     with Terminal([program("bash"), "--norc", "--noprofile", "-i"], tmp_path, environment) as terminal:
         terminal.wait_for(PROMPT)
@@ -44,11 +46,21 @@ def bash(program: Callable[[str], str], tmp_path: Path) -> Iterator[Terminal]:
         ("pulp-dl get --cacert bear", "--cacert bearers.pem "),
         ("pulp-dl get -o bear", "-o bearers.pem "),
         ("pulp-dl sync http://h/PULP_MANIFEST -d mirr", "-d mirror/"),
+        ("pulp-dl --config zoo.toml get --remote gri", "--remote grizzly "),
     ],
 )
 def test_tab_completes_subcommands_options_and_names_of_files(bash: Terminal, typed: str, completed: str) -> None:
     bash.press(f"{typed}\t")
     bash.wait_for(completed)
+
+
+@pytest.mark.limit(40)
+def test_settings_that_cannot_be_read_complete_nothing_and_say_nothing(bash: Terminal) -> None:
+    bash.press("pulp-dl --config bad.toml get --remote g\t")
+    bash.press('\x15echo d""one\r')
+    bash.wait_for("done")
+
+    assert "not TOML" not in bash.screen
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
