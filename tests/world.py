@@ -8,25 +8,31 @@ and every word of them is tried.
 from __future__ import annotations
 
 import hashlib
+import os
+import time
 from pathlib import Path
 from typing import Any
 
 import trustme
 from OpenSSL import SSL
 from twisted.internet.defer import gatherResults
+from twisted.internet.interfaces import IPushProducer
 from twisted.internet.ssl import Certificate, PrivateCertificate
+from twisted.internet.task import LoopingCall
 from twisted.web.http import HTTPFactory
 from twisted.web.pages import notFound
 from twisted.web.proxy import Proxy, ProxyRequest
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
 from twisted.web.static import File
+from zope.interface import implementer
 
 FILES = {
     "bear.iso": bytes(range(250)) * 4000,
     "cub.iso": b"cub" * 100_000,
     "docs/den.txt": b"Here is where the bear is.\n",
 }
+PASSWORDS = {"elmer": "wabbit", "user": "password"}
 BASIC = {"private": b"Basic ZWxtZXI6d2FiYml0", "gateway": b"Basic dXNlcjpwYXNzd29yZA=="}
 
 
@@ -42,6 +48,8 @@ class World:
         for name, data in FILES.items():
             (self.files / name).parent.mkdir(parents=True, exist_ok=True)
             (self.files / name).write_bytes(data)
+            # A date is a strong validator only if it is older than a minute.
+            os.utime(self.files / name, (time.time() - 3600,) * 2)
         self.authority = trustme.CA()
         self.identity = self.authority.issue_cert("client@example.org")
 
@@ -50,6 +58,7 @@ class World:
         self._listen("http://repo.example.org", File(str(self.files)))
         self._listen("http://mirror1.example.org", notFound())
         self._listen("http://mirror2.example.org", File(str(self.files)))
+        self._listen("http://slow.example.org", _Slow(str(self.files)))
         self._listen("http://private.example.org", _Guarded(str(self.files)))
         self._listen("https://secure.example.org", File(str(self.files)), self._tls())
         self._listen("http://gateway.example.org:3128", None)
@@ -91,6 +100,41 @@ class World:
         options = PrivateCertificate.loadPEM(pem).options(Certificate.loadPEM(self.authority.cert_pem.bytes()))
         options.getContext().set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, lambda *args: bool(args[-1]))
         return options
+
+
+class _Slow(File):
+    """64 KiB in a tenth of a second, so that somebody can look on."""
+
+    def makeProducer(self, request: Request, fileForReading: Any) -> Any:
+        files: Any = super()
+        producer = files.makeProducer(request, fileForReading)
+        producer.start = lambda: request.registerProducer(_Slowly(producer), True)
+        return producer
+
+
+@implementer(IPushProducer)
+class _Slowly:
+    """Asks a pull producer for more, now and then."""
+
+    def __init__(self, producer: Any) -> None:
+        self._producer = producer
+        self._calls = LoopingCall(self._give)
+        self._calls.start(0.1, now=False)
+
+    def _give(self) -> None:
+        self._producer.resumeProducing()
+        if self._producer.request is None:  # that was the end
+            self._calls.stop()
+
+    def pauseProducing(self) -> None:
+        """What is sent in a tenth of a second may wait in a buffer."""
+
+    def resumeProducing(self) -> None:
+        """It was never paused."""
+
+    def stopProducing(self) -> None:
+        self._calls.stop()
+        self._producer.stopProducing()
 
 
 class _Guarded(File):
