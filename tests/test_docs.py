@@ -148,6 +148,17 @@ async def test_every_snippet_of_a_page_does_what_it_says(
             del sys.modules[name]
 
 
+def test_whatever_a_table_calls_ours_stands_in_a_snippet_that_is_run() -> None:
+    text = (ROOT / "docs" / "coming-from.rst").read_text()
+    snippets = (block.text for block in blocks(text) if "theirs" not in block.classes)
+    ours = " ".join("\n".join(snippets).split())
+    rows = re.findall(r"^   \* - .*\n(?:      .*\n)*?     - (.*)\n(?:       .*\n)*     - ", text, re.MULTILINE)
+    names = [name for row in rows for name in re.findall(r"``(.*?)``", row)]
+
+    assert len(rows) == text.count("\n   * - ") > 50
+    assert [name for name in names if not agrees(ours, f"...{name}...")] == []
+
+
 def test_the_table_of_errors_is_the_tree_of_errors() -> None:
     """In order, with parent, C{transient} and C{answer}."""
     text = (ROOT / "docs" / "reference" / "errors.rst").read_text()

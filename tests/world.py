@@ -24,7 +24,7 @@ from twisted.web.pages import notFound
 from twisted.web.proxy import Proxy, ProxyRequest
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
-from twisted.web.static import File
+from twisted.web.static import Data, File
 from zope.interface import implementer
 
 FILES = {
@@ -60,6 +60,7 @@ class World:
         self._listen("http://mirror2.example.org", File(str(self.files)))
         self._listen("http://slow.example.org", _Slow(str(self.files)))
         self._listen("http://private.example.org", _Guarded(str(self.files)))
+        self._listen("http://registry.example.org", _Registry(str(self.files)))
         self._listen("https://secure.example.org", File(str(self.files)), self._tls())
         self._listen("http://gateway.example.org:3128", None)
         base = self.names["http://repo.example.org"]
@@ -146,6 +147,21 @@ class _Guarded(File):
         return files.getChild(path, request) if known else _Denied()
 
 
+class _Registry(File):
+    """Files for who shows the latest token, which is good for two of them."""
+
+    tokens = files_left = 0
+
+    def getChild(self, path: bytes, request: Request) -> Any:
+        if path == b"token":
+            self.tokens, self.files_left = self.tokens + 1, 2
+            return Data(b"bear-%d\n" % self.tokens, "text/plain")
+        known = request.getHeader(b"authorization") == b"Bearer bear-%d" % self.tokens and self.files_left
+        self.files_left -= bool(known)
+        files: Any = super()
+        return files.getChild(path, request) if known else _Denied()
+
+
 class _Denied(Resource):
     isLeaf = True
 
@@ -163,6 +179,10 @@ class _AskedProxyRequest(ProxyRequest):
         else:
             self.setResponseCode(407)
             self.finish()
+
+    def finish(self) -> None:
+        if self.channel is not None:  # the client may have left, which Twisted's proxy does not look at
+            super().finish()
 
 
 class _ProxyChannel(Proxy):
