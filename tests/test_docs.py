@@ -215,7 +215,7 @@ async def test_a_snippet_that_does_something_else_fails(
         TERMINAL + "$ false\n$ true",
         TERMINAL + "$ false\n$ echo $?\n2",
         TERMINAL + "$ read -p 'Password of nobody: ' typed\nPassword of nobody:",
-        TERMINAL + "$ printf 9%%; sleep 60\n...%...\n^C",
+        TERMINAL + "$ printf 9%%; (trap 'exit 3' INT; sleep 60)\n...%...\n^C",
         TERMINAL + f"$ {PASSES_BY}\n50%\ndone",
         TERMINAL + f"$ {PASSES_BY}\ndone" + SCREEN + "$ printf ...\n60%",
     ]

@@ -58,7 +58,7 @@ class World:
         self._listen("http://repo.example.org", File(str(self.files)))
         self._listen("http://mirror1.example.org", notFound())
         self._listen("http://mirror2.example.org", File(str(self.files)))
-        self._listen("http://slow.example.org", _Slow(str(self.files)))
+        self._listen("http://slow.example.org", File(str(self.files)), request=_SlowRequest)
         self._listen("http://private.example.org", _Guarded(str(self.files)))
         self._listen("http://registry.example.org", _Registry(str(self.files)))
         self._listen("https://secure.example.org", File(str(self.files)), self._tls())
@@ -84,8 +84,8 @@ class World:
         (folder / "client.pem").write_bytes(b"".join(blob.bytes() for blob in self.identity.cert_chain_pems))
         self.identity.private_key_pem.write_to_path(folder / "client.key")
 
-    def _listen(self, name: str, root: IResource | None, tls: Any = None) -> None:
-        factory: HTTPFactory = _ProxyFactory() if root is None else Site(root)
+    def _listen(self, name: str, root: IResource | None, tls: Any = None, request: type[Request] = Request) -> None:
+        factory: HTTPFactory = _ProxyFactory() if root is None else Site(root, requestFactory=request)
         factory.log = lambda request: None  # not one line for each request
         if tls is None:
             port = self._reactor.listenTCP(0, factory, interface="127.0.0.1")
@@ -103,14 +103,13 @@ class World:
         return options
 
 
-class _Slow(File):
-    """64 KiB in a tenth of a second, so that somebody can look on."""
+class _SlowRequest(Request):
+    """Answered with half a MiB at once, and then so slowly that somebody can look on."""
 
-    def makeProducer(self, request: Request, fileForReading: Any) -> Any:
-        files: Any = super()
-        producer = files.makeProducer(request, fileForReading)
-        producer.start = lambda: request.registerProducer(_Slowly(producer), True)
-        return producer
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        slowly = _Slowly(producer)
+        super().registerProducer(slowly, True)
+        slowly.begin()
 
 
 @implementer(IPushProducer)
@@ -120,10 +119,14 @@ class _Slowly:
     def __init__(self, producer: Any) -> None:
         self._producer = producer
         self._calls = LoopingCall(self._give)
-        self._calls.start(0.1, now=False)
+
+    def begin(self) -> None:
+        self._producer.bufferSize = 1 << 19
+        self._calls.start(0.1)
 
     def _give(self) -> None:
         self._producer.resumeProducing()
+        self._producer.bufferSize = 1 << 15
         if self._producer.request is None:  # that was the end
             self._calls.stop()
 
