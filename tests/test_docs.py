@@ -36,6 +36,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
 from pulp_dl import errors
+from pulp_dl.cli import main
 
 from .shell import Shell
 from .snippets import Block, agrees, blocks, commands
@@ -169,6 +170,18 @@ def test_the_table_of_errors_is_the_tree_of_errors() -> None:
         for name, kind in vars(errors).items()
         if isinstance(kind, type) and issubclass(kind, errors.DownloadError)
     }
+
+
+def test_the_exit_codes_are_those_of_the_help() -> None:
+    """Code by code, in the words of C{--help}; the how-to has a row for each."""
+    told = re.findall(r"^  ([\d, ]*\d)  (.*)$", str(main.epilog), re.MULTILINE)
+    reference = (ROOT / "docs" / "reference" / "command.rst").read_text()
+    howto = (ROOT / "docs" / "howto" / "errors.rst").read_text()
+    table = re.findall(r"^(\d[\d, ]*?)  +(\S.*)$", reference, re.MULTILINE)
+
+    assert len(told) == 10
+    assert table == told
+    assert re.findall(r"^   \* - (\d.*)$", howto, re.MULTILINE) == [code for code, _ in told]
 
 
 def test_every_promise_has_tests_of_its_number() -> None:

@@ -108,7 +108,8 @@ class _SlowRequest(Request):
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         slowly = _Slowly(producer)
-        super().registerProducer(slowly, True)
+        request: Any = super()
+        request.registerProducer(slowly, True)
         slowly.begin()
 
 
@@ -184,8 +185,9 @@ class _AskedProxyRequest(ProxyRequest):
             self.finish()
 
     def finish(self) -> None:
+        request: Any = super()
         if self.channel is not None:  # the client may have left, which Twisted's proxy does not look at
-            super().finish()
+            request.finish()
 
 
 class _ProxyChannel(Proxy):
