@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .mirrors.places import Places
     from .model.auth import Basic
     from .model.expect import Digest, Measure, Size
+    from .model.rate import Rate
     from .model.remote import Limits, Proxy, Remote, Retries, Timeouts
     from .model.report import Attempt, Outcome, Report
     from .model.source import Head, Kept, Source, Span, Validators
@@ -36,6 +37,7 @@ _HOMES = {
     ".mirrors.places": ("Places",),
     ".model.auth": ("Basic",),
     ".model.expect": ("Digest", "Measure", "Size"),
+    ".model.rate": ("Rate",),
     ".model.remote": ("Limits", "Proxy", "Remote", "Retries", "Timeouts"),
     ".model.report": ("Attempt", "Outcome", "Report"),
     ".model.source": ("Head", "Kept", "Source", "Span", "Validators"),
@@ -58,6 +60,7 @@ __all__ = [
     "Places",
     "Progress",
     "Proxy",
+    "Rate",
     "Remote",
     "Report",
     "Retries",

@@ -253,6 +253,12 @@ class IShared(Interface):
         C{close()}, that is called, and its Deferred awaited, when the Downloader closes.
         """
 
+    def requests(remote: Remote) -> Callable[[], Deferred[None]] | None:
+        """
+        What to call before each request, and before its slot is taken: the Deferred fires when it may be sent, in the
+        order of asking; cancelling leaves the queue.  None if C{Limits.requests_per_second} is no limit.
+        """
+
 
 class ISlots(Interface):
     """The right to hold open sockets, in total and per host."""

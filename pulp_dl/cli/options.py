@@ -37,6 +37,18 @@ class Bytes(click.ParamType[int]):
         return int(size)
 
 
+class _Speed(Bytes):
+    """Bytes a second."""
+
+    name = "speed"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        speed = super().convert(value, param, ctx)
+        if not speed:
+            self.fail("at 0 nothing would ever come; leave it out for no limit", param, ctx)
+        return speed
+
+
 def _together(*options: Callable[[F], F]) -> Callable[[F], F]:
     def decorate(function: F) -> F:
         for each in reversed(options):
@@ -55,6 +67,10 @@ remote_options = _together(
     click.option("--retries", type=click.IntRange(0, 1000), default=4, show_default=True, metavar="N",
                  help="Tries after the first, with growing waits between them."),
     click.option("--max-size", type=Bytes(), metavar="BYTES", help="Refuse what is larger: 1000, 64k, 1.5G."),
+    click.option("--limit-rate", type=_Speed(), metavar="BYTES",
+                 help="Bytes a second for all files together: 500k, 2M."),
+    click.option("--limit-requests", type=click.FloatRange(min=0, min_open=True, max=1e8), metavar="N",
+                 help="HTTP requests a second, redirects and retries among them; 0.5 is one in two seconds."),
     click.option("--cacert", metavar="FILE", help="Trust the certificates in this file, too."),
     click.option("--cert", metavar="FILE", help="The client's certificate (PEM), then its intermediates."),
     click.option("--key", metavar="FILE", help="Its private key, if that is not in the same file."),
@@ -89,6 +105,8 @@ def make_remote(options: dict[str, Any]) -> Remote:
     limits: dict[str, Any] = {"connections": concurrency, "per_host": options["per_host"] or concurrency}
     if options["max_size"] is not None:
         limits["max_size"] = options["max_size"]
+    limits["bytes_per_second"] = options["limit_rate"]
+    limits["requests_per_second"] = options["limit_requests"]
     names = {"connect": "connect_timeout", "idle": "idle_timeout", "total": "max_time"}
     timeouts = {ours: options[theirs] for ours, theirs in names.items() if options[theirs] is not None}
     with _blaming("--cacert, --cert, --key"):
@@ -100,6 +118,8 @@ def make_remote(options: dict[str, Any]) -> Remote:
         auth = _basic(options["user"])
     with _blaming("--connect-timeout, --idle-timeout, --max-time"):
         times = Timeouts(**timeouts)
+    with _blaming("--limit-requests"):
+        at_once = Limits(**limits)
     with _blaming("--header"):
         headers = [_field(each) for each in options["headers"]]
         return Remote(
@@ -108,7 +128,7 @@ def make_remote(options: dict[str, Any]) -> Remote:
             proxy=proxy,
             headers=headers,
             timeouts=times,
-            limits=Limits(**limits),
+            limits=at_once,
             retries=Retries(count=options["retries"]),
         )
 

@@ -178,6 +178,7 @@ class Download(_Visits):
             remote.timeouts,
             remote.limits.max_size,
             self._interrupt,
+            shared.valve(remote),
         )
 
     def start(self) -> Deferred[Report]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from ..flow.allowance import PIECE, Allowance, LimitedValve
+from ..flow.valve import Valve
 from ..flow.workers import Workers
 from ..interfaces import IDownloader, IFetcher, IScheme, IShared
+from ..model.rate import Rate
 from ..model.remote import Remote
 from .schemes import find
 from .slots import Slots
@@ -37,6 +41,7 @@ class Shared:
         self._schemes = None if schemes is None else tuple(schemes)
         self._fetchers: dict[tuple[str, Hashable], tuple[Remote, IFetcher]] = {}
         self._kept: dict[str, Any] = {}
+        self._allowances: dict[tuple[int, Hashable], tuple[Remote, Allowance]] = {}
 
     def keep(self, name: str, make: Callable[[], Any]) -> Any:
         if name not in self._kept:
@@ -54,6 +59,24 @@ class Shared:
         if found is None:
             found = remote, find(scheme, self._schemes).fetcher(self.reactor, remote, self)
             self._fetchers[key] = found
+        return found[1]
+
+    def requests(self, remote: Remote) -> Callable[[], Deferred[None]] | None:
+        limit = remote.limits.requests_per_second
+        return None if limit is None else self._allowance(limit, remote, 1).turn
+
+    def valve(self, remote: Remote) -> Callable[..., Valve]:
+        """What makes a valve for one of its downloads, which all together keep to its bytes a second."""
+        limit = remote.limits.bytes_per_second
+        return Valve if limit is None else partial(LimitedValve, self._allowance(limit, remote, PIECE))
+
+    def _allowance(self, limit: float | Rate, remote: Remote, largest: int) -> Allowance:
+        """One for each Rate, or for equal Remotes if it is but a number; of bytes or, one at a time, of requests."""
+        key = largest, limit if isinstance(limit, Rate) else _identity(remote)
+        found = self._allowances.get(key)
+        if found is None:
+            rate = limit if isinstance(limit, Rate) else Rate(limit)
+            found = self._allowances[key] = remote, Allowance(self.reactor, rate, largest)
         return found[1]
 
     def close(self) -> Deferred[None]:

@@ -60,6 +60,7 @@ class Pipe:
         timeouts: Timeouts,
         max_size: int | None,
         interrupt: Callable[[DownloadError], object],
+        make_valve: Callable[..., Valve] = Valve,
     ) -> None:
         """
         @param interrupt: called when the consumer wants no more, or failed, while no body comes.
@@ -79,7 +80,7 @@ class Pipe:
                 if isinstance(each, Size):
                     self._expected = each.value
         self._watch = Watch(clock, timeouts, self._expired)
-        self.valve = Valve(clock, self._accept, self._stopped, self._watch.turned)
+        self.valve = make_valve(clock, self._accept, self._stopped, self._watch.turned)
         self.outlet = Outlet(consumer, self.valve)
         # the pass
         self.head: Head | None = None

@@ -137,6 +137,10 @@ class Valve:
             drained, self._drained = self._drained, None
             drained.callback(None)
 
+    def put_back(self, data: bytes) -> None:
+        """For the sink, which holds the valve: it had too much of a piece.  This is the first to come again."""
+        self._kept.appendleft(data)
+
     def drained(self, *, open_: bool = False) -> Deferred[None] | None:
         """
         None if nothing is kept; else fires with None when the last kept byte went through.

@@ -12,6 +12,7 @@ from ..interfaces import IAuth
 from ..urls import URL, InvalidURL, parse, shown
 from .auth import Basic
 from .headers import Pairs, header_pairs
+from .rate import Rate, check_rate
 from .source import read_url
 from .tls import TLS
 
@@ -32,6 +33,11 @@ def _limit(instance: object, attribute: Attribute[Any], value: object) -> None:
             _positive(instance, attribute, value)
     except ValueError as error:
         raise ValueError(f"{error}, or None for no limit") from None
+
+
+def _rate(instance: object, attribute: Attribute[Any], value: object) -> None:
+    if not isinstance(value, Rate):
+        check_rate(f"{type(instance).__name__}.{attribute.name}", value)
 
 
 def _whole(
@@ -73,18 +79,25 @@ class Timeouts:
 @frozen(kw_only=True)
 class Limits:
     """
-    How much at once.
+    How much at once, and how fast.
 
     @ivar connections: open sockets in all, idle ones included.
     @ivar per_host: of these, to one host and port.
     @ivar max_size: bytes that a body may have at most, expected or not; None for no limit.
     @ivar redirects: how many may follow each other.
+    @ivar bytes_per_second: of the bodies that come, in all; downloads that run at once get equal parts of it.
+    @ivar requests_per_second: HTTP requests: each redirect, each retry and each question for a head is one.
+
+    The last two are numbers, or a L{Rate} that can be changed later; None for no limit.  Waiting for either holds no
+    clock against a server, but counts for C{Timeouts.total}.
     """
 
     connections: int = field(default=10, validator=_whole(1))
     per_host: int = field(default=10, validator=_whole(1))
     max_size: int | None = field(default=64 * GIB, validator=_whole(0, unlimited=True))
     redirects: int = field(default=10, validator=_whole(0, 100))
+    bytes_per_second: float | Rate | None = field(default=None, validator=_rate)
+    requests_per_second: float | Rate | None = field(default=None, validator=_rate)
 
 
 @frozen(kw_only=True)

@@ -42,6 +42,7 @@ class HTTPFetcher:
         self._remote = remote
         self._shared = shared
         self._pool: HTTPConnectionPool = shared.keep("http", lambda: HTTPConnectionPool(reactor, shared.slots))
+        self._turn = shared.requests(remote)
         self._fields = RequestFields(remote)
         self._clients: dict[tuple[Any, bool], Client] = {}
         self._authenticator: IAuthenticator | None = None
@@ -71,6 +72,8 @@ class HTTPFetcher:
         trail = Trail(self._remote, source)
         challenged = False
         while True:
+            if self._turn is not None:
+                await self._turn()
             url = str(trail.place)
             login = self._login(method, url, trail, source)
             credentials = () if login is None else await login.authorize()
