@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from random import random
 from typing import Any
 
@@ -184,6 +184,23 @@ class Remote:
                 object.__setattr__(self, "auth", self.auth or Basic(place.user, place.password or ""))
                 place = evolve(place, user=None, password=None)
             object.__setattr__(self, "url", str(place))
+
+    @classmethod
+    def from_pulp(cls, options: Mapping[str, Any]) -> Remote:
+        """
+        A remote by the names that Pulp has for its options: C{url}, C{ca_cert}, C{client_cert}, C{client_key} (PEM),
+        C{tls_validation}, C{username}, C{password}, C{proxy_url}, C{proxy_username}, C{proxy_password},
+        C{total_timeout}, C{connect_timeout}, C{sock_connect_timeout}, C{sock_read_timeout}, C{headers} (a list of
+        objects), C{download_concurrency}, C{max_retries}, C{rate_limit} (requests a second).
+
+        What is not there or None is as Pulp has it by default: 3 retries, 10 at once, no limit of requests; and where
+        Pulp leaves a limit of time to the library that downloads, as L{Timeouts} has it.
+
+        @raise ValueError: Pulp has no option of this name, or a value cannot be used; the message says Pulp's name.
+        """
+        from .pulp import remote_from_pulp
+
+        return remote_from_pulp(options)
 
     def scope(self, source_url: str, source_scope: str | None) -> tuple[str, str, int | None]:
         """The origin that the secrets of this Remote may be shown to, for one source."""
