@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from operator import itemgetter
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
@@ -144,7 +145,8 @@ class Meter:
 
     def _slow(self, running: tuple[Counted, ...], now: float) -> list[tuple[str, float | None]]:
         self._seen = {each: self._seen.get(each, now) for each in running}
-        return [(_name(each), _fraction(each)) for each, since in self._seen.items() if now - since >= SLOW]
+        seen = sorted(self._seen.items(), key=itemgetter(1))
+        return [(_name(each), _fraction(each)) for each, since in seen if now - since >= SLOW]
 
 
 def _fraction(download: Counted) -> float | None:
