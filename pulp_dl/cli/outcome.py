@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from .log import ATTEMPTS, ERRORS, FILES, Log, printable
+from .log import ATTEMPTS, ERRORS, FILES, Log
 from .signals import Interrupted
 from .words import in_options
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..consumers.around import Counted
     from ..model.report import Attempt, Outcome
 
-__all__ = ["DISK", "INVALID", "SOME", "USAGE", "Failed", "Summary", "code_of", "concluding", "printable", "size_text"]
+__all__ = ["DISK", "INVALID", "SOME", "USAGE", "Failed", "Summary", "code_of", "concluding", "size_text"]
 
 SOME: Final = 1
 USAGE: Final = 2

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .get import name_of
+from .log import printable
 from .options import make_remote, make_source, output_options, remote_options
-from .outcome import SOME, Failed, Summary, concluding, printable
+from .outcome import SOME, Failed, Summary, concluding
 from .progress import Ticker
 from .target import check_target, is_stdout
 
