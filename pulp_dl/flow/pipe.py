@@ -163,7 +163,7 @@ class Pipe:
         self._limit = self._demands.measure(head)
         self.valve.clear()  # before anybody lets go of it: these bytes are read again
         if self.outlet.given:
-            await self._start_again(head)
+            head = await self._start_again(head)
         if self._checks is not None:
             self._checks.drop()
         self._checks = self._start_checks(head)
@@ -188,11 +188,15 @@ class Pipe:
             self.head = evolve(first, total=head.total)  # a part may end before the file does
         self._may_continue = True
 
-    async def _start_again(self, head: Head) -> None:
-        """The consumer has bytes, and a body comes that begins at its beginning."""
+    async def _start_again(self, head: Head) -> Head:
+        """
+        The consumer has bytes, and a body comes that begins at its beginning.
+
+        Returns its head; if that announces no length, with the one that the consumer was told.
+        """
         if self.outlet.rewindable:
             self.outlet.rewind(head)
-            return
+            return head
         first = self.outlet.head  # not the head of the last pass: that body may have been another one
         if first is None or not first.whole or not head.whole:
             raise NotResumable("a part of a file cannot be joined without a strong validator", head.url)
@@ -205,6 +209,10 @@ class Pipe:
                 await settled
             self._prefix = self._prove(self._checks)
         self._prefix.restart()
+        if head.total is None and first.total is not None:
+            head = evolve(head, total=first.total)
+            self._limit = first.total
+        return head
 
     def _prove(self, checks: Checks) -> Prefix:
         """What the consumer has so far; the checks have seen just that, for what is held back they see later."""

@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from pulp_dl import Digest, Limits, Remote, Report, Retries, Size, Source
 from pulp_dl.engine.downloader import Downloader
-from pulp_dl.errors import ConsumerFailed, NotResumable, TooLarge, Truncated
+from pulp_dl.errors import ConsumerFailed, DownloadError, NotResumable, TooLarge, Truncated
 from pulp_dl.flow.workers import InlineLane, InlineWorkers
 from pulp_dl.interfaces import IResumable
 from pulp_dl.mirrors.places import Places
@@ -92,6 +92,22 @@ def test_promise_3_a_place_with_less_than_a_response_has_does_not_keep_the_next_
 
     assert consumer.data == DATA
     assert memory.urls() == [A, B, C]
+
+
+@pytest.mark.parametrize("other", [DATA + b"more", DATA[:-1]], ids=["grown", "shrunk"])
+def test_promise_3_a_response_never_gets_another_number_of_bytes_than_it_was_told(other: bytes) -> None:
+    """The file has changed, the server tells no length any more, and nothing is expected."""
+    consumer = Recorder()
+    memory = MemoryFetcher(
+        {A: [Place(DATA, None, drop_at=100_000, ranges=False), Place(other, None, ranges=False, length=False)]}
+    )
+
+    with pytest.raises(DownloadError):
+        download(MemoryScheme(memory), A, consumer, retries=Retries(count=1))
+
+    assert len(consumer.data) < len(DATA) or not consumer.finished
+    assert len(consumer.data) <= len(DATA)
+    assert not consumer.finished
 
 
 # ---- the rest of a body
