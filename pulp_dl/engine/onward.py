@@ -8,7 +8,7 @@ it has was found in it (promise 3).  In both cases the end is held back until it
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from attrs import evolve
 from twisted.internet.defer import Deferred
@@ -69,28 +69,30 @@ class Onward:
             report = await self._bring(inner, self._source, part)
             return report, report.head
         ask = self._ask(head, seen)
+        if ask is None and not head.whole:
+            raise NotResumable("a part of a file cannot be joined without a strong validator", head.url)
         if ask is not None:
             rest = _Rest(self._reader, self._source, head, ask, seen)
             source = evolve(self._source, expect=(), span=ask.span, conditions=_if_range(ask))
             try:
-                report = await self._bring(inner, source, rest)
-                return await rest.judge(report), head
+                return await rest.judge(await self._bring(inner, source, rest)), head
             except DownloadError as error:
-                if rest.refused is None:
-                    if self._reader.ended or not head.whole or not error.transient:
-                        raise
-                elif not head.whole:
-                    rest.refused.attempts = error.attempts
-                    raise rest.refused from rest.refused.__cause__
-        elif not head.whole:
-            raise NotResumable("a part of a file cannot be joined without a strong validator", head.url)
+                final = not head.whole or not (rest.refused or error.transient)
+                if self._reader.ended or final:
+                    raise
         again = _Again(self._reader, head, seen)
         report = await self._bring(inner, evolve(self._source, span=None, conditions=()), again)
         return evolve(report, size=self._reader.position), again.head or head
 
     async def _bring(self, inner: IDownloader, source: Source, part: _Part) -> Report:
         self._part = part
-        return await inner.download(source, part)
+        try:
+            return await inner.download(source, part)
+        except DownloadError as error:
+            if part.refused is None:
+                raise
+            part.refused.attempts = error.attempts
+            raise part.refused from part.refused.__cause__
 
     def _ask(self, head: Head, seen: Seen) -> Ask | None:
         """What to ask for, if the rest alone may do."""
@@ -110,13 +112,23 @@ def _if_range(ask: Ask) -> tuple[tuple[bytes, bytes], ...]:
 
 @implementer(IBodyConsumer)
 class _Part:
-    """The consumer of a download that goes on to a reader's consumer."""
+    """
+    The consumer of a download that goes on to a reader's consumer.
+
+    @ivar refused: what came could not be proven to belong to what the reader has.
+    """
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._producer: IPushProducer | None = None
         self._gone: Deferred[DownloadError] = Deferred()
         self.head: Head | None = None
+        self.refused: NotResumable | None = None
+
+    def refuse(self, error: NotResumable) -> NoReturn:
+        """Not these bytes; and no other try, which would go on behind them."""
+        self.refused = error
+        raise ConsumerGone("this does not go with what came first", error.url) from error
 
     def pause(self) -> None:
         if self._producer is not None:
@@ -138,7 +150,7 @@ class _Part:
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         self._producer = producer
-        if self._reader.paused:
+        if self._reader.sated:
             producer.pauseProducing()
 
     def unregisterProducer(self) -> None:
@@ -160,11 +172,7 @@ class _Part:
 
 
 class _Rest(_Part):
-    """
-    Takes the rest, and nothing else.
-
-    @ivar refused: what came could not be proven to be the rest.
-    """
+    """Takes the rest, and nothing else."""
 
     def __init__(self, reader: Reader, source: Source, first: Head, ask: Ask, seen: Seen) -> None:
         super().__init__(reader)
@@ -173,16 +181,13 @@ class _Rest(_Part):
         self._ask = ask
         self._seen = seen
         self._tail = Tail() if seen.enforced else None
-        self.refused: NotResumable | None = None
 
     def begin(self, head: Head) -> None:
         super().begin(head)
         try:
             self._prove(head)
         except NotResumable as error:
-            self.refused = error
-            # No other try is to be made for it.
-            raise ConsumerGone("this is not the rest of what came first", head.url) from error
+            self.refuse(error)
 
     def _prove(self, head: Head) -> None:
         first, ask, demands = self._first, self._ask, Demands(self._source.expect, None)
@@ -232,7 +237,7 @@ class _Again(_Part):
             return
         self.head = first
         if not head.whole or (None not in {head.total, first.total} and head.total != first.total):
-            raise NotResumable("the file is another one now than when its first bytes came", head.url)
+            self.refuse(NotResumable("the file is another one now than when it began to come", head.url))
         self._prefix = Prefix(reader.position, *self._seen.so_far())
 
     def write(self, data: bytes) -> None:
@@ -240,10 +245,14 @@ class _Again(_Part):
         if prefix is not None and prefix.left:
             known, data = data[: prefix.left], data[prefix.left :]
             if not prefix.compare(known):
-                raise NotResumable("the file begins with other bytes here than what was read before", self._first.url)
+                self.refuse(NotResumable("the file begins with other bytes now", self._first.url))
+        total = None if prefix is None else self._first.total
+        if total is not None and self._reader.position + len(data) > total:
+            self.refuse(NotResumable("the file is longer now", self._first.url))
         if data:
             super().write(data)
 
     def finish(self) -> None:
-        if self._prefix is not None and self._prefix.left:
-            raise NotResumable("the file is shorter here than what was read before", self._first.url)
+        prefix, total = self._prefix, self._first.total
+        if prefix is not None and (prefix.left or total not in {None, self._reader.position}):
+            self.refuse(NotResumable("the file is shorter now", self._first.url))

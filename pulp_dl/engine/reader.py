@@ -38,7 +38,7 @@ class Reader(Deferred[Report]):
     the consumer takes more.
 
     @ivar position: bytes that the consumer has been given.
-    @ivar paused: the consumer takes no more for now.
+    @ivar sated: the consumer takes no more for now.
     @ivar ended: the consumer has finished or failed, or is about to.
     """
 
@@ -56,7 +56,7 @@ class Reader(Deferred[Report]):
         self._task: Task[Any] | None = None
         self._resumed: Deferred[None] | None = None
         self.position = 0
-        self.paused = False
+        self.sated = False
 
     @property
     def attached(self) -> bool:
@@ -83,7 +83,7 @@ class Reader(Deferred[Report]):
             return False  # further up the stack it goes on
         self._pumping = True
         try:
-            while self._transfer is not None and not self.paused and self.position < window.end:
+            while self._transfer is not None and not self.sated and self.position < window.end:
                 assert self._transfer.head is not None
                 self.hand(window.read(self.position), self._transfer.head)
         finally:
@@ -95,7 +95,7 @@ class Reader(Deferred[Report]):
 
     def give(self, data: bytes, at: int) -> None:
         """What has just come to this offset."""
-        if self._transfer is not None and not self.paused and not self._pumping and self.position == at:
+        if self._transfer is not None and not self.sated and not self._pumping and self.position == at:
             assert self._transfer.head is not None
             self.hand(data, self._transfer.head)
 
@@ -119,18 +119,18 @@ class Reader(Deferred[Report]):
     # what the consumer says
 
     def pauseProducing(self) -> None:
-        if self.paused or self.ended:
+        if self.sated or self.ended:
             return
-        self.paused = True
+        self.sated = True
         if self._transfer is not None:
             self._transfer.refuse(self)
         elif self._onward is not None:
             self._onward.pause()
 
     def resumeProducing(self) -> None:
-        if not self.paused or self.ended:
+        if not self.sated or self.ended:
             return
-        self.paused = False
+        self.sated = False
         if self._transfer is not None:
             self._transfer.take(self)
         else:
@@ -159,7 +159,7 @@ class Reader(Deferred[Report]):
             self._go_on()
 
     def _go_on(self) -> None:
-        if self._onward is None or self.paused or self.ended:
+        if self._onward is None or self.sated or self.ended:
             return
         if self._task is None:
             self._task = self._sharing.run(self._alone(self._onward))
@@ -171,7 +171,7 @@ class Reader(Deferred[Report]):
 
     async def resumed(self) -> None:
         """Wait until the consumer takes more."""
-        if self.paused:
+        if self.sated:
             self._resumed = Deferred()
             await self._resumed
 

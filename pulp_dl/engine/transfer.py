@@ -87,7 +87,7 @@ class Transfer:
 
     def take(self, reader: Reader) -> None:
         """It takes more: from the window, then from what comes."""
-        if reader.pump(self._window) and not reader.paused:
+        if reader.pump(self._window) and not reader.sated:
             self._hungry[reader] = None
         self._settle(reader)
         self._trim()
@@ -213,7 +213,7 @@ class Transfer:
         self._window.clear()
         for reader in (*self._readers, *((self._keeper,) if self._keeper else ())):
             reader.rewind(head)
-            if reader.attached and not reader.paused:
+            if reader.attached and not reader.sated:
                 self._hungry[reader] = None
 
     def finish(self) -> None:
