@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import given
@@ -79,29 +80,27 @@ events = st.lists(
 )
 
 
+DOINGS: dict[str, Callable[[Client], object]] = {
+    "pause": lambda client: client.consumer.pause(),
+    "resume": lambda client: client.consumer.resume(),
+    "cancel": lambda client: client.ends or client.download.cancel(),
+    "leave": lambda client: client.consumer.leave(),
+    "stop": lambda client: client.consumer.producer and client.consumer.producer.stopProducing(),
+}
+
+
 def play(case: Case, source: Source, events: list[Any]) -> list[Client]:
     """Do all that, then let everybody take the rest."""
     clients = [case.get(source=source)]
     for event, argument in events:
-        client = clients[argument % len(clients)]
         if event == "come":
             clients.append(case.get(RewindableRecorder() if argument else Recorder(), source))
         elif event == "turns":
             for _ in range(argument):
                 case.turns()
-                for transfer in case.sharing._open.values():
-                    assert transfer.size <= WINDOW
-        elif event == "pause":
-            client.consumer.pause()
-        elif event == "resume":
-            client.consumer.resume()
-        elif event == "cancel":
-            if not client.ends:
-                client.download.cancel()
-        elif event == "leave":
-            client.consumer.leave()
-        elif client.consumer.producer is not None:
-            client.consumer.producer.stopProducing()
+                assert all(transfer.size <= WINDOW for transfer in case.sharing._open.values())
+        else:
+            DOINGS[event](clients[argument % len(clients)])
     for client in clients:
         client.consumer.resume()
     case.until(lambda: all(each.ends for each in clients), 0.05)
