@@ -33,6 +33,7 @@ __all__ = [
     "IBody",
     "IBodyConsumer",
     "ICheck",
+    "ICopyableCheck",
     "IDownloader",
     "IExpectation",
     "IFetcher",
@@ -211,6 +212,13 @@ class ICheck(Interface):
 
         @raise ValidationError: the bytes are not those that were expected.
         """
+
+
+class ICopyableCheck(ICheck):
+    """A check whose state can be copied: one body that is shared may then go on by several ways."""
+
+    def copy() -> ICopyableCheck:
+        """Another check, which has seen the same bytes; each goes on by itself."""
 
 
 class IAuth(Interface):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from zope.interface.verify import verifyObject
 
 from pulp_dl.errors import DigestMismatch, SizeMismatch
-from pulp_dl.interfaces import ICheck, IExpectation
+from pulp_dl.interfaces import ICheck, ICopyableCheck, IExpectation
 from pulp_dl.model.expect import ALGORITHMS, Digest, Hashing, Measure, Size
 
 BODIES = st.lists(st.binary(max_size=40), max_size=6)
@@ -166,3 +166,20 @@ def test_nothing_is_a_size() -> None:
 def test_a_size_is_a_number_of_bytes(value: Any) -> None:
     with pytest.raises(ValueError, match=r"^Size\.value: a size is a number of bytes, 0 or more"):
         Size(value)
+
+
+@given(BODIES, BODIES, st.sampled_from(["sha256", "md5", "blake2b"]))
+def test_a_copy_of_a_check_goes_on_by_itself(first: list[bytes], rest: list[bytes], algorithm: str) -> None:
+    whole = b"".join([*first, *rest])
+    for expectation in (Digest(algorithm, hexadecimal(algorithm, whole)), Size(len(whole)), Measure(algorithm)):
+        check = expectation.start()
+        verifyObject(ICopyableCheck, check)
+        assert ICopyableCheck.providedBy(check)
+        for piece in first:
+            check.update(piece)
+        copy = check.copy()
+        check.update(b"other bytes, and more of them")
+        for piece in rest:
+            copy.update(piece)
+
+        assert set(copy.verify().values()) <= {hexadecimal(algorithm, whole), len(whole)}
