@@ -8,7 +8,7 @@ thread unless it says otherwise.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from twisted.internet.interfaces import IConsumer
 from twisted.plugin import IPlugin
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .model.source import Head, Kept, Source, Span, Validators
 
 __all__ = [
+    "Entry",
     "IAuth",
     "IAuthenticator",
     "IBody",
@@ -35,6 +36,8 @@ __all__ = [
     "IDownloader",
     "IExpectation",
     "IFetcher",
+    "IImporter",
+    "IListing",
     "IMirrors",
     "IResumable",
     "IRewindable",
@@ -311,3 +314,46 @@ class IWorkerUser(Interface):
 
     def use(workers: IWorkers) -> None:
         """These are the Downloader's threads.  Called once, before anything else."""
+
+
+class IImporter(Interface):
+    """Who knows what is published.  It owns its downloaders and uses them again; nobody else closes one."""
+
+    def find(path: str) -> Deferred[tuple[IDownloader, Source]]:
+        """
+        What to download for a path, and with what.
+
+        Fires with a pair for one C{download} or C{head}; the source may be given the client's span and conditions.
+        Fails with C{KeyError} if nothing is there.
+
+        @param path: decoded once; it begins with a slash, and has neither C{".."} nor NUL.
+        """
+
+    def close() -> Deferred[None]:
+        """Close all that it owns.  Fires with None when nothing is left; never fails; may be called again."""
+
+
+class Entry(NamedTuple):
+    """
+    A line of a directory's listing.
+
+    @ivar name: with a slash at its end if it is a directory.
+    @ivar size: bytes, or None.
+    @ivar modified: seconds since the epoch, or None.
+    """
+
+    name: str
+    size: int | None = None
+    modified: float | None = None
+
+
+class IListing(Interface):
+    """An importer that can also tell what is in a directory."""
+
+    def list(path: str) -> Deferred[Iterable[Entry]]:
+        """
+        The entries of a directory, in the order in which they are to be shown.  Fails with C{KeyError} if there is no
+        such directory.
+
+        @param path: as for C{find}; it ends with a slash.
+        """
