@@ -82,19 +82,16 @@ class Listed:
 
     @ivar path: below the publication's base.
     @ivar href: its URL, relative to each of the publication's places.
-    @ivar digests: pairs of algorithm and value.
+    @ivar others: pairs of algorithm and value of other digests.
     @ivar kept: it has a copy of its own with the catalogue, which stays as long as it is published.
     """
 
     path: str
     href: str
     size: int | None
-    digests: tuple[tuple[str, str], ...]
+    sha256: str | None
+    others: tuple[tuple[str, str], ...] = ()
     kept: bool = False
-
-    @property
-    def sha256(self) -> str | None:
-        return dict(self.digests).get("sha256")
 
 
 class Ledger:
@@ -121,7 +118,7 @@ class Ledger:
         @raise CatalogueError: it would be inside of another one, or around it; or a size is no size.  What was there
             stays.  The same holds for whatever C{files} raise.
         """
-        with self._writing() as connection:
+        with self.changing() as connection:
             self._check_alone(publication.base)
             connection.execute("DELETE FROM publications WHERE base = ?", (publication.base,))
             statement = "INSERT INTO publications (base, policy, published) VALUES (?, ?, ?)"
@@ -141,11 +138,12 @@ class Ledger:
 
     def unpublish(self, base: str) -> bool:
         """Take a publication away.  False if there is none."""
-        with self._writing() as connection:
+        with self.changing() as connection:
             return bool(connection.execute("DELETE FROM publications WHERE base = ?", (base,)).rowcount)
 
     @contextmanager
-    def _writing(self) -> Iterator[Any]:
+    def changing(self) -> Iterator[Any]:
+        """Nobody else changes anything while the block lasts."""
         connection = self._connection
         try:
             connection.execute("BEGIN IMMEDIATE")
@@ -189,7 +187,7 @@ class Ledger:
                     return publication, _listed(row)
         raise KeyError(path)
 
-    def list(self, path: str) -> list[Entry]:
+    def directory(self, path: str) -> list[Entry]:
         """
         What is in a directory, in the order of names.
 
@@ -282,14 +280,12 @@ _COUNT: Final = """
 
 def _row(file: Listed) -> tuple[object, ...]:
     href = None if file.href == quote(file.path) else file.href
-    others = " ".join(":".join(each) for each in file.digests if each[0] != "sha256")
+    others = " ".join(":".join(each) for each in file.others)
     return file.path, href, file.size, file.sha256, others or None, file.kept
 
 
 def _listed(row: Any) -> Listed:
     path, href, size, sha256, others, kept = row
-    digests = [] if sha256 is None else [("sha256", sha256)]
-    for each in (others or "").split():
-        algorithm, _, value = each.partition(":")
-        digests.append((algorithm, value))
-    return Listed(path, quote(path) if href is None else href, size, tuple(digests), bool(kept))
+    pairs = (each.partition(":") for each in (others or "").split())
+    digests = tuple((algorithm, value) for algorithm, _, value in pairs)
+    return Listed(path, quote(path) if href is None else href, size, sha256, digests, bool(kept))

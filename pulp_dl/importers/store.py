@@ -16,7 +16,7 @@ from hashlib import file_digest
 from heapq import heappop, heappush
 from pathlib import Path
 from stat import S_ISREG
-from typing import BinaryIO, Final, NamedTuple
+from typing import Any, BinaryIO, Final, NamedTuple, cast
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -38,7 +38,7 @@ SLACK: Final = 16
 """One part in so many of the limit is left free each time, so that not every file has the directory looked through."""
 
 STRAY: Final = 24 * 3600
-"""Seconds after which a temporary name (there are some only where a file cannot be without one) is nobody's any more."""
+"""Seconds after which a temporary name is nobody's any more.  (There are some only where files cannot be without.)"""
 
 PIECE: Final = 1024 * 1024
 
@@ -97,7 +97,7 @@ class Store:
         except FileNotFoundError:
             return None
         except OSError as error:
-            log.warn("{path}: {error}; it is not used", path=path, error=error.strerror)
+            log.warn("{path}: {error}; it is not used", path=path, error=error.strerror)  # noqa: G010  # a logger of Twisted
             return None
         return path
 
@@ -108,7 +108,7 @@ class Store:
         @raise OSError: the disk does not take it.
         """
         file.seek(0)
-        sha256 = file_digest(file, "sha256").hexdigest()
+        sha256 = file_digest(cast("Any", file), "sha256").hexdigest()
         size = file.tell()
         if self.use(sha256, size) is None:
             file.seek(0)
