@@ -8,7 +8,7 @@ thread unless it says otherwise.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.interfaces import IConsumer
 from twisted.plugin import IPlugin
@@ -22,18 +22,19 @@ if TYPE_CHECKING:
 
     from .errors import DownloadError
     from .flow.timers import Clock
+    from .model.entry import Entry
     from .model.remote import Remote
     from .model.report import Attempt, Report
     from .model.source import Head, Kept, Source, Span, Validators
 
 __all__ = [
-    "Entry",
     "IAuth",
     "IAuthenticator",
     "IBody",
     "IBodyConsumer",
     "ICheck",
     "IDownloader",
+    "IExchange",
     "IExpectation",
     "IFetcher",
     "IImporter",
@@ -45,6 +46,7 @@ __all__ = [
     "IShared",
     "ISlot",
     "ISlots",
+    "ITold",
     "IWorkerUser",
     "IWorkers",
 ]
@@ -317,43 +319,55 @@ class IWorkerUser(Interface):
 
 
 class IImporter(Interface):
-    """Who knows what is published.  It owns its downloaders and uses them again; nobody else closes one."""
+    """Who knows what is published: all that a streamer asks."""
 
     def find(path: str) -> Deferred[tuple[IDownloader, Source]]:
         """
-        What to download for a path, and with what.
+        What is published at this path, and who can bring it.  The downloader stays the importer's: whoever asks never
+        closes it.
 
-        Fires with a pair for one C{download} or C{head}; the source may be given the client's span and conditions.
-        Fails with C{KeyError} if nothing is there.
+        Fires with both; fails with C{KeyError} if there is nothing there.  Cancelling fails with C{CancelledError}.
 
-        @param path: decoded once; it begins with a slash, and has neither C{".."} nor NUL.
+        @param path: decoded once, begins with one slash, has no segment C{.} or C{..} and no control character.
         """
 
     def close() -> Deferred[None]:
-        """Close all that it owns.  Fires with None when nothing is left; never fails; may be called again."""
+        """Let go of everything.  Fires when nothing is left; never fails; may be called again."""
 
 
-class Entry(NamedTuple):
-    """
-    A line of a directory's listing.
-
-    @ivar name: with a slash at its end if it is a directory.
-    @ivar size: bytes, or None.
-    @ivar modified: seconds since the epoch, or None.
-    """
-
-    name: str
-    size: int | None = None
-    modified: float | None = None
-
-
-class IListing(Interface):
-    """An importer that can also tell what is in a directory."""
+class IListing(IImporter):
+    """An importer that can tell what is in a directory."""
 
     def list(path: str) -> Deferred[Iterable[Entry]]:
         """
-        The entries of a directory, in the order in which they are to be shown.  Fails with C{KeyError} if there is no
-        such directory.
+        What is directly in this directory, in the order to be shown; the iterable may be lazy.
 
-        @param path: as for C{find}; it ends with a slash.
+        Fires with it; fails with C{KeyError} if there is no such directory.
+
+        @param path: as for C{find}, with a slash at its end.
         """
+
+
+class IExchange(Interface):
+    """One request of a client and what became of it.  It changes while it runs; look, and change nothing."""
+
+    method: str = Attribute("As the client sent it.")
+    path: str = Attribute("What was asked for, decoded, fit to be printed; without the query.")
+    client: str = Attribute("The client's address.")
+    began_at: float = Attribute("Seconds since the epoch.")
+    status: int | None = Attribute("The status of the answer, or None before there is one.")
+    sent: int = Attribute("Bytes of the body that were handed to the network.")
+    total: int | None = Attribute("Bytes of the body that will be sent, if that is known.")
+    url: str | None = Attribute("Where it comes from, masked, or None while that is not known.")
+    report: Report | None = Attribute("The L{Report} of a download that went well.")
+    error: BaseException | None = Attribute("Why there was no answer, or no whole one.")
+
+
+class ITold(Interface):
+    """Is told of every request.  Called in the reactor thread; must not raise."""
+
+    def began(exchange: IExchange) -> None:
+        """A request is there."""
+
+    def ended(exchange: IExchange) -> None:
+        """It has been answered, or broken off; exactly once for each that began."""

@@ -16,7 +16,8 @@ from zope.interface import implementer
 from ..engine.downloader import Downloader
 from ..errors import Refused
 from ..flow.running import Running
-from ..interfaces import Entry, IBodyConsumer, IDownloader, IImporter, IListing, IMirrors
+from ..interfaces import IBodyConsumer, IDownloader, IListing, IMirrors
+from ..model.entry import Entry
 from ..model.expect import Digest, Size, Vouched
 from ..model.remote import Limits, Remote, Retries
 from ..model.report import Attempt
@@ -44,7 +45,7 @@ class _Wanted(NamedTuple):
     listed: Listed
 
 
-@implementer(IImporter, IListing)
+@implementer(IListing)
 class Catalogue:
     """
     Finds what is published, by policy:

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from attrs import field, frozen
 
-from ..interfaces import Entry
+from ..model.entry import Entry
 from .schema import CatalogueError
 
 __all__ = ["POLICIES", "Ledger", "Listed", "Place", "Publication"]

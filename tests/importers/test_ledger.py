@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from pulp_dl.importers.ledger import Ledger, Listed, Place, Publication
 from pulp_dl.importers.schema import VERSION, CatalogueError, opened
-from pulp_dl.interfaces import Entry
+from pulp_dl.model.entry import Entry
 
 SHA = "0" * 64
 PLACES = (Place("http://a.example/repo/", "a"), Place("http://b.example/"))
