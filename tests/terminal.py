@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from time import monotonic
 from typing import Any, Final, Self
 
 import pexpect
@@ -90,9 +91,28 @@ class Terminal:
         found: str = self._process.match.group(0)
         return found
 
+    def wait_until(self, shown: Callable[[str], bool]) -> None:
+        """Wait until the screen is such.  Fails with what stands on it."""
+        end = monotonic() + PATIENCE
+        while not shown(self.screen):
+            try:
+                self._process.read_nonblocking(size=1000, timeout=max(0, end - monotonic()))
+            except (pexpect.EOF, pexpect.TIMEOUT):
+                raise AssertionError(f"that was not shown; the screen:\n{self.screen}") from None
+
     def press(self, keys: str) -> None:
         r"""Type these keys; C{"\r"} is Enter, C{"\x03"} Ctrl-C."""
         self._process.send(keys)
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Make the window larger or smaller."""
+        self._pixels.resize(rows, columns)
+        self._process.setwinsize(rows, columns)
+
+    @property
+    def cursor(self) -> bool:
+        """Whether it is to be seen, as of the last wait."""
+        return not self._pixels.cursor.hidden
 
     def exit_code(self) -> int:
         """Wait for the end; returns what a shell would have in C{$?}."""
