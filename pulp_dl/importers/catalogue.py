@@ -74,7 +74,7 @@ class Catalogue:
         """
         self._reactor = reactor
         self._remotes = remotes or {}
-        self._kept = kept_by(path)
+        self.kept = kept_by(path)
         self._store = store
         file = os.path.abspath(os.fspath(path))  # noqa: PTH100  # whatever the current directory will be
 
@@ -109,11 +109,11 @@ class Catalogue:
         Fires with the publication when clients find it, in place of the one before.  Fails as C{Publishing.run} does.
         The manifest must not be closed until then.
         """
-        return self._ask(self._writer, lambda connection: publishing.run(connection, self._kept, manifest))
+        return self._ask(self._writer, lambda connection: publishing.run(connection, self.kept, manifest))
 
     def unpublish(self, base: str) -> Deferred[bool]:
         """Fires with whether there was such a publication."""
-        return self._ask(self._writer, lambda connection: withdraw(connection, self._kept, base))
+        return self._ask(self._writer, lambda connection: withdraw(connection, self.kept, base))
 
     def _ask(self, pool: ConnectionPool, question: Callable[[Any], T]) -> Deferred[T]:
         """In one of the pool's threads.  Cancelling only stops listening."""
@@ -128,7 +128,7 @@ class Catalogue:
     def _look(self, connection: Any, path: str) -> tuple[_Wanted, str | None]:
         """In a thread: what is published there, and where it is stored, if it is."""
         publication, listed = Ledger(connection).find(path)
-        stores = [self._kept] if listed.kept else []
+        stores = [self.kept] if listed.kept else []
         if publication.policy != "streamed" and self._store is not None:
             stores.append(self._store)
         places = (each.use(listed.sha256, listed.size) for each in stores if listed.sha256 is not None)
