@@ -34,6 +34,7 @@ __all__ = [
     "IBody",
     "IBodyConsumer",
     "ICheck",
+    "ICopyableCheck",
     "IDownloader",
     "IExchange",
     "IExpectation",
@@ -216,6 +217,13 @@ class ICheck(Interface):
 
         @raise ValidationError: the bytes are not those that were expected.
         """
+
+
+class ICopyableCheck(ICheck):
+    """A check whose state can be copied: one body that is shared may then go on by several ways."""
+
+    def copy() -> ICopyableCheck:
+        """Another check, which has seen the same bytes; each goes on by itself."""
 
 
 class IAuth(Interface):

@@ -12,7 +12,7 @@ from attrs import field, frozen
 from zope.interface import implementer
 
 from ..errors import DigestMismatch, SizeMismatch
-from ..interfaces import ICheck, IExpectation
+from ..interfaces import ICheck, ICopyableCheck, IExpectation
 
 __all__ = ["ALGORITHMS", "Digest", "Measure", "Size", "Vouched"]
 
@@ -82,7 +82,7 @@ class Measure:
         return Hashing(self.algorithm, None)
 
 
-@implementer(ICheck)
+@implementer(ICopyableCheck)
 class Hashing:
     """A digest in the making; it can tell the digest of what came so far, which proves that two bodies begin alike."""
 
@@ -93,6 +93,11 @@ class Hashing:
 
     def update(self, data: bytes) -> None:
         self._hash.update(data)
+
+    def copy(self) -> Hashing:
+        other = Hashing.__new__(Hashing)
+        other.algorithm, other._expected, other._hash = self.algorithm, self._expected, self._hash.copy()
+        return other
 
     def so_far(self) -> bytes:
         """The digest of what came so far; more may follow."""
@@ -154,7 +159,7 @@ class Size:
         return _Counting(self.value)
 
 
-@implementer(ICheck)
+@implementer(ICopyableCheck)
 class _Counting:
     def __init__(self, expected: int) -> None:
         self._expected = expected
@@ -162,6 +167,11 @@ class _Counting:
 
     def update(self, data: bytes) -> None:
         self._size += len(data)
+
+    def copy(self) -> _Counting:
+        other = _Counting(self._expected)
+        other._size = self._size
+        return other
 
     def verify(self) -> Mapping[str, object]:
         if self._size != self._expected:

@@ -226,7 +226,7 @@ class _Body:
             self._consumer.write(piece)
         except Exception:
             return self._finish(Failure())
-        if self._fetcher._reactor is not None:
+        if self._fetcher._reactor is not None and self._done is not None:  # it may have ended inside of the write
             self._wait(self._fetcher._later(self._answer.every))
         return None
 

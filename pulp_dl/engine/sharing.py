@@ -1,0 +1,168 @@
+"""One fetch for all who want the same at about the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Hashable
+from typing import Any, Final
+
+from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ..flow.running import Running
+from ..flow.timers import Clock
+from ..interfaces import IBodyConsumer, IDownloader, IResumable, IRewindable
+from ..model.report import Report
+from ..model.source import Head, Source, as_source
+from .reader import Reader
+from .task import Task
+from .transfer import Transfer
+
+__all__ = ["Sharing"]
+
+log = Logger()
+
+WINDOW: Final = 8 * 1024 * 1024
+"""Bytes by which a reader may be behind the fastest one."""
+
+SPARE: Final = 8 * WINDOW
+"""Bytes that are kept, in all, of bodies that somebody may still join."""
+
+
+def no_one(source: Source) -> IBodyConsumer | None:
+    """Nothing is kept."""
+    return None
+
+
+@implementer(IDownloader)
+class Sharing:
+    """
+    A downloader around another one, which it owns: downloads of the same source, at about the same time, are one.
+
+    The same is: URL, expectations, headers, span, conditions and Remote.  Consumers that can rewind share with each
+    other, those that cannot with each other; what is L{IResumable} has its own download.
+
+    Each consumer ends by itself: with its own report or error, and when it leaves, nobody else notices; when the last
+    one leaves, the connection is dropped.
+    """
+
+    def __init__(
+        self,
+        downloader: IDownloader,
+        clock: Clock,
+        *,
+        window: int = WINDOW,
+        keep: Callable[[Source], IBodyConsumer | None] = no_one,
+        keep_share: float = 0.5,
+        spare: int = SPARE,
+    ) -> None:
+        """
+        @param window: bytes of a body that are kept for readers that are slower than others; who is slower than that
+            goes on with a download of its own.  Who comes when more than that has gone by has its own from the start.
+        @param keep: asked once for each transfer of a whole file, when it begins to come, for one more consumer, which
+            is no client: it has to be faster than the window, and what becomes of it is nobody's concern.
+        @param keep_share: if more than this share of the file has come when the last client leaves, that consumer gets
+            the rest; else the transfer ends.
+        @param spare: bytes kept for those who may still come, in all; the oldest are forgotten first.
+        """
+        self.inner = downloader
+        self.clock = clock
+        self.keep = keep
+        self.keep_share = keep_share
+        self._window = window
+        self._spare = spare
+        self._held = 0
+        self._open: dict[Hashable, Transfer] = {}
+        self._running = Running()
+        self._closing = False
+
+    def download(self, source: Source | str, consumer: IBodyConsumer) -> Deferred[Report]:
+        source = as_source(source)
+        if self._closing:
+            return _closed(consumer)
+        key = None if IResumable.providedBy(consumer) else _key(source, consumer)
+        if key is None:
+            return self._running.add(self.inner.download(source, consumer))
+        transfer = self._open.get(key)
+        if transfer is not None:
+            reader = self.reader(transfer, source, consumer)
+            transfer.join(reader)
+            return reader
+        transfer = Transfer(self, key, source, self._window, rewindable=IRewindable.providedBy(consumer))
+        self._open[key] = transfer
+        reader = self.reader(transfer, source, consumer)
+        transfer.join(reader)
+        transfer.start(self._download)
+        return reader
+
+    def head(self, source: Source | str) -> Deferred[Head]:
+        return self.inner.head(source)
+
+    def close(self) -> Deferred[None]:
+        self._closing = True
+        self._running.cancel()
+        return self._running.ended().addCallback(lambda _: self.inner.close())
+
+    # what transfers and readers need
+
+    def reader(self, transfer: Transfer, source: Source, consumer: IBodyConsumer) -> Reader:
+        """One more consumer."""
+        reader = Reader(self, transfer, source, consumer)
+        self._running.add(reader)
+        return reader
+
+    def run(self, coroutine: Coroutine[Deferred[Any], Any, None]) -> Task[None]:
+        """It ends before all this is closed; whoever it is for can end it."""
+        task = Task(coroutine, _heedless)
+        task.start()
+        return self._running.add(task)  # type: ignore[return-value]  # it returns what it is given
+
+    def held(self, size: int) -> None:
+        """So many more bytes are kept for those who may still come."""
+        self._held += size
+        while self._held > self._spare:
+            next(each for each in self._open.values() if each.size).shut()
+
+    def shut(self, transfer: Transfer) -> None:
+        """Nobody may join it any more, so its bytes are not kept for that."""
+        self._held -= transfer.size
+        del self._open[transfer.key]
+
+    def _download(self, source: Source, consumer: IBodyConsumer) -> Deferred[Report]:
+        return self._running.add(self.inner.download(source, consumer))
+
+
+def _key(source: Source, consumer: IBodyConsumer) -> Hashable | None:
+    """What has to be equal; None if that cannot be told."""
+    key = (
+        source.url,
+        source.expect,
+        source.headers,
+        source.span,
+        source.conditions,
+        # Equal ones might be told apart by what they do not show; the same one is the same.
+        None if source.remote is None else id(source.remote),
+        source.auth,
+        source.scope,
+        source.public,
+        IRewindable.providedBy(consumer),
+    )
+    try:
+        hash(key)
+    except TypeError:  # an expectation of somebody's own
+        return None
+    return key
+
+
+def _heedless(error: CancelledError) -> None:
+    """It will end."""
+
+
+def _closed(consumer: IBodyConsumer) -> Deferred[Report]:
+    closed = Failure(CancelledError("the downloader is closed"))
+    try:
+        consumer.fail(closed)
+    except Exception:
+        log.failure("a consumer raised in fail()")
+    return fail(closed)

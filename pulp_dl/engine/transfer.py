@@ -1,0 +1,325 @@
+"""One transfer for all who want the same body at about the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IPushProducer
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import alsoProvides, implementer
+
+from ..errors import ConsumerFailed, ConsumerGone, DownloadError
+from ..flow.seen import Seen
+from ..flow.window import Window
+from ..interfaces import IBodyConsumer, IRewindable, IWorkers, IWorkerUser
+from ..model.report import Report
+from ..model.source import Head, Source
+from .reader import Reader
+
+if TYPE_CHECKING:
+    from .sharing import Sharing
+
+__all__ = ["Transfer"]
+
+log = Logger()
+
+
+@implementer(IBodyConsumer, IWorkerUser)
+class Transfer:
+    """
+    The consumer of one download, which gives its body to readers.
+
+    It flows while one of them takes what comes, so the fastest sets the pace.  While the body fits the window, whoever
+    comes may still join (the door is open).  After that the window follows the end of the body; who falls out of it
+    goes on alone.
+
+    What comes has passed the download's own hold-back, so a reader may be given all of it: the end is here only when
+    every check has passed.
+    """
+
+    def __init__(self, sharing: Sharing, key: Hashable, source: Source, window: int, *, rewindable: bool) -> None:
+        self.key = key
+        self._sharing = sharing
+        self._source = source
+        self._limit = window
+        self._running: Deferred[Any] | None = None
+        self._producer: IPushProducer | None = None
+        self._paused = self._writing = False
+        self._workers: IWorkers | None = None
+        self._watched = False  # the download has asked who is gone
+        self._gone: Deferred[DownloadError] = Deferred()  # all are, before the download could be cancelled
+        self._window = Window()
+        self._seen: Seen | None = None  # of what has left the window, while somebody may have to go on alone
+        self._readers: dict[Reader, None] = {}
+        self._hungry: dict[Reader, None] = {}  # those that have all that came, and take more
+        self._keeper: Reader | None = None
+        self._over = False
+        self.open = True
+        self.head: Head | None = None
+        self.report: Report | None = None
+        if rewindable:
+            alsoProvides(self, IRewindable)
+
+    @property
+    def size(self) -> int:
+        """Bytes that are kept."""
+        return self._window.size
+
+    # readers
+
+    def start(self, download: Callable[[Source, IBodyConsumer], Deferred[Report]]) -> None:
+        """Ask for the body."""
+        running = self._running = download(self._source, self)
+        running.addCallbacks(self._ended, self._broke)
+        if self._over:  # all have left meanwhile
+            running.cancel()
+
+    def join(self, reader: Reader) -> None:
+        """One more; it gets what is here, and then what comes."""
+        self._readers[reader] = None
+        if self._watched:
+            reader.watch(self._workers)
+        if reader in self._readers:
+            self.take(reader)
+
+    def take(self, reader: Reader) -> None:
+        """It takes more: from the window, then from what comes."""
+        if reader.pump(self._window) and not reader.sated:
+            self._hungry[reader] = None
+        self._settle(reader)
+        self._trim()
+        self._pace()
+
+    def refuse(self, reader: Reader) -> None:
+        """It takes no more for now."""
+        self._hungry.pop(reader, None)
+        self._pace()
+
+    def leave(self, reader: Reader) -> None:
+        """It is not to be given anything any more.  When nobody is left, the body is not wanted."""
+        self._hungry.pop(reader, None)
+        if reader is self._keeper:
+            self._keeper = None
+        elif reader in self._readers:
+            del self._readers[reader]
+        if self._readers or self._over:
+            self._trim()
+        elif self._keeper is None or not self._worth_keeping():
+            self._abandon()
+        self._pace()
+
+    def _worth_keeping(self) -> bool:
+        """May the one that is no client have the rest for itself?"""
+        total = None if self.head is None else self.head.total
+        return self.report is not None or (total is not None and self._window.end > self._sharing.keep_share * total)
+
+    def _abandon(self) -> None:
+        self._close()
+        keeper = self._keeper
+        if self._running is not None:
+            self._running.cancel()
+        elif not self._gone.called:
+            self._gone.callback(ConsumerGone("the consumer wants no more"))
+        if keeper is not None:
+            keeper.leave(CancelledError())
+
+    def _close(self) -> None:
+        """Nothing more will be done for anybody."""
+        self._over = True
+        self.shut()
+
+    def shut(self) -> None:
+        """Whoever comes now is too late."""
+        if self.open:
+            self.open = False
+            self._sharing.shut(self)
+            self._trim()
+
+    # the download's consumer
+
+    def use(self, workers: IWorkers) -> None:
+        self._workers = workers
+
+    def gone(self) -> Deferred[DownloadError]:
+        self._watched = True
+        for reader in tuple(self._readers):
+            reader.watch(self._workers)
+        return self._gone
+
+    def begin(self, head: Head) -> None:
+        self.head = head
+        if not self._divisible(head):
+            self.shut()
+            for reader in tuple(self._readers)[1:]:
+                self._detach(reader)
+        if self._source.span is None and head.status == 200 and not self._over:
+            self._keep()
+
+    def _divisible(self, head: Head) -> bool:
+        """
+        Could a reader go on alone, should it have to?  A part of a file is continued only where a strong validator
+        proves it, but what fits the window need not be continued.
+        """
+        small = head.length is not None and head.length <= self._limit
+        return head.whole or small or head.validators.if_range is not None
+
+    def _keep(self) -> None:
+        try:
+            consumer = self._sharing.keep(self._source)
+        except Exception:
+            log.failure("what should say whether a body is to be kept raised")
+            return
+        if consumer is None:
+            return
+        keeper = self._keeper = self._sharing.reader(self, self._source, consumer)
+        keeper.addErrback(_not_kept)
+        self._hungry[keeper] = None
+        keeper.watch(self._workers)
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        self._producer, self._paused = producer, False
+        self._pace()
+
+    def unregisterProducer(self) -> None:
+        self._producer = None
+
+    def write(self, data: bytes) -> None:
+        if self._over:
+            return
+        size = len(data)
+        if self._window.end + size - self._window.start > self._limit:
+            self._make_room(size)
+        at = self._window.end
+        self._window.push(data)
+        if self.open:
+            self._sharing.held(size)
+        self._writing = True
+        try:
+            for reader in tuple(self._hungry):
+                reader.give(data, at)
+        finally:
+            self._writing = False
+        self._trim()
+        self._pace()
+
+    def rewind(self, head: Head) -> None:
+        """The download begins again; all here can forget."""
+        if self.open:
+            self._sharing.held(-self._window.size)
+        self.head, self._seen = head, None
+        self._window.clear()
+        for reader in (*self._readers, *((self._keeper,) if self._keeper else ())):
+            reader.rewind(head)
+            if reader.attached and not reader.sated:
+                self._hungry[reader] = None
+
+    def finish(self) -> None:
+        pass
+
+    def fail(self, failure: Failure) -> None:
+        pass
+
+    # the ends: the Deferred of the download tells, nothing else
+
+    def _ended(self, report: Report) -> None:
+        if self._over:
+            return
+        self.report = report
+        for reader in (*self._readers, *((self._keeper,) if self._keeper else ())):
+            self._settle(reader)
+
+    def _broke(self, failure: Failure) -> None:
+        if self._over:
+            return
+        self._close()
+        first = True
+        for reader in (*self._readers, *((self._keeper,) if self._keeper else ())):
+            reader.broke(failure, own=first)
+            first = False
+
+    def _settle(self, reader: Reader) -> None:
+        """If all is here and it has all: that was it."""
+        if self.report is None or reader.position < self._window.end or not reader.attached:
+            return
+        assert self.head is not None
+        reader.conclude(self.report, self.head)  # which leaves
+
+    # the window
+
+    def _make_room(self, size: int) -> None:
+        """So many more bytes come than fit."""
+        self.shut()
+        floor = min(self._window.end, self._window.end + size - self._limit)
+        keeper = self._keeper
+        if keeper is not None and self._readers and keeper.position < floor:
+            keeper.leave(ConsumerFailed("what was to be kept could not be written as fast as it came"))
+        for reader in [each for each in self._readers if each.position < floor]:
+            if len(self._readers) > 1:
+                self._detach(reader)
+        self._trim(floor)
+
+    def _detach(self, reader: Reader) -> None:
+        """It goes on alone, with what the checks have seen of what it has."""
+        seen = None
+        if self.head is not None and reader.outlet.head is not None:
+            seen = self._watch_checks().copy()
+            at = self._window.start
+            while at < reader.position:
+                piece = self._window.read(at)[: reader.position - at]
+                seen.update(piece)
+                at += len(piece)
+        del self._readers[reader]
+        self._hungry.pop(reader, None)
+        reader.detach(self.head, seen)
+
+    def _watch_checks(self) -> Seen:
+        if self._seen is None:
+            assert self.head is not None
+            assert self._window.start == 0
+            whole = self.head.whole
+            self._seen = Seen(each for each in self._source.expect if whole or each.partial)
+        return self._seen
+
+    def _trim(self, floor: int | None = None) -> None:
+        """
+        Forget what nobody needs.  With several readers that is only what does not fit, for what is forgotten has to be
+        looked at by the checks; the last one is never left behind, so for it nothing has to be looked at.
+        """
+        if self.open:
+            return
+        if len(self._readers) > 1:
+            if floor is not None:
+                seen = self._watch_checks()
+                for piece in self._window.drop(floor):
+                    seen.update(piece)
+            return
+        self._seen = None
+        needed = [reader.position for reader in self._readers]
+        if self._keeper is not None:
+            needed.append(self._keeper.position)
+        self._window.drop(min(needed, default=self._window.end))
+
+    # the pace
+
+    def _pace(self) -> None:
+        if self._writing or self._producer is None or self._over:
+            return
+        if self._readers:
+            wanted = any(reader is not self._keeper for reader in self._hungry)
+        else:
+            wanted = self._keeper in self._hungry
+        if wanted == self._paused:
+            self._paused = not wanted
+            if wanted:
+                self._producer.resumeProducing()
+            else:
+                self._producer.pauseProducing()
+
+
+def _not_kept(failure: Failure) -> None:
+    """No client is hurt by it."""
+    if not failure.check(CancelledError):
+        log.warn("a body was not kept: {error}", error=failure.value)  # noqa: G010  # twisted.logger
