@@ -14,6 +14,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from ..engine.downloader import Downloader
+from ..engine.sharing import Sharing
 from ..errors import Refused
 from ..flow.running import Running
 from ..interfaces import IBodyConsumer, IDownloader, IListing, IMirrors
@@ -26,7 +27,6 @@ from .file import Manifest
 from .ledger import Ledger, Listed, Place, Publication
 from .publish import Publishing, kept_by, withdraw
 from .schema import OPTIONS, prepare
-from .shared import shared
 from .store import Store
 from .stored import Stored
 
@@ -65,17 +65,20 @@ class Catalogue:
         *,
         remotes: Mapping[str, Remote] | None = None,
         store: Store | None = None,
+        keep_share: float = 0.5,
     ) -> None:
         """
         @param path: the SQLite file; it is made if it is missing.  Its own files are beside it, in C{PATH.files}.
         @param remotes: the settings that the names in the catalogue stand for.
         @param store: for what is C{on_demand}; without one that is streamed.
+        @param keep_share: when all clients have left, a file is still stored if more than this share of it has come.
         @raise CatalogueError: there is no place for its files.
         """
         self._reactor = reactor
         self._remotes = remotes or {}
         self.kept = kept_by(path)
         self._store = store
+        self._keep_share = keep_share
         file = os.path.abspath(os.fspath(path))  # noqa: PTH100  # whatever the current directory will be
 
         def pool(connections: int) -> ConnectionPool:
@@ -153,7 +156,8 @@ class Catalogue:
         """For each remote one; what is shared by its downloads is shared for good."""
         if name not in self._upstreams:
             downloader = Downloader(self._reactor, self._remote(name), mirrors=_Mirrors(self._remote))
-            self._upstreams[name] = shared(downloader, self._reactor, self._keep)
+            share = self._keep_share
+            self._upstreams[name] = Sharing(downloader, self._reactor, keep=self._keep, keep_share=share)
         return self._upstreams[name]
 
     def _remote(self, name: str | None) -> Remote:

@@ -9,11 +9,11 @@ from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
 from ..engine.downloader import Downloader
+from ..engine.sharing import Sharing
 from ..interfaces import IDownloader, IImporter, IMirrors
 from ..model.remote import Remote
 from ..model.source import Source
 from ..urls import parse
-from .shared import shared
 
 __all__ = ["Passthrough"]
 
@@ -44,7 +44,7 @@ class Passthrough:
         base = Source(url)
         self._auth = base.auth
         self._base = base.url.rstrip("/") + "/"
-        self._downloader: IDownloader = shared(Downloader(reactor, remote, mirrors=mirrors), reactor)
+        self._downloader = Sharing(Downloader(reactor, remote, mirrors=mirrors), reactor)
 
     def find(self, path: str) -> Deferred[tuple[IDownloader, Source]]:
         if not path.startswith(self.prefix):

@@ -19,6 +19,7 @@ from pulp_dl.importers.publish import Publishing
 from pulp_dl.importers.store import Store
 from pulp_dl.interfaces import IImporter
 from pulp_dl.testing import FaultServer, Recorder, Script, answer
+from tests.sinks import turn
 
 FILES: dict[str, bytes] = {"a.iso": b"bear" * 50_000, "b/c.iso": b"cub", "b/empty": b"", "b/50% #1.iso": b"odd"}
 ONCE = Retries(count=0)
@@ -63,6 +64,7 @@ async def get(importer: IImporter, path: str, span: Span | None = None) -> Got:
 class Here:
     """All that a test of a catalogue has."""
 
+    reactor: Any
     server: FaultServer
     catalogue: Catalogue
     store: Store
@@ -71,6 +73,13 @@ class Here:
     async def publish(self, files: Mapping[str, bytes] = FILES, base: str = "/files/", **options: Any) -> Any:
         with read(self.server.url("/repo/PULP_MANIFEST"), files) as manifest:
             return await self.catalogue.publish(Publishing(base, **options), manifest)
+
+    async def stored(self, data: bytes) -> Path:
+        """Where these bytes are, as soon as they are stored; a client has them a little before."""
+        path = Path(self.store.path(sha256(data).hexdigest()))
+        while not path.exists():
+            await turn(self.reactor)
+        return path
 
     def asked(self) -> list[str]:
         """The paths that upstream was asked for since this was last called."""
@@ -91,7 +100,7 @@ async def here(
                           store=store)  # fmt: skip
     try:
         async with FaultServer(reactor, script_of(FILES) if script is None else script) as server:
-            yield Here(server, catalogue, store, folder / "catalogue.db")
+            yield Here(reactor, server, catalogue, store, folder / "catalogue.db")
             await catalogue.close()
     finally:
         await catalogue.close()

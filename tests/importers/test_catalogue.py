@@ -11,11 +11,11 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 from zope.interface.verify import verifyObject
 
 from pulp_dl import Basic, Digest, Limits, Remote, Size, Span
-from pulp_dl.errors import DigestMismatch, DownloadError, Refused
+from pulp_dl.errors import ConsumerGone, DigestMismatch, DownloadError, Refused
 from pulp_dl.importers.catalogue import Catalogue
 from pulp_dl.importers.file import ManifestError
 from pulp_dl.importers.ledger import Place
@@ -26,6 +26,7 @@ from pulp_dl.model.entry import Entry
 from pulp_dl.model.expect import Vouched
 from pulp_dl.testing import Cut, FaultServer, Hold, Recorder, Send, answer
 from tests.importers.repository import FILES, ONCE, get, here, manifest_of, read, script_of
+from tests.sinks import turn
 
 POLICIES = ("on_demand", "streamed")
 
@@ -84,6 +85,7 @@ async def test_what_is_on_demand_is_fetched_once_and_then_served_from_here(react
         await world.publish(policy="on_demand")
         data, digest = FILES["a.iso"], sha256(FILES["a.iso"]).hexdigest()
         await get(world.catalogue, "/files/a.iso")
+        stored = await world.stored(data)
         await world.server.close()  # so nobody can ask it
 
         assert (await get(world.catalogue, "/files/a.iso")).data == data
@@ -91,7 +93,7 @@ async def test_what_is_on_demand_is_fetched_once_and_then_served_from_here(react
         assert (part.data, part.head.status, part.head.total) == (data[5:9], 206, len(data))
         downloader, source = await world.catalogue.find("/files/a.iso")
         assert source.expect == (Size(len(data)), Vouched("sha256", digest))
-        assert source.url == Path(world.store.path(digest)).as_uri()
+        assert source.url == stored.as_uri()
         assert (await downloader.head(source)).length == len(data)
 
 
@@ -119,6 +121,7 @@ async def test_what_is_stored_serves_every_repository_that_lists_it(reactor: Any
         await world.publish(base="/files/")
         await world.publish(base="/others/")
         await get(world.catalogue, "/files/a.iso")
+        await world.stored(FILES["a.iso"])
         world.asked()
 
         assert (await get(world.catalogue, "/others/a.iso")).data == FILES["a.iso"]
@@ -129,7 +132,7 @@ async def test_what_has_gone_from_the_store_comes_from_upstream_again(reactor: A
     async with here(reactor, tmp_path) as world:
         await world.publish()
         await get(world.catalogue, "/files/a.iso")
-        stored = Path(world.store.path(sha256(FILES["a.iso"]).hexdigest()))
+        stored = await world.stored(FILES["a.iso"])
         downloader, source = await world.catalogue.find("/files/a.iso")
         stored.unlink()  # right after it was found
         client = Recorder()
@@ -138,7 +141,7 @@ async def test_what_has_gone_from_the_store_comes_from_upstream_again(reactor: A
 
         assert client.data == FILES["a.iso"]
         assert world.asked() == ["GET /repo/a.iso"]
-        assert stored.exists()
+        assert await world.stored(FILES["a.iso"]) == stored
 
 
 async def test_without_a_store_what_is_on_demand_is_streamed(reactor: Any, tmp_path: Path) -> None:
@@ -149,6 +152,46 @@ async def test_without_a_store_what_is_on_demand_is_streamed(reactor: Any, tmp_p
             assert (await get(catalogue, "/files/a.iso")).data == FILES["a.iso"]
         assert world.asked() == ["GET /repo/a.iso"] * 2
         await catalogue.close()
+
+
+async def test_clients_that_leave_do_not_lose_what_has_nearly_come(reactor: Any, tmp_path: Path) -> None:
+    data = FILES["a.iso"]
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(data)
+    slow = (Send(head + data[:190_000]), Hold("more"), Send(data[190_000:]))
+    async with here(reactor, tmp_path, {"/repo/a.iso": slow}) as world:
+        await world.publish()
+        downloader, source = await world.catalogue.find("/files/a.iso")
+        client = Recorder()
+        download = downloader.download(source, client)
+        while sum(map(len, client.writes)) < 110_000:
+            await turn(reactor)
+        client.leave()
+        with pytest.raises(ConsumerGone):
+            await download
+        world.server.release("more")
+
+        assert (await world.stored(data)).read_bytes() == data
+
+
+async def test_a_disk_that_takes_nothing_never_ends_the_response(reactor: Any, tmp_path: Path) -> None:
+    async with here(reactor, tmp_path) as world:
+        await world.publish()
+        (tmp_path / "store").rmdir()
+        (tmp_path / "store").touch()
+
+        assert (await get(world.catalogue, "/files/a.iso")).data == FILES["a.iso"]
+        assert (tmp_path / "store").read_bytes() == b""
+
+
+async def test_many_clients_cost_one_fetch(reactor: Any, tmp_path: Path) -> None:
+    async with here(reactor, tmp_path) as world:
+        await world.publish()
+        clients = [Deferred.fromCoroutine(get(world.catalogue, "/files/a.iso")) for _ in range(8)]
+        for each in clients:
+            assert (await each).data == FILES["a.iso"]
+
+        assert world.asked() == ["GET /repo/a.iso"]
+        await world.stored(FILES["a.iso"])
 
 
 # ---- immediate

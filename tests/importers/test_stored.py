@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from attrs import evolve
@@ -32,7 +32,7 @@ class World:
         self.stored = Stored(*self.downloaders, Source(THERE, expect=Size(len(DATA))))
         self.source = Source(HERE, expect=Size(len(DATA)))
 
-    async def __aenter__(self) -> World:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -117,7 +117,7 @@ async def test_cancelling_ends_whichever_runs(reactor: Any, here: Place | None) 
     async with World(reactor, here, Place(DATA, stall_at=100_000)) as world:
         client = Recorder()
         download = world.stored.download(world.source, client)
-        while not (world.there.asked or here is not None and world.here.asked):
+        while not (world.there.asked or (here is not None and world.here.asked)):
             await turn(reactor)
         download.cancel()
         with pytest.raises(CancelledError):
