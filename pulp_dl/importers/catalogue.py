@@ -138,9 +138,18 @@ class Catalogue:
         stored = next(filter(None, places), None)
         return _Wanted(publication, listed), stored
 
-    def _answer(self, found: tuple[_Wanted, str | None]) -> tuple[IDownloader, Source]:
+    def _answer(self, found: tuple[_Wanted, str | None]) -> Any:
         wanted, stored = found
         publication, listed = wanted
+        if (
+            stored is None
+            and self._store is not None
+            and publication.policy == "on_demand"
+            and listed.sha256 is not None
+        ):
+            settling = self._store.settled(listed.sha256)
+            if settling is not None:  # all of it is here, and will be there in a moment
+                return settling.addCallback(lambda _: self.find(publication.base + listed.path))
         if publication.policy == "immediate":
             if stored is None:
                 raise KeyError(publication.base + listed.path)

@@ -11,14 +11,13 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import partial
 from hashlib import file_digest
 from heapq import heappop, heappush
 from pathlib import Path
 from stat import S_ISREG
 from typing import Any, BinaryIO, Final, NamedTuple, cast
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from ..consumers.around import Around
@@ -72,6 +71,7 @@ class Store:
         self._slack = 0 if limit is None else limit // SLACK
         self._fresh = self._slack  # bytes that came since the directory was looked through; at first nobody knows
         self._evicting = False
+        self._finishing: dict[str, list[Deferred[None]]] = {}
 
     def __repr__(self) -> str:
         return f"<Store {self.directory!r}>"
@@ -166,8 +166,30 @@ class Store:
             return None
         return _Storing(self, sha256, self._durable)
 
-    def stored(self, sha256: str, workers: IWorkers) -> None:
-        """A file has come.  Makes room in a worker thread, if it is time."""
+    def settled(self, sha256: str) -> Deferred[None] | None:
+        """None; or, if the file has come and is on its way to the disk, what fires with None when that is over."""
+        if sha256 not in self._finishing:
+            return None
+        waiting: Deferred[None] = Deferred()
+        self._finishing[sha256].append(waiting)
+        return waiting
+
+    def finish(self, sha256: str, ending: Deferred[None], workers: IWorkers) -> Deferred[None]:
+        """A file has come; C{ending} fires when the disk has it."""
+        waiting = self._finishing.setdefault(sha256, [])
+
+        def ended(result: Any) -> Any:
+            if self._finishing.get(sha256) is waiting:
+                del self._finishing[sha256]
+            told, waiting[:] = [*waiting], []
+            for each in told:
+                each.callback(None)
+            return result
+
+        return ending.addCallback(lambda _: self._stored(sha256, workers)).addBoth(ended)
+
+    def _stored(self, sha256: str, workers: IWorkers) -> None:
+        """Makes room in a worker thread, if it is time."""
         with suppress(OSError):
             path = self.path(sha256)
             found = os.stat(path)  # noqa: PTH116
@@ -190,7 +212,8 @@ class _Storing(Around):
     def __init__(self, store: Store, sha256: str, durable: bool) -> None:
         # Any directory on the way is ours; its time is that of its origin, which clients see.
         super().__init__(ToFile(store.path(sha256), root=store.directory, durable=durable, mtime=True))
-        self._stored = partial(store.stored, sha256)
+        self._sha256 = sha256
+        self._store = store
         self._workers: IWorkers = InlineWorkers()
 
     def use(self, workers: IWorkers) -> None:
@@ -208,11 +231,7 @@ class _Storing(Around):
         super().rewind(head)
 
     def finish(self) -> Deferred[None] | None:
-        ending = super().finish()
-        if ending is None:
-            self._stored(self._workers)
-            return None
-        return ending.addCallback(lambda _: self._stored(self._workers))
+        return self._store.finish(self._sha256, super().finish() or succeed(None), self._workers)
 
 
 def _touch(path: str, found: os.stat_result) -> None:
