@@ -141,15 +141,10 @@ class Catalogue:
     def _answer(self, found: tuple[_Wanted, str | None]) -> Any:
         wanted, stored = found
         publication, listed = wanted
-        if (
-            stored is None
-            and self._store is not None
-            and publication.policy == "on_demand"
-            and listed.sha256 is not None
-        ):
-            settling = self._store.settled(listed.sha256)
-            if settling is not None:  # all of it is here, and will be there in a moment
-                return settling.addCallback(lambda _: self.find(publication.base + listed.path))
+        store = self._home(wanted)
+        settling = store.settled(str(listed.sha256)) if store is not None and stored is None else None
+        if settling is not None:  # all of it is here, and will be there in a moment
+            return settling.addCallback(lambda _: self.find(publication.base + listed.path))
         if publication.policy == "immediate":
             if stored is None:
                 raise KeyError(publication.base + listed.path)
@@ -179,11 +174,13 @@ class Catalogue:
 
     def _keep(self, source: Source) -> IBodyConsumer | None:
         """What is to store a transfer of a whole file, if anything."""
-        wanted: _Wanted = source.tag
-        sha256 = wanted.listed.sha256
-        if self._store is None or sha256 is None or wanted.publication.policy != "on_demand":
-            return None
-        return self._store.consumer(sha256, wanted.listed.size)
+        listed, store = source.tag.listed, self._home(source.tag)
+        return None if store is None else store.consumer(listed.sha256, listed.size)
+
+    def _home(self, wanted: _Wanted) -> Store | None:
+        """Where a file is to be stored when somebody has asked for it, if anywhere."""
+        on_demand = wanted.publication.policy == "on_demand" and wanted.listed.sha256 is not None
+        return self._store if on_demand else None
 
     # the end
 
