@@ -332,8 +332,8 @@ class IImporter(Interface):
 
     def find(path: str) -> Deferred[tuple[IDownloader, Source]]:
         """
-        What is published at this path, and who can bring it.  The downloader stays the importer's: it is never closed by
-        who asks.
+        What is published at this path, and who can bring it.  The downloader stays the importer's: whoever asks never
+        closes it.
 
         Fires with both; fails with C{KeyError} if there is nothing there.  Cancelling fails with C{CancelledError}.
 
