@@ -16,7 +16,16 @@ from click.core import ParameterSource
 
 from .settings import ConfigError, File, Layer, keys
 
-__all__ = ["ORIGINS", "config_option", "configured_option", "read", "remote_option", "remotes", "spelled", "with_environment"]
+__all__ = [
+    "ORIGINS",
+    "config_option",
+    "configured_option",
+    "read",
+    "remote_option",
+    "remotes",
+    "spelled",
+    "with_environment",
+]
 
 SYSTEM: Final = Path("/etc/pulp_dl.toml")
 PREFIX: Final = "PULP_DL_"

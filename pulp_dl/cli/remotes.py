@@ -32,9 +32,10 @@ _options.params = [each for each in _options.params if each.name != "remote"]
 
 class Remotes(Mapping[str, "Remote"]):
     """
-    By name.  All files are read when it is made, certificates and passwords too; what is wrong with one remote is an
-    error of who uses it.
+    By name.  All files are read when it is made, certificates and passwords too.  A remote that cannot be used is not
+    there, so that it is in the way of nobody who does not need it.
 
+    @ivar wrong: what is wrong with those, by name.
     @ivar anonymous: for a URL that belongs to none of them.
     """
 
@@ -46,22 +47,16 @@ class Remotes(Mapping[str, "Remote"]):
         common, named = remotes(ctx)
         base = {name: setting.value for name, setting in common.items()}
         self.anonymous = _make(base, common)
-        self._found: dict[str, Remote | ConfigError] = {}
+        self._found: dict[str, Remote] = {}
+        self.wrong: dict[str, ConfigError] = {}
         for name, layer in named.items():
             try:
                 self._found[name] = _make({**base, **{key: each.value for key, each in layer.items()}}, common | layer)
             except ConfigError as error:
-                self._found[name] = error
+                self.wrong[name] = error
 
     def __getitem__(self, name: str) -> Remote:
-        """
-        @raise KeyError: there is no such remote.
-        @raise ConfigError: it cannot be used.
-        """
-        found = self._found[name]
-        if isinstance(found, ConfigError):
-            raise found
-        return found
+        return self._found[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._found)

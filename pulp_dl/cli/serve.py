@@ -44,33 +44,92 @@ class _Serve(click.Command):
 
 @click.command(cls=_Serve, short_help="Serve files while they are being fetched.")
 @configured_option
-@click.option("--listen", multiple=True, metavar="ENDPOINT", default=["tcp:8751:interface=127.0.0.1"],
-              show_default=True, help="Where clients come, in Twisted's words.  May be repeated.")
-@click.option("--passthrough", type=_Prefix(), multiple=True, metavar="/PREFIX=URL",
-              help="Serve below this path what is below this URL, or remote.  May be repeated.")
+@click.option(
+    "--listen",
+    multiple=True,
+    metavar="ENDPOINT",
+    default=["tcp:8751:interface=127.0.0.1"],
+    show_default=True,
+    help="Where clients come, in Twisted's words.  May be repeated.",
+)
+@click.option(
+    "--passthrough",
+    type=_Prefix(),
+    multiple=True,
+    metavar="/PREFIX=URL",
+    help="Serve below this path what is below this URL, or remote.  May be repeated.",
+)
 @click.option("--catalogue", metavar="FILE", help="Serve what was published in it.")
-@click.option("--admin", metavar="ENDPOINT", default="tcp:8752:interface=127.0.0.1", show_default=True,
-              help="Where /livez, /readyz, /status and /metrics are; '' for nowhere.")
-@click.option("--max-age", type=click.IntRange(0), metavar="SECONDS",
-              help="For caches: how long a file with a known digest may be kept.")
-@click.option("--grace", type=click.FloatRange(0, 1e6), default=60.0, show_default=True, metavar="SECONDS",
-              help="In the end answers have so long to end in, before they are cut.")
-@click.option("--patience", type=Seconds(), default=60.0, show_default=True, metavar="SECONDS",
-              help="Cut a client that takes nothing for so long.")
-@click.option("--request-timeout", type=Seconds(), default=60.0, show_default=True, metavar="SECONDS",
-              help="For the head of a request, and until the next one on the same connection.")
-@click.option("--max-head", type=Bytes(), default=16384, show_default=True, metavar="BYTES",
-              help="Of the head of a request.")
-@click.option("--max-target", type=Bytes(), default=8192, show_default=True, metavar="BYTES",
-              help="Of what it asks for.")
-@click.option("--max-connections", type=click.IntRange(1), default=2000, show_default=True, metavar="N",
-              help="Of clients, in all.")
-@click.option("--max-per-client", type=click.IntRange(1), default=200, show_default=True, metavar="N",
-              help="Of one client.")
+@click.option("--store", metavar="DIR", help="Where it keeps what is on demand; '' for nowhere.  [default: FILE.store]")
+@click.option(
+    "--store-size",
+    type=Bytes(),
+    metavar="BYTES",
+    help="Of what is kept there: what was not asked for the longest goes first.",
+)
+@click.option(
+    "--admin",
+    metavar="ENDPOINT",
+    default="tcp:8752:interface=127.0.0.1",
+    show_default=True,
+    help="Where /livez, /readyz, /status and /metrics are; '' for nowhere.",
+)
+@click.option(
+    "--max-age",
+    type=click.IntRange(0),
+    metavar="SECONDS",
+    help="For caches: how long a file with a known digest may be kept.",
+)
+@click.option(
+    "--grace",
+    type=click.FloatRange(0, 1e6),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="In the end answers have so long to end in, before they are cut.",
+)
+@click.option(
+    "--patience",
+    type=Seconds(),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Cut a client that takes nothing for so long.",
+)
+@click.option(
+    "--request-timeout",
+    type=Seconds(),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="For the head of a request, and until the next one on the same connection.",
+)
+@click.option(
+    "--max-head", type=Bytes(), default=16384, show_default=True, metavar="BYTES", help="Of the head of a request."
+)
+@click.option(
+    "--max-target", type=Bytes(), default=8192, show_default=True, metavar="BYTES", help="Of what it asks for."
+)
+@click.option(
+    "--max-connections",
+    type=click.IntRange(1),
+    default=2000,
+    show_default=True,
+    metavar="N",
+    help="Of clients, in all.",
+)
+@click.option(
+    "--max-per-client", type=click.IntRange(1), default=200, show_default=True, metavar="N", help="Of one client."
+)
 @click.option("--log-requests", is_flag=True, help="One line in the log for each request.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but what went wrong.")
-@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True,
-              help="Of the log on stderr: for people, or one JSON object a line.")
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Of the log on stderr: for people, or one JSON object a line.",
+)
 @click.pass_context
 def serve(ctx: click.Context, /, quiet: bool, log_format: str, **_: Any) -> None:
     """
@@ -106,9 +165,7 @@ def parsed(args: Sequence[str], parent: click.Context | None) -> click.Context:
     return serve.make_context("serve", [*args], parent=parent)
 
 
-def make_service(
-    reactor: Any, ctx: click.Context, say: Callable[[str], object] | None = None
-) -> StreamerService:
+def make_service(reactor: Any, ctx: click.Context, say: Callable[[str], object] | None = None) -> StreamerService:
     """
     What the options of a context mean.  Its files are read again when the service is told to.
 
@@ -127,13 +184,18 @@ def _configuration(ctx: click.Context) -> Configuration:
     from ..streamer.entrance import ConnectionLimits
 
     options = ctx.params
+    catalogue, store = options["catalogue"], options["store"]
     with ctx.scope():
         remotes = Remotes(ctx)
+        for name, error in remotes.wrong.items():
+            click.echo(f"Warning: the remote {name!r} cannot be used: {error.format_message()}", err=True)
         return Configuration(
             listen=tuple(options["listen"]),
             admin=(options["admin"],) if options["admin"] else (),
             passthrough=tuple(_prefix(path, where, remotes) for path, where in options["passthrough"]),
-            catalogue=options["catalogue"],
+            catalogue=catalogue,
+            store=(f"{catalogue}.store" if store is None else store or None) if catalogue else None,
+            store_size=options["store_size"],
             remotes=remotes,
             answers=Answers(
                 max_age=options["max_age"],
@@ -149,19 +211,19 @@ def _configuration(ctx: click.Context) -> Configuration:
 
 
 def _prefix(path: str, where: str, remotes: Remotes) -> Prefix:
-    from ..importers.passthrough import Passthrough
     from ..service import Prefix
 
     remote = remotes.anonymous
     if "://" not in where:
+        if where in remotes.wrong:
+            raise remotes.wrong[where]
         if where not in remotes:
             there = ", ".join(sorted(remotes)) or "none"
             raise click.UsageError(f"--passthrough: no remote is called {where!r}; the settings name {there}")
         remote = remotes[where]
         where = remote.url or ""
     with blaming("passthrough"):
-        Passthrough.check(path, where)
-    return Prefix(path, where, remote)
+        return Prefix(path, where, remote)
 
 
 def _begin_log(*, quiet: bool, log_format: str) -> None:

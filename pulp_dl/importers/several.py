@@ -17,7 +17,7 @@ __all__ = ["Several"]
 
 @implementer(IImporter)
 class Several:
-    """Asks one after the other; the first that knows a path is the one that answers.  They are its own: it closes them."""
+    """Asks one after the other; the first that knows a path is the one that answers.  They are its own."""
 
     def __init__(self, importers: Iterable[IImporter]) -> None:
         self._importers = tuple(importers)

@@ -41,8 +41,8 @@ class Configuration:
 
     @ivar listen: endpoints, as Twisted's C{serverFromString} takes them; C{admin}: those of the administrator.
     @ivar catalogue: the path of one, or None.
-    @ivar remotes: what the catalogue's remotes are, by their names.  Looking one up that cannot be used raises
-        C{ValueError}.
+    @ivar store: the directory for what is stored on demand, or None; C{store_size}: bytes that it may hold.
+    @ivar remotes: what the catalogue's remotes are, by their names.
     @ivar grace: seconds that answers have to end in when the service does; those that take longer are cut.
     @ivar log_requests: a line in the log for each.
     """
@@ -51,6 +51,8 @@ class Configuration:
     admin: tuple[str, ...] = (ADMIN,)
     passthrough: tuple[Prefix, ...] = ()
     catalogue: str | None = None
+    store: str | None = None
+    store_size: int | None = None
     remotes: Mapping[str, Remote] = field(factory=dict, repr=False)
     answers: Answers = field(factory=Answers)
     connections: ConnectionLimits = field(factory=ConnectionLimits)

@@ -1,4 +1,4 @@
-"""The life of a streamer: it begins, reads its configuration again, and ends without cutting off who can be waited for."""
+"""The life of a streamer: it begins, reads its configuration again, and ends when nobody has to be cut off."""
 
 from __future__ import annotations
 
@@ -79,11 +79,11 @@ class StreamerService(Service):
         except BaseException:
             self._admin.close()
             raise
-        super().privilegedStartService()
+        super().privilegedStartService()  # type: ignore[no-untyped-call]  # of Twisted
 
     def startService(self) -> None:
         self._importer = self._content.importer = open_importer(self._reactor, self._configuration)
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]  # of Twisted
         self._signals.listen()
         for address in self._listeners.addresses:
             self._say(f"Serving on {address}")
@@ -94,8 +94,8 @@ class StreamerService(Service):
 
     def reload(self) -> None:
         """
-        Read the configuration again.  New requests go by it; those that run end with what they began with.  If it cannot
-        be used, everything stays.
+        Read the configuration again.  New requests go by it; those that run end with what they began with.  If it
+        cannot be used, everything stays.
         """
         if self._stopping is not None or not self.running:
             return
@@ -116,7 +116,7 @@ class StreamerService(Service):
         self._trouble = None
         self._reloads["ok"] += 1
         if (before.listen, before.admin) != (configuration.listen, configuration.admin):
-            log.warn("other listeners are opened when the service is started again, not before")
+            log.warn("other listeners need a restart")  # noqa: G010  # a logger of Twisted
         self._say("The configuration was read again")
 
     def _retire(self, importer: IImporter) -> None:
@@ -151,8 +151,8 @@ class StreamerService(Service):
 
     def stopService(self) -> Deferred[None]:
         """
-        No new requests; wait for those that run, and cut those that take longer than C{Configuration.grace}.  Fires when
-        nothing is left; may be called again.
+        No new requests; wait for those that run, and cut those that take longer than C{Configuration.grace}.  Fires
+        when nothing is left; may be called again.
         """
         waiting: Deferred[None] = Deferred()
         if self._stopped:
@@ -161,7 +161,7 @@ class StreamerService(Service):
             self._stopping.append(waiting)
         else:
             self._stopping = [waiting]
-            super().stopService()
+            super().stopService()  # type: ignore[no-untyped-call]  # of Twisted
             Deferred.fromCoroutine(self._stop()).addErrback(lambda failure: log.failure("could not end", failure))
         return waiting
 

@@ -48,7 +48,7 @@ class Admin(Resource):
     isLeaf = True
 
     def __init__(self, clock: Any, traffic: Traffic, metrics: Metrics, state: Callable[[], State]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # of Twisted
         self._clock = clock
         self._traffic = traffic
         self._metrics = metrics
@@ -142,7 +142,7 @@ def _wants_json(request: Request) -> bool:
     asked = request.args.get(b"format", [b""])[-1]
     if asked in {b"json", b"html"}:
         return bool(asked == b"json")
-    weights = {"text/html": 0.0, "application/json": 0.0}
+    html, as_json = 0.0, 0.0
     for each in (request.getHeader("accept") or "*/*").split(","):
         kind, *parameters = (part.strip().lower() for part in each.split(";"))
         quality = next((part[2:] for part in parameters if part.startswith("q=")), "1")
@@ -150,19 +150,20 @@ def _wants_json(request: Request) -> bool:
             weight = float(quality)
         except ValueError:
             continue
-        for known in weights:
-            if kind in {known, "*/*", f"{known.partition('/')[0]}/*"}:
-                weights[known] = max(weights[known], weight)
-    return weights["application/json"] > weights["text/html"]
+        if kind in {"text/html", "text/*", "*/*"}:
+            html = max(html, weight)
+        if kind in {"application/json", "application/*", "*/*"}:
+            as_json = max(as_json, weight)
+    return as_json > html
 
 
 def admin_site(reactor: Any, admin: Admin) -> Site:
     """What an endpoint listens with."""
+    return _Quiet(admin, timeout=30, reactor=reactor)  # type: ignore[no-untyped-call]  # of Twisted
 
-    class Quiet(Site):
-        def log(self, request: HTTPRequest) -> None:
-            """Those who look are many, and of no interest."""
 
-    site = Quiet(admin, timeout=30, reactor=reactor)
-    site.noisy = False
-    return site
+class _Quiet(Site):
+    noisy = False
+
+    def log(self, request: HTTPRequest) -> None:
+        """Those who look are many, and of no interest."""

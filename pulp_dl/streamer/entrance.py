@@ -9,7 +9,6 @@ from attrs import field, frozen
 from attrs.validators import ge
 from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, ITransport
 from twisted.internet.protocol import Protocol
-from twisted.protocols.policies import TimeoutMixin
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -17,6 +16,9 @@ __all__ = ["ConnectionLimits", "Entrance"]
 
 REFUSED: Final = 64
 """Connections that are being told at one time that there is no room; others are closed without a word."""
+
+PATIENCE: Final = 5
+"""Seconds that one has to ask, and to take the answer."""
 
 TEXT: Final = b"Too many connections.\n"
 NO_ROOM: Final = (
@@ -135,25 +137,29 @@ class _Guest:
         return getattr(self._protocol, name)
 
 
-class _Refusal(Protocol, TimeoutMixin):
+class _Refusal(Protocol):
     """Waits for the question, so that the answer is not lost in a reset."""
 
     def __init__(self, reactor: Any, ended: Any) -> None:
-        self.callLater = reactor.callLater
+        self._reactor = reactor
+        self._timer: Any = None
         self._ended = ended
 
     def connectionMade(self) -> None:
-        self.setTimeout(5)
+        self._timer = self._reactor.callLater(PATIENCE, self._late)
 
     def dataReceived(self, _data: bytes) -> None:
         assert self.transport is not None
         self.transport.write(NO_ROOM)
         self.transport.loseConnection()
 
-    def timeoutConnection(self) -> None:
+    def _late(self) -> None:
+        self._timer = None
         transport: Any = self.transport
         transport.abortConnection()
 
     def connectionLost(self, _reason: Any = None) -> None:
-        self.setTimeout(None)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         self._ended()

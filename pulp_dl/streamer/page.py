@@ -15,6 +15,10 @@ STYLE: Final = (
     "@media(prefers-color-scheme:dark){body{background:#111;color:#ddd}.bad{color:#f77}th,td{border-color:#444}}"
 )
 
+RUNNING: Final = ("Path", "From", "Client", "Status", "#Sent", "#Rate", "#Time")
+FAILED: Final = ("#Ago", "Path", "From", "Client", "Status", "Why")
+CLASS_BAD: Final = ' class="bad"'
+
 
 def page(facts: Mapping[str, Any]) -> str:
     """
@@ -29,23 +33,22 @@ def page(facts: Mapping[str, Any]) -> str:
         '<html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="5">'
         '<meta name="viewport" content="width=device-width">'
         f"<title>pulp-streamer: {escape(ready)}</title><style>{STYLE}</style></head><body>\n"
-        f'<h1>pulp-streamer <span{"" if facts["ready"] else CLASS_BAD}>{escape(ready)}</span></h1>\n'
+        f"<h1>pulp-streamer <span{'' if facts['ready'] else CLASS_BAD}>{escape(ready)}</span></h1>\n"
         + ("" if trouble is None else f'<p class="bad">The configuration was not taken: {escape(trouble)}</p>\n')
         + f"<p>{_count(facts['requests'], 'request')} answered in {_time(facts['seconds'])}, "
         f"{size(facts['sent_bytes'])} sent, {size(facts['received_bytes'])} fetched. "
         f"Version {escape(facts['version'])}.</p>\n"
         + _list("Listens on", facts["listening"])
         + _list("Serves", facts["serves"])
-        + f'<h2>Streams now: {len(facts["running"])}, {size(facts["bytes_per_second"])}/s</h2>\n'
-        + _table("running", ("Path", "From", "Client", "Status", "#Sent", "#Rate", "#Time"), map(_run, facts["running"]))
+        + f"<h2>Streams now: {len(facts['running'])}, {size(facts['bytes_per_second'])}/s</h2>\n"
+        + _table(
+            "running", ("Path", "From", "Client", "Status", "#Sent", "#Rate", "#Time"), map(_run, facts["running"])
+        )
         + f"<h2>Failed in the last hour: {len(facts['failed_last_hour'])}</h2>\n"
-        + _table("failed", ("#Ago", "Path", "From", "Client", "Status", "Why"), map(_fail, facts["failed_last_hour"]))
+        + _table("failed", FAILED, map(_fail, facts["failed_last_hour"]))
         + '<p><a href="?format=json">The same as JSON</a>, <a href="/metrics">for Prometheus</a>.</p>\n'
         "</body></html>\n"
     )
-
-
-CLASS_BAD: Final = ' class="bad"'
 
 
 def _run(each: Mapping[str, Any]) -> Iterable[str]:

@@ -123,4 +123,4 @@ class Traffic:
     def rate(self, exchanges: Iterable[Any]) -> float:
         """Bytes a second that these get together, on average over their lives so far."""
         now = self._clock.seconds()
-        return sum(each.sent / max(0.001, now - each.began_at) for each in exchanges)
+        return sum((float(each.sent) / max(0.001, now - each.began_at) for each in exchanges), 0.0)
