@@ -61,7 +61,7 @@ class StreamerService(Service):
         self._trouble: str | None = None
         self._retired: set[Deferred[None]] = set()
         self._stopping: list[Deferred[None]] | None = None
-        self._stopped = self._cut = False
+        self._listening = self._stopped = self._cut = False
         self._grace: Any = None
         self._since: float = reactor.seconds()
         self._listeners = Listeners(reactor, configuration.listen, self._entrance)
@@ -72,16 +72,22 @@ class StreamerService(Service):
         self.signal: int | None = None
 
     def privilegedStartService(self) -> None:
-        """Ports below 1024 are root's to open."""
+        """Ports below 1024 are root's to open.  (twist does not call this.)"""
+        self._listen()
+        super().privilegedStartService()  # type: ignore[no-untyped-call]  # of Twisted
+
+    def _listen(self) -> None:
         self._admin.open()
         try:
             self._listeners.open()
         except BaseException:
             self._admin.close()
             raise
-        super().privilegedStartService()  # type: ignore[no-untyped-call]  # of Twisted
+        self._listening = True
 
     def startService(self) -> None:
+        if not self._listening:
+            self._listen()
         self._importer = self._content.importer = open_importer(self._reactor, self._configuration)
         super().startService()  # type: ignore[no-untyped-call]  # of Twisted
         self._signals.listen()
