@@ -10,7 +10,7 @@ from attrs.validators import ge
 from ..model.remote import Remote
 from ..streamer import Answers
 from ..streamer.entrance import ConnectionLimits
-from ..urls import shown
+from ..urls import parse, shown
 
 __all__ = ["ADMIN", "LISTEN", "Configuration", "Prefix"]
 
@@ -29,6 +29,12 @@ class Prefix:
     path: str
     url: str = field(repr=shown)
     remote: Remote
+
+    def __attrs_post_init__(self) -> None:
+        if not self.path.startswith("/") or {"", ".", ".."} & {*self.path.strip("/").split("/")} and self.path != "/":
+            raise ValueError(f"{self.path!r} is no prefix of a path; it begins with a slash, and its names are plain")
+        if "?" in parse(self.url).target:
+            raise ValueError(f"{shown(self.url)!r} has a query; what is below it cannot be told")
 
     def __str__(self) -> str:
         return f"{self.path} from {shown(self.url)}"

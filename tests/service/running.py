@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -49,14 +49,19 @@ class Streamer:
 
     url = admin = ""
 
-    def __init__(self, reactor: Any, *args: object, cwd: Path, way: str = "serve", **environment: str) -> None:
+    def __init__(
+        self, reactor: Any, *args: object, cwd: Path, way: str = "serve", listen: bool = True, **environment: str
+    ) -> None:
+        """
+        @param listen: to free ports; else the arguments say where.
+        """
         self._reactor = reactor
         ports = ("--listen", "tcp:0:interface=127.0.0.1", "--admin", "tcp:0:interface=127.0.0.1")
         given = tuple(map(str, args))
         self._log = cwd / "streamer.log"
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, *COMMANDS[way], *(() if "--listen" in given else ports), *given],
+                [sys.executable, *COMMANDS[way], *(ports if listen else ()), *given],
                 cwd=cwd,
                 env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **environment},
                 stdin=subprocess.DEVNULL,
@@ -87,7 +92,12 @@ class Streamer:
         """Fires with its exit code, as a shell tells it."""
 
         def code() -> int:
-            found = self._process.wait(timeout=20)
+            try:
+                found = self._process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+                raise
             return 128 - found if found < 0 else found
 
         return deferToThread(code)
@@ -96,14 +106,15 @@ class Streamer:
         """However the test ended."""
         if self._process.poll() is None:
             self._process.kill()
-        with suppress(subprocess.TimeoutExpired):
-            await self.ended()
+        await self.ended()
 
 
 @asynccontextmanager
-async def streamer(reactor: Any, *args: object, cwd: Path, way: str = "serve", **env: str) -> AsyncIterator[Streamer]:
+async def streamer(
+    reactor: Any, *args: object, cwd: Path, way: str = "serve", listen: bool = True, **env: str
+) -> AsyncIterator[Streamer]:
     """One that runs."""
-    running = Streamer(reactor, *args, cwd=cwd, way=way, **env)
+    running = Streamer(reactor, *args, cwd=cwd, way=way, listen=listen, **env)
     try:
         await running.started()
         yield running
