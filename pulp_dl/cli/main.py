@@ -20,6 +20,7 @@ from .config import config_option, with_environment
 from .demo import demo
 from .get import get
 from .outcome import DISK, USAGE
+from .serve import serve
 from .signals import Interrupted, interruptible
 from .sync import sync
 from .version import version_option
@@ -108,7 +109,7 @@ def main(**_: Any) -> None:
     """
 
 
-for configurable in (get, sync):
+for configurable in (get, sync, serve):
     main.add_command(with_environment(configurable))
 main.add_command(demo)
 main.add_command(completion)
