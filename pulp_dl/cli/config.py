@@ -17,6 +17,7 @@ from click.core import ParameterSource
 from .settings import ConfigError, File, Layer, keys
 
 __all__ = [
+    "CHOSEN",
     "ORIGINS",
     "config_option",
     "configured_option",
@@ -29,6 +30,9 @@ __all__ = [
 
 SYSTEM: Final = Path("/etc/pulp_dl.toml")
 PREFIX: Final = "PULP_DL_"
+
+CHOSEN: Final = "pulp_dl.remote"
+"""Where a context has the name of the remote, if there is one."""
 
 ORIGINS: Final = "pulp_dl.origins"
 
@@ -58,6 +62,7 @@ def read(paths: Iterable[Path], ctx: click.Context, remote: str | None = None, *
     if name not in remotes:
         there = ", ".join(sorted(remotes)) or "none"
         raise ConfigError(f"{origin}: no remote is called {name!r}; the settings name {there}")
+    ctx.meta[CHOSEN] = name
     return found | remotes[name]
 
 
