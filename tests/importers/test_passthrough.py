@@ -76,9 +76,10 @@ async def test_secrets_of_the_url_and_of_the_remote_serve_what_is_below(reactor:
 
 
 async def test_it_may_have_mirrors(reactor: Any) -> None:
-    async with FaultServer(reactor, {"/pub/a": answer(b"no", 503)}) as one, FaultServer(
-        reactor, {"/pub/a": answer(b"a")}
-    ) as two:
+    async with (
+        FaultServer(reactor, {"/pub/a": answer(b"no", 503)}) as one,
+        FaultServer(reactor, {"/pub/a": answer(b"a")}) as two,
+    ):
         mirrors = Places([two.url("/pub")], under=one.url("/pub"))
         importer = Passthrough(reactor, "/p/", one.url("/pub/"), Remote(retries=ONCE), mirrors=mirrors)
         assert (await get(importer, "/p/a")).data == b"a"

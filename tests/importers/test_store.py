@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,6 +16,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.utils import getProcessOutputAndValue
 from twisted.python.failure import Failure
 
 from pulp_dl import Digest, Downloader, Size, Source
@@ -219,3 +222,30 @@ def test_processes_share_it(tmp_path: Path) -> None:
     theirs.evict()
     assert ours.use(name, size) is None
     ours.evict()
+
+
+KILLED = """
+import os, signal, sys
+from pulp_dl.importers.store import Store
+from pulp_dl.model.source import Head
+
+store = Store(sys.argv[1])
+consumer = store.consumer(sys.argv[2])
+consumer.begin(Head("memory://h/file", 200, (), 1000000, None, 1000000))
+consumer.write(b"x" * 500000)
+held = [os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")[:-1]]
+assert any("(deleted)" in each for each in held), held
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+async def test_a_process_that_is_killed_while_it_stores_leaves_nothing(reactor: Any, store: Store) -> None:
+    args = ["-c", KILLED, store.directory, SHA]
+    path = os.pathsep.join(sys.path)
+    killed = getProcessOutputAndValue(sys.executable, args, {"PYTHONPATH": path}, reactor=reactor)
+    _, error, number = await killed.addErrback(lambda failure: failure.value)
+
+    assert (number, error) == (signal.SIGKILL, b"")
+    assert files(store) == {}
+    await bring(reactor, store, DATA, SHA)
+    assert [*files(store).values()] == [DATA]

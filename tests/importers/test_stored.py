@@ -29,7 +29,8 @@ class World:
         self.there = MemoryFetcher({THERE: Place(DATA) if there is None else there}, reactor)
         once = Remote(retries=Retries(count=0))
         self.downloaders = [Downloader(reactor, once, schemes=[MemoryScheme(each)]) for each in (self.here, self.there)]
-        self.stored = Stored(*self.downloaders, Source(THERE, expect=Size(len(DATA))))
+        files, upstream = self.downloaders
+        self.stored = Stored(files, upstream, Source(THERE, expect=Size(len(DATA))))
         self.source = Source(HERE, expect=Size(len(DATA)))
 
     async def __aenter__(self) -> Self:
@@ -155,4 +156,3 @@ async def test_a_head_of_nothing_is_nothing(reactor: Any) -> None:
         world.there.places.clear()
         with pytest.raises(NotFound):
             await world.stored.head(world.source)
-
