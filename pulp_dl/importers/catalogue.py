@@ -56,6 +56,8 @@ class Catalogue:
 
     What one C{find} gives is of one publication, and the digests are those of its manifest.  So whatever is published
     while a client downloads, or changed upstream, it gets what was listed or sees that the transfer failed.
+
+    @ivar kept: the files that the catalogue keeps itself.
     """
 
     def __init__(

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, Final, NamedTuple, cast
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from ..consumers.around import Around
 from ..consumers.atomic import TEMPORARY, NewFile
@@ -71,6 +72,7 @@ class Store:
         self._slack = 0 if limit is None else limit // SLACK
         self._fresh = self._slack  # bytes that came since the directory was looked through; at first nobody knows
         self._evicting = False
+        self._coming: set[str] = set()
         self._finishing: dict[str, list[Deferred[None]]] = {}
 
     def __repr__(self) -> str:
@@ -158,11 +160,11 @@ class Store:
 
     def consumer(self, sha256: str, size: int | None = None) -> IBodyConsumer | None:
         """
-        What stores a body; None if it is too large for that.
+        What stores a body; None if it is too large for that, or if the same file is on its way already.
 
         The download has to expect this sha256, and to enforce it: a body becomes a file when its checks have passed.
         """
-        if self._limit is not None and (size or 0) > self._limit - self._slack:
+        if sha256 in self._coming or (self._limit is not None and (size or 0) > self._limit - self._slack):
             return None
         return _Storing(self, sha256, self._durable)
 
@@ -174,11 +176,20 @@ class Store:
         self._finishing[sha256].append(waiting)
         return waiting
 
+    def begin(self, sha256: str) -> None:
+        """A file begins to come."""
+        self._coming.add(sha256)
+
+    def fail(self, sha256: str) -> None:
+        """It does not."""
+        self._coming.discard(sha256)
+
     def finish(self, sha256: str, ending: Deferred[None], workers: IWorkers) -> Deferred[None]:
         """A file has come; C{ending} fires when the disk has it."""
         waiting = self._finishing.setdefault(sha256, [])
 
         def ended(result: Any) -> Any:
+            self._coming.discard(sha256)
             if self._finishing.get(sha256) is waiting:
                 del self._finishing[sha256]
             told, waiting[:] = [*waiting], []
@@ -224,6 +235,7 @@ class _Storing(Around):
         if not head.whole:
             raise Refused("a part of a file is not stored")
         super().begin(head)
+        self._store.begin(self._sha256)
 
     def rewind(self, head: Head) -> None:
         if not head.whole:
@@ -232,6 +244,10 @@ class _Storing(Around):
 
     def finish(self) -> Deferred[None] | None:
         return self._store.finish(self._sha256, super().finish() or succeed(None), self._workers)
+
+    def fail(self, failure: Failure) -> None:
+        self._store.fail(self._sha256)
+        super().fail(failure)
 
 
 def _touch(path: str, found: os.stat_result) -> None:

@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 from pulp_dl import Digest, Downloader, Size, Source
 from pulp_dl.consumers.atomic import temporary_name
 from pulp_dl.errors import DigestMismatch, NotFound, Refused
+from pulp_dl.flow.workers import Workers
 from pulp_dl.importers.store import Store
 from pulp_dl.model.source import Head, Span
 from pulp_dl.testing import MemoryFetcher, MemoryScheme, Place
@@ -222,6 +223,39 @@ def test_processes_share_it(tmp_path: Path) -> None:
     theirs.evict()
     assert ours.use(name, size) is None
     ours.evict()
+
+
+@pytest.mark.parametrize("well", [True, False])
+async def test_a_file_that_is_on_its_way_is_not_stored_twice_at_a_time(store: Store, well: bool) -> None:
+    consumer: Any = store.consumer(SHA)
+    assert store.consumer(SHA) is not None  # for it has not begun
+    consumer.begin(Head("memory://h/file", 200, (), len(DATA), None, len(DATA)))
+    assert (store.consumer(SHA), store.settled(SHA)) == (None, None)
+    consumer.write(DATA)
+    if well:
+        await consumer.finish()
+    else:
+        consumer.fail(Failure(NotFound(404)))
+
+    assert store.consumer(SHA) is not None
+    assert (store.use(SHA) is not None) == well
+
+
+async def test_who_asks_while_a_file_is_being_finished_hears_of_its_end(reactor: Any, store: Store) -> None:
+    workers = Workers(reactor)
+    consumer: Any = store.consumer(SHA)
+    consumer.use(workers)
+    consumer.begin(Head("memory://h/file", 200, (), len(DATA), None, len(DATA)))
+    consumer.write(DATA)
+    ending = consumer.finish()
+    settling: Any = store.settled(SHA)
+    assert not settling.called
+    await settling
+
+    assert store.use(SHA) is not None
+    assert store.settled(SHA) is None
+    await ending
+    await workers.close()
 
 
 KILLED = """
