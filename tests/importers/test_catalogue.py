@@ -128,6 +128,18 @@ async def test_what_is_stored_serves_every_repository_that_lists_it(reactor: Any
         assert world.asked() == []
 
 
+async def test_what_is_streamed_comes_from_upstream_even_if_somebody_stored_it(reactor: Any, tmp_path: Path) -> None:
+    async with here(reactor, tmp_path) as world:
+        await world.publish(base="/files/")
+        await world.publish(base="/streams/", policy="streamed")
+        await get(world.catalogue, "/files/a.iso")
+        await world.stored(FILES["a.iso"])
+        world.asked()
+
+        assert (await get(world.catalogue, "/streams/a.iso")).data == FILES["a.iso"]
+        assert world.asked() == ["GET /repo/a.iso"]
+
+
 async def test_what_has_gone_from_the_store_comes_from_upstream_again(reactor: Any, tmp_path: Path) -> None:
     async with here(reactor, tmp_path) as world:
         await world.publish()
