@@ -99,7 +99,7 @@ class Client(Protocol):
         self.lost.callback(clean)
 
     async def close(self) -> None:
-        if self.connected:
+        if not self.lost.called:
             self.transport.abortConnection()
         await self.lost
 
