@@ -45,6 +45,8 @@ class Client(Protocol):
     @ivar lost: fires with True if the connection ended in good order, with False if it was broken.
     """
 
+    transport: Any
+
     def __init__(self) -> None:
         self.raw = bytearray()
         self.lost: Deferred[bool] = Deferred()

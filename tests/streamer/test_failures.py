@@ -239,7 +239,8 @@ async def test_a_request_is_told_when_it_begins_and_when_it_has_ended(reactor: A
 
 async def test_what_failed_is_one_line_with_the_attempts_and_no_secret(reactor: Any) -> None:
     events: list[LogEvent] = []
-    globalLogPublisher.addObserver(events.append)
+    observer: Any = events.append
+    globalLogPublisher.addObserver(observer)
     try:
         async with serving(
             reactor,
@@ -249,7 +250,7 @@ async def test_what_failed_is_one_line_with_the_attempts_and_no_secret(reactor: 
             await served.ask("/f?password=secret")
             await served.ended()
     finally:
-        globalLogPublisher.removeObserver(events.append)
+        globalLogPublisher.removeObserver(observer)
 
     [line] = [event for event in events if event["log_namespace"].startswith("pulp_dl.streamer")]
     assert (line["path"], line["status"], line["client"]) == ("/f", 503, "127.0.0.1")
