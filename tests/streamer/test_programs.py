@@ -13,7 +13,9 @@ from typing import Any
 
 import psutil
 import pytest
+import trustme
 from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import serverFromString
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
@@ -109,6 +111,39 @@ async def test_nginx_is_an_origin_like_any_other(reactor: Any, program: Callable
         await port.stopListening()
         await downloader.close()
         await nginx.stop()
+
+
+@pytest.mark.parametrize("where", ["ssl", "unix"])
+async def test_clients_may_come_over_tls_and_over_a_socket_in_the_file_system(
+    reactor: Any, program: Callable[[str], str], tmp_path: Path, where: str
+) -> None:
+    identity = trustme.CA().issue_cert("localhost").private_key_and_cert_chain_pem
+    identity.write_to_path(tmp_path / "pem")
+    path = tmp_path / "socket"
+    description = {"ssl": f"ssl:0:privateKey={tmp_path}/pem:interface=127.0.0.1", "unix": f"unix:{path}"}
+    scripts = {"/good": answer(DATA), "/bad": answer(DATA[:-1] + b"!"), "/cut": Cut(answer(DATA), 400_000, Close())}
+    async with serving(
+        reactor,
+        scripts,
+        lambda origin: {path: Source(origin.url(path), sha256(DATA)) for path in scripts},
+        remote=Remote(retries=Retries(count=0)),
+    ) as served:
+        port: Any = await serverFromString(reactor, description[where]).listen(served.content)
+        if where == "ssl":
+            curl, url = ["--insecure"], f"https://127.0.0.1:{port.getHost().port}"
+        else:
+            curl, url = ["--unix-socket", str(path)], "http://a"
+        try:
+            for version in ("--http1.1", "--http1.0"):
+                command = [program("curl"), "--silent", "--show-error", version, *curl]
+                assert await run(*command, f"{url}/good") == (0, DATA)
+                for bad in ("bad", "cut"):
+                    code, came = await run(*command, f"{url}/{bad}")
+                    assert code != 0
+                    assert len(came) < len(DATA)
+            assert served.told.over[0].client == ("127.0.0.1" if where == "ssl" else "local")
+        finally:
+            await port.stopListening()
 
 
 @pytest.mark.limit(60)
