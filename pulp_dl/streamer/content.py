@@ -64,7 +64,7 @@ class Content(ServerFactory):
 
     def acceptableProtocols(self) -> list[bytes]:
         # Without this Twisted refuses clients that offer any.  HTTP/2 has another way to break a body off.
-        return [b"http/1.1"]
+        return [b"http/1.1", b"http/1.0"]
 
     # the end
 
