@@ -114,7 +114,7 @@ class ToResponse:
                 self._request.unregisterProducer()
 
     def write(self, data: bytes) -> None:
-        if self._over:
+        if self._over or self._bodiless:
             return
         if self.total is not None:
             left = self.total - self._request.sentLength - len(self._last) - len(data)
@@ -132,8 +132,7 @@ class ToResponse:
         if self._left:
             raise ConsumerGone("the client left")
         given = self._request.sentLength + len(self._last)
-        bodiless = self.status == 304 or self._request.method == b"HEAD"
-        if not bodiless and self.total not in {None, given}:
+        if not self._bodiless and self.total not in {None, given}:
             # No client would ever take it for whole, and some wait for the rest.
             raise ConsumerFailed(f"{given} bytes were given of {self.total}")
         if self._last:
@@ -160,7 +159,7 @@ class ToResponse:
         if plain.status == 304 and self.answers.max_age is not None:
             fields += ((b"Cache-Control", self.answers.caching),)
         self._start(plain.status, fields)
-        if plain.text and self._request.method != b"HEAD":
+        if not self._bodiless:
             self._request.write(plain.text)
         self._request.finish()
 
@@ -176,11 +175,10 @@ class ToResponse:
     def _start(self, status: int, fields: Pairs) -> None:
         request: Any = self._request
         self.status = request.code = status
-        bodiless = status == 304 or request.method == b"HEAD"
         own = [(name, value) for name, values in request.responseHeaders.getAllRawHeaders() for value in values]
         if request.clientproto != b"HTTP/1.1" and not request.responseHeaders.hasHeader(b"connection"):
             own.append((b"Connection", b"close"))
-        if find(fields, b"content-length") is None and not bodiless and request.clientproto == b"HTTP/1.1":
+        if find(fields, b"content-length") is None and not self._bodiless and request.clientproto == b"HTTP/1.1":
             request.chunked = 1
             own.append((b"Transfer-Encoding", b"chunked"))
         lines = [b"HTTP/1.1 %d %b\r\n" % (status, PHRASES[status])]
@@ -193,6 +191,10 @@ class ToResponse:
     @property
     def _over(self) -> bool:
         return self.ended or self._left
+
+    @property
+    def _bodiless(self) -> bool:
+        return self.status == 304 or bool(self._request.method == b"HEAD")
 
     # the client's connection, towards the producer
 

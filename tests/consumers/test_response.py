@@ -194,6 +194,18 @@ async def test_a_failure_before_the_first_byte_is_a_status_without_a_word_of_any
         assert b"secret" not in bytes(asked.client.raw)
 
 
+async def test_a_head_gets_no_byte_of_the_body_that_is_brought_for_it(reactor: Any) -> None:
+    async with asking(reactor, request(method="HEAD")) as asked:
+        response = ToResponse(asked.request)
+        response.begin(HEAD)
+        response.write(b"abc")
+        response.finish()
+        await until(reactor, lambda: asked._seen)
+
+        assert asked._seen[0].get("content-length") == b"3"
+        assert asked.client.raw.endswith(b"\r\n\r\n")
+
+
 async def test_fields_of_the_request_object_follow_those_of_the_answer(reactor: Any) -> None:
     async with asked_by_get(reactor) as asked:
         asked.request.responseHeaders.setRawHeaders(b"Server", [b"mine"])
