@@ -61,6 +61,10 @@ class Answers:
     idle: float = 60.0
     max_head: int = 16 * 1024
     max_target: int = 8 * 1024
+    _unwanted: frozenset[bytes] = field(init=False, repr=False, eq=False)
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "_unwanted", HOP_BY_HOP | _OURS | self.dropped)
 
     def fields(self, head: Head, length: int | None, etag: bytes | None) -> Pairs:
         """
@@ -69,14 +73,19 @@ class Answers:
         @param length: bytes of the body, if that is known.
         @param etag: replaces the origin's.
         """
-        unwanted = HOP_BY_HOP | _OURS | self.dropped | _nominated(head.headers)
-        if etag is not None:
-            unwanted |= {b"etag"}
         immutable = etag is not None and self.max_age is not None
+        unwanted = self._unwanted | _nominated(head.headers)
         if immutable:
             unwanted |= _CACHING
-        found = [pair for pair in head.headers if pair[0].lower() not in unwanted and _printable(pair)]
-        if all(name.lower() != b"date" for name, _ in found):
+        found: list[tuple[bytes, bytes]] = []
+        dated = False
+        for pair in head.headers:
+            name = pair[0].lower()
+            if name in unwanted or (name == b"etag" and etag is not None) or not _printable(pair):
+                continue
+            dated = dated or name == b"date"
+            found.append(pair)
+        if not dated:
             found.append((b"Date", date()))  # RFC 9110 section 6.6.1
         if etag is not None:
             found.append((b"ETag", etag))
@@ -99,9 +108,8 @@ class Answers:
 
 def _nominated(pairs: Pairs) -> set[bytes]:
     """What the Connection field names is for that connection only."""
-    return {
-        token.strip().lower() for name, value in pairs if name.lower() == b"connection" for token in value.split(b",")
-    }
+    values = [value for name, value in pairs if name.lower() == b"connection"]
+    return {token.strip().lower() for value in values for token in value.split(b",")}
 
 
 def _printable(pair: tuple[bytes, bytes]) -> bool:

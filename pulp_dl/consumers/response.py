@@ -49,6 +49,7 @@ class ToResponse:
         self.status: int | None = None
         self.total: int | None = None
         self.ended = False
+        self._last = b""
         self._producer: Any = None
         self._leaving: list[Deferred[DownloadError]] = []
         self._left = getattr(request, "channel", None) is None
@@ -113,10 +114,16 @@ class ToResponse:
                 self._request.unregisterProducer()
 
     def write(self, data: bytes) -> None:
-        if self._over:
+        if self._over or self._bodiless:
             return
-        if self.total is not None and self._request.sentLength + len(data) > self.total:
-            raise TooLarge(self.total)
+        if self.total is not None:
+            left = self.total - self._request.sentLength - len(self._last) - len(data)
+            if left < 0:
+                raise TooLarge(self.total)
+            if left == 0:
+                # With it the client would have all, and C{finish} has not been called.
+                self._last += data
+                return
         self._request.write(data)
 
     def finish(self) -> None:
@@ -124,10 +131,12 @@ class ToResponse:
             return
         if self._left:
             raise ConsumerGone("the client left")
-        bodiless = self.status == 304 or self._request.method == b"HEAD"
-        if not bodiless and self.total not in {None, self._request.sentLength}:
+        given = self._request.sentLength + len(self._last)
+        if not self._bodiless and self.total not in {None, given}:
             # No client would ever take it for whole, and some wait for the rest.
-            raise ConsumerFailed(f"{self._request.sentLength} bytes were given of {self.total}")
+            raise ConsumerFailed(f"{given} bytes were given of {self.total}")
+        if self._last:
+            self._request.write(self._last)
         self.ended = True
         self._request.finish()
 
@@ -150,7 +159,7 @@ class ToResponse:
         if plain.status == 304 and self.answers.max_age is not None:
             fields += ((b"Cache-Control", self.answers.caching),)
         self._start(plain.status, fields)
-        if plain.text and self._request.method != b"HEAD":
+        if not self._bodiless:
             self._request.write(plain.text)
         self._request.finish()
 
@@ -166,11 +175,10 @@ class ToResponse:
     def _start(self, status: int, fields: Pairs) -> None:
         request: Any = self._request
         self.status = request.code = status
-        bodiless = status == 304 or request.method == b"HEAD"
         own = [(name, value) for name, values in request.responseHeaders.getAllRawHeaders() for value in values]
         if request.clientproto != b"HTTP/1.1" and not request.responseHeaders.hasHeader(b"connection"):
             own.append((b"Connection", b"close"))
-        if find(fields, b"content-length") is None and not bodiless and request.clientproto == b"HTTP/1.1":
+        if find(fields, b"content-length") is None and not self._bodiless and request.clientproto == b"HTTP/1.1":
             request.chunked = 1
             own.append((b"Transfer-Encoding", b"chunked"))
         lines = [b"HTTP/1.1 %d %b\r\n" % (status, PHRASES[status])]
@@ -183,6 +191,10 @@ class ToResponse:
     @property
     def _over(self) -> bool:
         return self.ended or self._left
+
+    @property
+    def _bodiless(self) -> bool:
+        return self.status == 304 or bool(self._request.method == b"HEAD")
 
     # the client's connection, towards the producer
 

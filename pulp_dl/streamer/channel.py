@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 import termios
 from array import array
+from collections.abc import Iterable
 from fcntl import ioctl
 from typing import TYPE_CHECKING, Any, Final
 
+from twisted.internet.interfaces import ISSLTransport, ITCPTransport
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel, Request
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["Asking", "Channel"]
 
 log = Logger()
+
+WORTH: Final = 32 * 1024
+"""Bytes that are not worth the copy."""
 
 BODY: Final = 64 * 1024
 """Bytes of a request's body that are read, to be thrown away, before the client is told that it may keep the rest."""
@@ -73,12 +79,17 @@ class Channel(_Untyped):  # type: ignore[misc]  # nothing in Twisted's channel h
         self.busy = False  # with a request
         self._reading = False  # the head of one
         self._full = False  # the client has not taken what it was given
+        self._empty = False  # nothing of ours is in the transport's buffer
+        self._socket: socket.socket | None = None  # to send at once
         self._closing = False
         self._unsent = 0
         self._since: float = factory.reactor.seconds()  # when it last got on
 
     def connectionMade(self) -> None:
         super().connectionMade()
+        transport: Any = self.transport
+        if ITCPTransport.providedBy(self.transport) and not ISSLTransport.providedBy(self.transport):
+            self._socket = transport.getHandle()
         self.factory.opened(self)
 
     def connectionLost(self, reason: Failure) -> None:
@@ -127,6 +138,28 @@ class Channel(_Untyped):  # type: ignore[misc]  # nothing in Twisted's channel h
         log.info("{status} for {client}", status=status, client=self._client)
         self.loseConnection()
 
+    # answers
+
+    def write(self, data: bytes) -> None:
+        """
+        The transport copies what it is given, which for a large body costs as much as receiving it; so what can be sent
+        now is sent now.
+        """
+        if self._empty and len(data) >= WORTH and self._socket is not None:
+            try:
+                sent = self._socket.send(data)
+            except OSError:  # there is no room, or no client; the transport finds out which
+                sent = 0
+            if sent == len(data):
+                return
+            data = data[sent:]
+        self._empty = False
+        self.transport.write(data)
+
+    def writeSequence(self, iovec: Iterable[bytes]) -> None:
+        self._empty = False
+        self.transport.writeSequence(iovec)
+
     # ends
 
     def loseConnection(self) -> None:
@@ -158,6 +191,7 @@ class Channel(_Untyped):  # type: ignore[misc]  # nothing in Twisted's channel h
 
     def resumeProducing(self) -> None:
         self._full = False
+        self._empty = True  # it asks for more when it has nothing left
         super().resumeProducing()
 
     def look(self, now: float) -> None:

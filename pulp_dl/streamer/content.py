@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.interfaces import IAddress
+from twisted.internet.interfaces import IAddress, IProtocolNegotiationFactory
 from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -29,7 +29,8 @@ class _Nobody:
         pass
 
 
-class Content(ServerFactory[Channel]):
+@implementer(IProtocolNegotiationFactory)
+class Content(ServerFactory):
     """
     Serves what an importer knows::
 
@@ -58,8 +59,12 @@ class Content(ServerFactory[Channel]):
         self._drained: list[Deferred[None]] = []
         self._timer: Any = None
 
-    def buildProtocol(self, addr: IAddress | None) -> Channel:
+    def buildProtocol(self, addr: IAddress | None) -> Any:
         return Channel(self)
+
+    def acceptableProtocols(self) -> list[bytes]:
+        # Without this Twisted refuses clients that offer any.  HTTP/2 has another way to break a body off.
+        return [b"http/1.1", b"http/1.0"]
 
     # the end
 

@@ -57,4 +57,8 @@ def path_of(target: bytes, longest: int) -> str:
 def printable(target: bytes) -> str:
     """A target as it may stand in a log: without its query, which may hold a token, and in one short line."""
     text = target.partition(b"?")[0][:200].decode("utf-8", "replace")
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+    return (
+        text
+        if text.isprintable()
+        else "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+    )
