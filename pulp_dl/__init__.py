@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .consumers.memory import ToMemory
     from .engine.downloader import Downloader
     from .engine.schemes import Scheme
+    from .engine.sharing import Sharing
     from .mirrors.places import Places
     from .model.auth import Basic
     from .model.expect import Digest, Measure, Size
@@ -36,6 +37,7 @@ _HOMES = {
     ".consumers.memory": ("ToMemory",),
     ".engine.downloader": ("Downloader",),
     ".engine.schemes": ("Scheme",),
+    ".engine.sharing": ("Sharing",),
     ".mirrors.places": ("Places",),
     ".model.auth": ("Basic",),
     ".model.expect": ("Digest", "Measure", "Size"),
@@ -71,6 +73,7 @@ __all__ = [
     "Report",
     "Retries",
     "Scheme",
+    "Sharing",
     "Size",
     "Source",
     "Span",

@@ -98,11 +98,13 @@ class Onward:
         """What to ask for, if the rest alone may do."""
         position = self._reader.position
         judged = head.whole and Demands(self._source.expect, None).judged and seen.complete
-        if not judged and (head.validators.if_range is None or (seen.enforced and not seen.complete)):
+        strong = head.validators.if_range is not None
+        if not (strong or (judged and head.total is not None)) or (seen.enforced and not seen.complete):
             return None
         rest = Span(position) if head.span is None else Span(head.span.start + position, head.span.stop)
         # What a digest of the whole will judge may come from any place, and any place has its own validators.
-        return Ask(rest, None if judged else head.validators, True)
+        anywhere = judged and head.total is not None
+        return Ask(rest, None if anywhere else head.validators, True)
 
 
 def _if_range(ask: Ask) -> tuple[tuple[bytes, bytes], ...]:

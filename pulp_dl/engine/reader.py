@@ -5,7 +5,6 @@ from __future__ import annotations
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
-from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IPushProducer
 from twisted.python.failure import Failure
@@ -191,17 +190,36 @@ class Reader(Deferred[Report]):
             return
         self.ended = True
         self._detached()
-        self._sharing.run(self._finish(report, head))
-
-    async def _finish(self, report: Report, head: Head) -> None:
         try:
-            head = await self.outlet.finish(head)
-        except Exception as error:
+            ending = self.outlet.end(head)
+        except DownloadError as error:
             self._fail(error)
             return
-        seconds = self._sharing.clock.seconds() - self._began
+        if ending is None:
+            self._succeed(None, report, head)
+        else:
+            ending.addCallbacks(self._succeed, self._unfinished, callbackArgs=(report, head))
+
+    def _succeed(self, _: object, report: Report, head: Head) -> None:
+        mine = Report(
+            self._source,
+            self.outlet.head or head,
+            report.size,
+            report.facts,
+            report.advisories,
+            report.attempts,
+            self._sharing.clock.seconds() - self._began,
+            report.validated,
+        )
         self._let_go()
-        self.callback(evolve(report, source=self._source, head=head, seconds=seconds))
+        self.callback(mine)
+
+    def _unfinished(self, failure: Failure) -> None:
+        try:
+            with in_our_words:
+                failure.raiseException()
+        except Exception as error:
+            self._fail(error)
 
     def broke(self, failure: Failure, *, own: bool) -> None:
         """
@@ -229,8 +247,6 @@ class Reader(Deferred[Report]):
         if self.ended:
             return
         self.ended = True
-        if isinstance(error, DownloadError) and error.url is None:
-            error.url = shown(self._source.url)
         self._detached()
         if self._onward is not None:
             self._onward.stop()
@@ -239,6 +255,8 @@ class Reader(Deferred[Report]):
         self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
+        if isinstance(error, DownloadError) and error.url is None:
+            error.url = shown(self._source.url)
         self.outlet.fail(error)
         self._let_go()
         self.errback(Failure(error))

@@ -99,6 +99,10 @@ class Sharing:
     def head(self, source: Source | str) -> Deferred[Head]:
         return self.inner.head(source)
 
+    def idle(self) -> Deferred[None]:
+        """Fires with None when nothing is under way, not even for what keeps; never fails."""
+        return self._running.ended()
+
     def close(self) -> Deferred[None]:
         self._closing = True
         self._running.cancel()

@@ -307,10 +307,8 @@ class Transfer:
     def _pace(self) -> None:
         if self._writing or self._producer is None or self._over:
             return
-        if self._readers:
-            wanted = any(reader is not self._keeper for reader in self._hungry)
-        else:
-            wanted = self._keeper in self._hungry
+        # What keeps does not count, unless it is alone.
+        wanted = len(self._hungry) > (self._keeper in self._hungry if self._readers else 0)
         if wanted == self._paused:
             self._paused = not wanted
             if wanted:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -62,12 +62,16 @@ class Outlet:
         self._call(lambda: consumer.rewind(head))
         self.head, self.given = head, 0
 
-    async def finish(self, head: Head) -> Head:
-        """All has been given: have it made last, whoever cancels meanwhile.  Returns the head that it was given."""
+    def end(self, head: Head) -> Deferred[None] | None:
+        """All has been given: have it made last.  What is returned must not be cancelled."""
         if self.head is None:
             self._begin(head)
         self._unregister()
-        ending = self._call(self._consumer.finish)
+        return self._call(self._consumer.finish)
+
+    async def finish(self, head: Head) -> Head:
+        """C{end}, and wait for it, whoever cancels meanwhile.  Returns the head that it was given."""
+        ending = self.end(head)
         if ending is not None:
             try:
                 await unhurried(ending)

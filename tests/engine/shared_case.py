@@ -79,6 +79,10 @@ class Client:
     def size(self) -> int:
         return len(self.consumer.data)
 
+    def leave(self) -> None:
+        if not self.ends:
+            self.download.cancel()
+
     @property
     def error(self) -> Any:
         assert isinstance(self.ends[0], Failure), self.ends

@@ -446,10 +446,10 @@ def test_promise_5_who_leaves_hurts_nobody_else(how: str) -> None:
     elif how == "stop":
         leaver.consumer.producer.stopProducing()
     kinds: dict[str, type[Exception]] = {"cancel": CancelledError, "raise": ConsumerFailed}
-    error: Any = leaver.error
-    assert isinstance(error, kinds.get(how, ConsumerGone))
+    assert isinstance(leaver.error, kinds.get(how, ConsumerGone))
     if how != "cancel":
-        assert error.url == URL
+        assert leaver.consumer.failure.value is leaver.error
+        assert str(leaver.error.url) == URL
     assert leaver.consumer.failure is not None
     case.end(stays)
 

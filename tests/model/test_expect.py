@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from zope.interface.verify import verifyObject
 
 from pulp_dl.errors import DigestMismatch, SizeMismatch
-from pulp_dl.interfaces import ICheck, IExpectation
+from pulp_dl.interfaces import ICheck, ICopyableCheck, IExpectation
 from pulp_dl.model.expect import ALGORITHMS, Digest, Hashing, Measure, Size, Vouched
 
 BODIES = st.lists(st.binary(max_size=40), max_size=6)
@@ -177,3 +177,20 @@ def test_what_is_vouched_for_is_told_whatever_comes_and_proves_no_beginning(piec
 
     assert check.so_far() == b""  # which is the digest of nothing
     assert check.verify() == check.copy().verify() == {"sha256": "0a" * 32}
+
+
+@given(BODIES, BODIES, st.sampled_from(["sha256", "md5", "blake2b"]))
+def test_a_copy_of_a_check_goes_on_by_itself(first: list[bytes], rest: list[bytes], algorithm: str) -> None:
+    whole = b"".join([*first, *rest])
+    for expectation in (Digest(algorithm, hexadecimal(algorithm, whole)), Size(len(whole)), Measure(algorithm)):
+        check = expectation.start()
+        verifyObject(ICopyableCheck, check)
+        assert ICopyableCheck.providedBy(check)
+        for piece in first:
+            check.update(piece)
+        copy = check.copy()
+        check.update(b"other bytes, and more of them")
+        for piece in rest:
+            copy.update(piece)
+
+        assert set(copy.verify().values()) <= {hexadecimal(algorithm, whole), len(whole)}

@@ -1,0 +1,47 @@
+"""The newest bytes of a body, by their offsets."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pulp_dl.flow.window import SMALL, Window
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("push"), st.sampled_from([1, 2, 100, SMALL - 1, SMALL, 3 * SMALL]) | st.integers(1, 9000)),
+        st.tuples(st.just("drop"), st.integers(0, 100)),
+    ),
+    max_size=150,
+)
+
+
+@given(steps)
+def test_whatever_is_pushed_and_dropped_what_is_here_can_be_read_from_anywhere(steps: list[tuple[str, int]]) -> None:
+    window, body, gone = Window(), b"", b""
+    for step, number in steps:
+        if step == "push":
+            data = bytes((len(body) + at) * 7 % 251 for at in range(number))
+            body += data
+            window.push(data)
+        else:
+            to = window.start + window.size * number // 100
+            gone += b"".join(window.drop(to))
+            assert window.start <= to
+            assert to - window.start < max(3 * SMALL, 9000)
+        assert body.startswith(gone)
+        assert (window.start, window.end) == (len(gone), len(body))
+    for begin in {window.start, (window.start + window.end) // 2, max(window.start, window.end - 1)}:
+        read, at = b"", begin
+        while at < window.end:
+            piece = window.read(at)
+            assert piece
+            read, at = read + piece, at + len(piece)
+        assert read == body[begin:]
+
+
+def test_a_body_of_tiny_pieces_costs_no_more_than_its_size() -> None:
+    window = Window()
+    for _ in range(3 * SMALL):
+        window.push(b"ab")
+    assert len(window.drop(window.end)) <= 7
