@@ -49,6 +49,7 @@ class ToResponse:
         self.status: int | None = None
         self.total: int | None = None
         self.ended = False
+        self._last = b""
         self._producer: Any = None
         self._leaving: list[Deferred[DownloadError]] = []
         self._left = getattr(request, "channel", None) is None
@@ -115,8 +116,14 @@ class ToResponse:
     def write(self, data: bytes) -> None:
         if self._over:
             return
-        if self.total is not None and self._request.sentLength + len(data) > self.total:
-            raise TooLarge(self.total)
+        if self.total is not None:
+            left = self.total - self._request.sentLength - len(self._last) - len(data)
+            if left < 0:
+                raise TooLarge(self.total)
+            if left == 0:
+                # With it the client would have all, and C{finish} has not been called.
+                self._last += data
+                return
         self._request.write(data)
 
     def finish(self) -> None:
@@ -124,10 +131,13 @@ class ToResponse:
             return
         if self._left:
             raise ConsumerGone("the client left")
+        given = self._request.sentLength + len(self._last)
         bodiless = self.status == 304 or self._request.method == b"HEAD"
-        if not bodiless and self.total not in {None, self._request.sentLength}:
+        if not bodiless and self.total not in {None, given}:
             # No client would ever take it for whole, and some wait for the rest.
-            raise ConsumerFailed(f"{self._request.sentLength} bytes were given of {self.total}")
+            raise ConsumerFailed(f"{given} bytes were given of {self.total}")
+        if self._last:
+            self._request.write(self._last)
         self.ended = True
         self._request.finish()
 

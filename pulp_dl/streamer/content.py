@@ -29,7 +29,7 @@ class _Nobody:
         pass
 
 
-class Content(ServerFactory[Channel]):
+class Content(ServerFactory):
     """
     Serves what an importer knows::
 
@@ -58,7 +58,7 @@ class Content(ServerFactory[Channel]):
         self._drained: list[Deferred[None]] = []
         self._timer: Any = None
 
-    def buildProtocol(self, addr: IAddress | None) -> Channel:
+    def buildProtocol(self, addr: IAddress | None) -> Any:
         return Channel(self)
 
     # the end
