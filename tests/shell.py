@@ -38,7 +38,7 @@ class Shell:
         self._passwords = passwords
         ours = {"PS1": "$ ", "PS2": "> ", "PROMPT_COMMAND": REPORT, "LC_ALL": "C.UTF-8"}
         bash = ["bash", "--noprofile", "--norc", "--noediting", "-o", "pipefail", "-i"]
-        self._terminal = _Watched(self.moments, bash, folder, {**env, **ours}, rows=60)
+        self._terminal = _Watched(self.moments, bash, folder, {**env, **ours})
         self._terminal.wait_for(ENDED)
 
     def follow(self, text: str) -> None:
@@ -95,9 +95,9 @@ class Shell:
 class _Watched(Terminal):
     """A terminal that somebody looks at all the time."""
 
-    def __init__(self, moments: list[str], command: list[str], cwd: Path, env: Mapping[str, str], rows: int) -> None:
+    def __init__(self, moments: list[str], command: list[str], cwd: Path, env: Mapping[str, str]) -> None:
         self._moments = moments
-        super().__init__(command, cwd, env, rows)
+        super().__init__(command, cwd, env, rows=60, columns=150)
 
     def write(self, text: str) -> None:
         super().write(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from operator import itemgetter
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
@@ -110,13 +111,12 @@ class Meter:
     def read(self) -> Figures:
         """The figures of now."""
         summary, progress = self._summary, self._progress
-        now, size, brought, running = self._clock(), progress.size, progress.brought, progress.running
-        files = summary.files
+        now, brought, running = self._clock(), progress.brought, progress.running
+        files, there, size = summary.files, summary.there, max(0, progress.size - summary.aside)
         done = summary.fetched + summary.present + summary.failed
-        total = progress.expected if self._whole and progress.begun == files and progress.expected else None
-        fraction = None
+        total, fraction = self._total(), None
         if total is not None:
-            fraction = min(1.0, size / total)
+            fraction = min(1.0, (there + size) / max(1, there + total))
         elif files is not None and files > 1:
             fraction = min(1.0, (done + sum(_fraction(each) or 0.0 for each in running)) / files)
         then, brought_then, fraction_then = self._past[0]
@@ -126,15 +126,27 @@ class Meter:
         elapsed = max(now - then, 1e-3)
         rate = max(0, brought - brought_then) / elapsed
         gained = (fraction or 0.0) - fraction_then
-        left = None if fraction is None or gained <= 0 else (1 - fraction) * elapsed / gained
+        left = None
+        if total is not None:
+            left = max(0, total - size) / rate if rate else None
+        elif fraction is not None and gained > 0:
+            left = (1 - fraction) * elapsed / gained
         return Figures(
             summary.fetched, summary.present, summary.failed, files, size, total, fraction, rate, left,
             slow=self._slow(running, now), waits=summary.log.waits,
         )  # fmt: skip
 
+    def _total(self) -> int | None:
+        summary, progress = self._summary, self._progress
+        if summary.total is not None:
+            return max(0, summary.total - summary.there)
+        whole = self._whole and progress.begun == summary.files
+        return progress.expected or None if whole else None
+
     def _slow(self, running: tuple[Counted, ...], now: float) -> list[tuple[str, float | None]]:
         self._seen = {each: self._seen.get(each, now) for each in running}
-        return [(_name(each), _fraction(each)) for each, since in self._seen.items() if now - since >= SLOW]
+        seen = sorted(self._seen.items(), key=itemgetter(1))
+        return [(_name(each), _fraction(each)) for each, since in seen if now - since >= SLOW]
 
 
 def _fraction(download: Counted) -> float | None:

@@ -97,7 +97,9 @@ class Summary:
     """
     Counts what was done.
 
-    @ivar files: how many are wanted in all, if that is known.
+    @ivar files: how many are wanted in all, if that is known; C{total}: how many bytes they have, if that is known
+        before they come; C{there}: how many of these were there already.
+    @ivar aside: bytes that came to tell what is wanted, and count for nothing else.
     @ivar fetched: files that were brought; C{present}: files that were there already; C{failed}: files that were not
         brought; C{wanted}: files that a dry run would fetch.
     @ivar replaced: of those that were fetched, or would be, the files that were there with another size or digest.
@@ -113,6 +115,8 @@ class Summary:
         self.log = Log(options)
         self.dry_run = dry_run
         self.files: int | None = None
+        self.total: int | None = None
+        self.there = self.aside = 0
         self.fetched = self.present = self.failed = self.wanted = self.received = self.replaced = 0
         self.deleted: int | None = None
         self.failures: list[dict[str, str | None]] = []
@@ -184,7 +188,7 @@ class Summary:
         """
         from ..consumers.part import PART
 
-        self.received = max(self.received, brought)
+        self.received = max(self.received, brought - self.aside)
         paths = (getattr(each.consumer, "path", None) for each in downloads)
         self._parts = sorted(path + PART for path in paths if path is not None)
 

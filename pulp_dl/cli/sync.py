@@ -17,6 +17,7 @@ from .target import check_target, is_stdout
 
 if TYPE_CHECKING:
     from ..blocking import BlockingDownloader
+    from ..consumers.around import Progress
     from ..importers.file import Entry, Manifest
     from ..importers.paths import Paths
     from ..model.remote import Remote
@@ -121,7 +122,7 @@ def synchronize(
         paths = stack.enter_context(Paths())
         manifests = [stack.enter_context(each) for each in _fetched(sources, downloader, summary)]
         complete = len(manifests) == len(sources)
-        summary.files = sum(manifest.count() for manifest in manifests)
+        _measure(manifests, progress, summary)
         if fail_fast and not complete:
             return
         prune = _prune(manifests, mirror, digest_file, stack) if delete and complete else None
@@ -164,6 +165,13 @@ def _fetched(sources: Sequence[Source], downloader: BlockingDownloader, summary:
             summary.fail(error, name_of(source), error.attempts)
 
 
+def _measure(manifests: Sequence[Manifest], progress: Progress, summary: Summary) -> None:
+    extents = [manifest.extent() for manifest in manifests]
+    summary.files = sum(files for files, _ in extents)
+    summary.total = sum(size for _, size in extents)
+    summary.aside = progress.size
+
+
 def _missing(manifests: Sequence[Manifest], paths: Paths, mirror: Mirror, summary: Summary) -> Iterator[Entry]:
     from ..urls import shown
 
@@ -173,6 +181,7 @@ def _missing(manifests: Sequence[Manifest], paths: Paths, mirror: Mirror, summar
             found = mirror.look(entry)
             if found == "right":
                 summary.present += 1
+                summary.there += entry.expected[0]
                 continue
             if found == "wrong":
                 summary.replaced += 1

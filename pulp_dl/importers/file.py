@@ -221,10 +221,20 @@ class Manifest:
         self.file.seek(0)
         return read_manifest(bounded_lines(self.file), self.source, bad=bad, paths=paths)
 
-    def count(self) -> int:
-        """About how many files it lists: its lines, at little cost."""
+    def extent(self) -> tuple[int, int]:
+        """
+        About how many files it lists, and how many bytes they have together.
+
+        That is what the ends of its lines say, at a small part of the cost of reading it.
+        """
         self.file.seek(0)
-        return sum(piece.count(b"\n") for piece in iter(lambda: self.file.read(1024 * 1024), b""))
+        files = size = 0
+        for line in bounded_lines(self.file):
+            last = line.rpartition(b",")[2].strip()
+            if last.isdigit() and len(last) < 20 and not line.startswith(b"#"):
+                files += 1
+                size += int(last)
+        return files, size
 
     def __iter__(self) -> Iterator[Entry]:
         return self.entries()

@@ -74,12 +74,14 @@ async def test_one_file_is_a_line_with_its_whole_size(urls: list[str], tmp_path:
     assert len((await deferToThread(look)).splitlines()) == 1
 
 
-async def test_sync_knows_how_many_files_the_manifest_lists(slow_nginx: Nginx, tmp_path: Path) -> None:
+async def test_sync_knows_how_many_files_and_bytes_the_manifest_lists(slow_nginx: Nginx, tmp_path: Path) -> None:
     fill(slow_nginx.root, {f"{number}.iso": bytes(300_000 + number) for number in range(4)})
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "0.iso").write_bytes(bytes(300_000))
 
     def look() -> None:
         with Terminal.pulp_dl(["sync", f"{slow_nginx.http}PULP_MANIFEST", "-d", "m", "-j", "2"], tmp_path) as shown:
-            shown.wait_for("2 of 4 files")
+            shown.wait_for(r"[2-9]\d%  1 of 4 files  [\d.]+ KiB of 878\.9 KiB  [\d.]+ KiB/s  \d+ s left")
             assert shown.exit_code() == 0
 
     await deferToThread(look)
@@ -251,6 +253,31 @@ def test_when_all_have_begun_their_bytes_tell_how_far_it_is() -> None:
 
     assert (early.total, early.fraction) == (None, 0.25)  # a quarter of two files
     assert (late.total, late.fraction, late.rate, late.left) == (4000, 0.25, 500.0, 6.0)
+
+
+def test_a_manifest_tells_of_bytes_before_they_come() -> None:
+    """Its own bytes, and those of files that are there already, are not among them."""
+    run_ = Run(4)
+    run_.progress.received(200)
+    run_.summary.aside, run_.summary.total, run_.summary.there = 200, 5000, 1000
+    run_.begin(2000).write(bytes(800))
+    figures = run_.after(1)
+
+    assert (figures.size, figures.total, figures.fraction) == (800, 4000, 0.36)
+    assert (figures.rate, figures.left) == (1000.0, 3.2)
+    run_.summary.left(run_.progress.running, run_.progress.brought)
+    assert run_.summary.received == 800
+
+
+def test_what_is_all_there_leaves_no_time() -> None:
+    run_ = Run(4)
+    run_.summary.total = run_.summary.there = 5000
+    run_.summary.present = 4
+    figures = run_.after(1)
+
+    assert (figures.done, figures.total, figures.fraction) == (4, 0, 1.0)
+    run_.summary.total = run_.summary.there = 0  # four empty files
+    assert run_.after(1).left in {None, 0.0}
 
 
 def test_where_nobody_knows_how_many_there_are_there_is_no_share() -> None:
