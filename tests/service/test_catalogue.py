@@ -13,7 +13,7 @@ from pulp_dl.importers.catalogue import Catalogue
 from pulp_dl.importers.file import fetch_manifest
 from pulp_dl.importers.publish import Publishing
 from pulp_dl.testing import FaultServer, answer
-from tests.service.running import ask, open_request, rest_of, streamer
+from tests.service.running import ask, open_request, rest_of, streamer, until
 
 pytestmark = pytest.mark.limit(40)
 
@@ -48,7 +48,7 @@ async def test_what_was_published_on_demand_is_fetched_once_and_kept_beside_the_
 
     assert first.body == second.body == BODY
     assert "max-age=60" in first.headers["Cache-Control"]
-    assert b'>bear</a>' in listing.body
+    assert b">bear</a>" in listing.body
     assert evil is None or bad.status >= 500
     assert asked.count("/bear") == again.count("/bear") == 1
     stored = [path for path in (tmp_path / "catalogue.sqlite.store").rglob("*") if path.is_file()]
@@ -70,3 +70,14 @@ async def test_without_a_store_nothing_is_kept(reactor: Any, tmp_path: Path) -> 
 def _made(folder: Path) -> Path:
     folder.mkdir()
     return folder
+
+
+async def test_with_a_catalogue_that_cannot_be_read_it_is_not_ready(reactor: Any, tmp_path: Path) -> None:
+    (tmp_path / "catalogue.sqlite").write_bytes(b"this is no database, but it is long enough to be taken for one" * 99)
+    async with streamer(reactor, "--catalogue", tmp_path / "catalogue.sqlite", cwd=tmp_path) as running:
+        await until(reactor, lambda: "nothing can be served" in running.log)
+        ready = await ask(running.admin, "/readyz")
+        alive = await ask(running.admin, "/livez")
+
+    assert (ready.status, alive.status) == (503, 200)
+    assert b"catalogue.sqlite" in ready.body or b"database" in ready.body

@@ -53,7 +53,9 @@ def come(entrance: Entrance, host: str = "192.0.2.1") -> Any:
 
 
 hosts = st.sampled_from(["192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8::2", "2001:db8:0:1::1", "unix"])
-moves = st.lists(st.one_of(st.tuples(st.just("come"), hosts), st.tuples(st.just("go"), st.integers(0, 20))), max_size=60)
+moves = st.lists(
+    st.one_of(st.tuples(st.just("come"), hosts), st.tuples(st.just("go"), st.integers(0, 20))), max_size=60
+)
 
 
 def neighbourhood(host: str) -> str:
