@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -144,7 +145,7 @@ def serve(ctx: click.Context, /, quiet: bool, log_format: str, **_: Any) -> None
     from twisted.internet import reactor as installed
 
     reactor: Any = installed
-    service = make_service(reactor, ctx, (lambda _: None) if quiet else click.echo)
+    service = make_service(reactor, ctx, (lambda _: None) if quiet else _say)
     _begin_log(quiet=quiet, log_format=log_format)
     try:
         service.privilegedStartService()
@@ -154,6 +155,11 @@ def serve(ctx: click.Context, /, quiet: bool, log_format: str, **_: Any) -> None
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
     reactor.run()
     ctx.exit(0 if service.signal is None else 128 + service.signal)
+
+
+def _say(text: str) -> None:
+    with suppress(OSError):  # a terminal that was closed is no reason to end differently
+        click.echo(text)
 
 
 def parsed(args: Sequence[str], parent: click.Context | None) -> click.Context:

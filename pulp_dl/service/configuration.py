@@ -31,7 +31,8 @@ class Prefix:
     remote: Remote
 
     def __attrs_post_init__(self) -> None:
-        if not self.path.startswith("/") or {"", ".", ".."} & {*self.path.strip("/").split("/")} and self.path != "/":
+        names = self.path.strip("/").split("/") if self.path.strip("/") else []
+        if not self.path.startswith("/") or {"", ".", ".."} & {*names}:
             raise ValueError(f"{self.path!r} is no prefix of a path; it begins with a slash, and its names are plain")
         if "?" in parse(self.url).target:
             raise ValueError(f"{shown(self.url)!r} has a query; what is below it cannot be told")

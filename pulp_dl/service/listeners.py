@@ -55,9 +55,11 @@ class Listeners:
 def _endpoint(reactor: Any, description: str) -> Any:
     try:
         return serverFromString(reactor, description)
-    except (ValueError, TypeError, KeyError, OSError) as error:
-        # A key that cannot be read, a number that is none, a kind that there is not: all of it is the writer's.
-        raise ValueError(f"{description!r} is no endpoint to listen on: {error}") from error
+    except Exception as error:
+        # A key that cannot be read, a number that is none, a socket that systemd did not open: plugins read this, and
+        # raise what they like.
+        reason = str(error) or type(error).__name__
+        raise ValueError(f"{description!r} is no endpoint to listen on: {reason}") from error
 
 
 def _shown(description: str, address: Any) -> str:

@@ -8,8 +8,9 @@ from signal import SIGINT
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from ..importers.several import Several
 from ..interfaces import IImporter
@@ -59,6 +60,7 @@ class StreamerService(Service):
         self._entrance = Entrance(reactor, self._content, configuration.connections)
         self._reloads: Counter[str] = Counter(ok=0, failed=0)
         self._trouble: str | None = None
+        self._sick: str | None = None
         self._retired: set[Deferred[None]] = set()
         self._stopping: list[Deferred[None]] | None = None
         self._listening = self._stopped = self._cut = False
@@ -88,7 +90,7 @@ class StreamerService(Service):
     def startService(self) -> None:
         if not self._listening:
             self._listen()
-        self._importer = self._content.importer = open_importer(self._reactor, self._configuration)
+        self._use(open_importer(self._reactor, self._configuration))
         super().startService()  # type: ignore[no-untyped-call]  # of Twisted
         self._signals.listen()
         for address in self._listeners.addresses:
@@ -115,7 +117,7 @@ class StreamerService(Service):
             return
         before, self._configuration = self._configuration, configuration
         self._retire(self._importer)
-        self._importer = self._content.importer = importer
+        self._use(importer)
         self._content.answers = configuration.answers
         self._entrance.limits = configuration.connections
         self._traffic.log_requests = configuration.log_requests
@@ -124,6 +126,18 @@ class StreamerService(Service):
         if (before.listen, before.admin) != (configuration.listen, configuration.admin):
             log.warn("other listeners need a restart")  # noqa: G010  # a logger of Twisted
         self._say("The configuration was read again")
+
+    def _use(self, importer: IImporter) -> None:
+        """From now on, for new requests.  A first question tells whether it can answer at all."""
+
+        def judge(failure: Failure) -> None:
+            if failure.check(KeyError, CancelledError) is None and self._importer is importer:
+                self._sick = failure.getErrorMessage()
+                log.error("nothing can be served: {reason}", reason=self._sick)
+
+        self._importer = self._content.importer = importer
+        self._sick = None
+        importer.find("/").addErrback(judge)
 
     def _retire(self, importer: IImporter) -> None:
         """Close it when nobody uses it any more."""
@@ -203,7 +217,7 @@ class StreamerService(Service):
     def _state(self) -> State:
         stopping = self._stopping is not None
         return State(
-            ready="ending" if stopping else None if self.running else "beginning",
+            ready="ending" if stopping else self._sick if self.running else "beginning",
             since=self._since,
             listening=self._listeners.addresses,
             serves=self._configuration.serves,

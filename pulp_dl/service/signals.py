@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable
@@ -24,6 +25,7 @@ class Signals:
         self._reload = reload
         self._before: dict[int, Any] = {}
         self._wanted = False
+        self._terminal = _has_terminal()
 
     def listen(self) -> None:
         """From when the reactor runs: it installs its own handlers when it begins."""
@@ -37,10 +39,13 @@ class Signals:
 
     def _came(self, number: int, _frame: FrameType | None) -> None:
         # A handler interrupts whatever runs; the reactor calls us when it is free, and wakes up for it.
-        if number == signal.SIGHUP:
-            self._reactor.callFromThread(self._reload)
-        else:
+        if number != signal.SIGHUP:
             self._reactor.callFromThread(self._end, number)
+        elif self._terminal and not _has_terminal():
+            # The older meaning: the terminal that we were begun in has been closed, and nobody could end us there.
+            self._reactor.callFromThread(self._end, signal.SIGTERM)
+        else:
+            self._reactor.callFromThread(self._reload)
 
     def ignore(self) -> None:
         """Give them back."""
@@ -48,3 +53,11 @@ class Signals:
         before, self._before = self._before, {}
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True

@@ -14,6 +14,7 @@ from zope.interface import implementer
 
 from ..errors import ConsumerGone
 from ..interfaces import ITold
+from .path import Refusal
 
 __all__ = ["BOUNDS", "KEPT", "Failed", "Traffic"]
 
@@ -97,8 +98,8 @@ class Traffic:
 
     def _fail(self, exchange: Any, error: BaseException, now: float) -> None:
         self.failures[type(error).__name__] += 1
-        if isinstance(error, ConsumerGone | CancelledError):
-            return  # that was the client's choice, or ours; nothing is wrong
+        if isinstance(error, ConsumerGone | CancelledError | Refusal):
+            return  # that was the client's doing, or ours; nothing is wrong
         attempts = tuple(str(attempt) for attempt in getattr(error, "attempts", ()))
         self._failed.append(
             Failed(

@@ -177,3 +177,26 @@ async def test_metrics_are_what_prometheus_reads_by_its_conventions(reactor: Any
     assert samples["process_open_fds",] > 0
     assert "openmetrics-text" in newer.headers["Content-Type"]
     assert newer.body.endswith(b"# EOF\n")
+
+
+async def test_each_request_has_its_line_if_that_is_wanted_and_none_has_a_secret(reactor: Any, tmp_path: Path) -> None:
+    async with (
+        FaultServer(reactor, {"/a": answer(b"0123456789")}) as origin,
+        streamer(
+            reactor,
+            *("--passthrough", f"/files={origin.url('/').replace('//', '//elmer:wabbit@')}", "--log-requests"),
+            *("--log-format", "json"),
+            cwd=tmp_path,
+        ) as running,
+    ):
+        await ask(running.url, "/files/a?token=secret")
+        await ask(running.url, "/elsewhere")
+        lines = [line for line in running.log.splitlines() if line.startswith("{")]
+        log = running.log
+
+    events = [json.loads(line) for line in lines]
+    (first, second) = [each for each in events if each.get("method") == "GET" and "seconds" in each]
+    assert (first["path"], first["status"], first["sent"], first["client"]) == ("/files/a", 200, 10, "127.0.0.1")
+    assert (second["path"], second["status"], second["url"]) == ("/elsewhere", 404, None)
+    assert "wabbit" not in log
+    assert "secret" not in log

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.internet.threads import deferToThread
 
 from pulp_dl.testing import FaultServer, Hold, Send, answer
-from tests.service.running import Streamer, ask, open_request, rest_of, streamer, until
+from tests.service.running import ROOT, Streamer, ask, open_request, rest_of, streamer, until
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n"
 HELD = (Send(HEAD + b"0123456789"), Hold("rest"), Send(b"9876543210"))
@@ -163,3 +167,24 @@ async def test_wrong_settings_are_refused_before_anything_is_begun(
     assert message in running.log
     assert "secret" not in running.log
     assert "Traceback" not in running.log
+
+
+async def test_it_ends_with_the_terminal_that_it_was_begun_in(tmp_path: Path) -> None:
+    """There a hangup means that nobody is left, not that settings have changed."""
+    ours, its = os.openpty()
+    command = ["setsid", "--ctty", sys.executable, "-m", "pulp_dl", "serve", "--listen", "tcp:0", "--admin", ""]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, stdin=its, stdout=its, stderr=its, cwd=tmp_path, env=env)
+    os.close(its)
+
+    def hang_up() -> int:
+        shown = b""
+        while b"Serving on" not in shown:
+            shown += os.read(ours, 65536)
+        os.close(ours)
+        try:
+            return process.wait(20)
+        finally:
+            process.kill()
+
+    assert await deferToThread(hang_up) == 0

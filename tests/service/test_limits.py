@@ -112,9 +112,7 @@ async def test_a_client_that_takes_nothing_is_cut(reactor: Any, tmp_path: Path) 
     assert body is None
 
 
-async def test_several_listeners_one_of_them_with_tls_one_without_a_port(
-    reactor: Any, tmp_path: Path
-) -> None:
+async def test_several_listeners_one_of_them_with_tls_one_without_a_port(reactor: Any, tmp_path: Path) -> None:
     server_identity = trustme.CA().issue_cert("127.0.0.1")
     key, chain = tmp_path / "key.pem", tmp_path / "chain.pem"
     server_identity.private_key_pem.write_to_path(str(key))

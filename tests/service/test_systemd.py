@@ -55,7 +55,7 @@ async def test_it_serves_on_a_socket_that_systemd_opened(reactor: Any, tmp_path:
         port = opened.getsockname()[1]
         async with FaultServer(reactor, answer(b"bear")) as origin:
             # As systemd does it: descriptor 3, for the process of this number.
-            begin = f'exec 3<&{opened.fileno()}; LISTEN_FDS=1 LISTEN_PID=$$ exec "$@"'
+            begin = f'exec 3<&{opened.fileno()}; LISTEN_FDS=1 LISTEN_FDNAMES=streamer LISTEN_PID=$$ exec "$@"'
             serve = (sys.executable, "-m", "pulp_dl", "serve", "--listen", found[1], "--admin", "")
             with log.open("wb") as out:
                 process = subprocess.Popen(
