@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from .errors import DownloadError
     from .flow.timers import Clock
+    from .model.entry import Entry
     from .model.remote import Proxy, Remote
     from .model.report import Attempt, Report
     from .model.source import Head, Kept, Source, Span, Validators
@@ -35,8 +36,11 @@ __all__ = [
     "ICheck",
     "ICopyableCheck",
     "IDownloader",
+    "IExchange",
     "IExpectation",
     "IFetcher",
+    "IImporter",
+    "IListing",
     "IMirrors",
     "IProxies",
     "IResumable",
@@ -45,6 +49,7 @@ __all__ = [
     "IShared",
     "ISlot",
     "ISlots",
+    "ITold",
     "IWorkerUser",
     "IWorkers",
 ]
@@ -328,3 +333,58 @@ class IWorkerUser(Interface):
 
     def use(workers: IWorkers) -> None:
         """These are the Downloader's threads.  Called once, before anything else."""
+
+
+class IImporter(Interface):
+    """Who knows what is published: all that a streamer asks."""
+
+    def find(path: str) -> Deferred[tuple[IDownloader, Source]]:
+        """
+        What is published at this path, and who can bring it.  The downloader stays the importer's: whoever asks never
+        closes it.
+
+        Fires with both; fails with C{KeyError} if there is nothing there.  Cancelling fails with C{CancelledError}.
+
+        @param path: decoded once, begins with one slash, has no segment C{.} or C{..} and no control character.
+        """
+
+    def close() -> Deferred[None]:
+        """Let go of everything.  Fires when nothing is left; never fails; may be called again."""
+
+
+class IListing(IImporter):
+    """An importer that can tell what is in a directory."""
+
+    def list(path: str) -> Deferred[Iterable[Entry]]:
+        """
+        What is directly in this directory, in the order to be shown; the iterable may be lazy.
+
+        Fires with it; fails with C{KeyError} if there is no such directory.
+
+        @param path: as for C{find}, with a slash at its end.
+        """
+
+
+class IExchange(Interface):
+    """One request of a client and what became of it.  It changes while it runs; look, and change nothing."""
+
+    method: str = Attribute("As the client sent it.")
+    path: str = Attribute("What was asked for, decoded, fit to be printed; without the query.")
+    client: str = Attribute("The client's address.")
+    began_at: float = Attribute("Seconds since the epoch.")
+    status: int | None = Attribute("The status of the answer, or None before there is one.")
+    sent: int = Attribute("Bytes of the body that were handed to the network.")
+    total: int | None = Attribute("Bytes of the body that will be sent, if that is known.")
+    url: str | None = Attribute("Where it comes from, masked, or None while that is not known.")
+    report: Report | None = Attribute("The L{Report} of a download that went well.")
+    error: BaseException | None = Attribute("Why there was no answer, or no whole one.")
+
+
+class ITold(Interface):
+    """Is told of every request.  Called in the reactor thread; must not raise."""
+
+    def began(exchange: IExchange) -> None:
+        """A request is there."""
+
+    def ended(exchange: IExchange) -> None:
+        """It has been answered, or broken off; exactly once for each that began."""

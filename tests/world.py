@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,10 @@ class World:
         self._listen("http://registry.example.org", _Registry(str(self.files)))
         self._listen("https://secure.example.org", File(str(self.files)), self._tls())
         self._listen("http://gateway.example.org:3128", None)
+        for port in ("8751", "8752"):  # of the streamer that a page begins
+            with socket.create_server(("127.0.0.1", 0)) as probe:
+                free = probe.getsockname()[1]
+            self.names |= {f"http://127.0.0.1:{port}": f"http://127.0.0.1:{free}", f"tcp:{port}": f"tcp:{free}"}
         base = self.names["http://repo.example.org"]
         listing = "".join(f"{name},{self.digests[name]},{len(data)}\n" for name, data in FILES.items())
         (self.files / "PULP_MANIFEST").write_text(listing)

@@ -16,12 +16,25 @@ from click.core import ParameterSource
 
 from .settings import ConfigError, File, Layer, keys
 
-__all__ = ["config_option", "read", "remote_option", "spelled", "with_environment"]
+__all__ = [
+    "CHOSEN",
+    "ORIGINS",
+    "config_option",
+    "configured_option",
+    "read",
+    "remote_option",
+    "remotes",
+    "spelled",
+    "with_environment",
+]
 
 SYSTEM: Final = Path("/etc/pulp_dl.toml")
 PREFIX: Final = "PULP_DL_"
 
-_ORIGINS: Final = "pulp_dl.origins"
+CHOSEN: Final = "pulp_dl.remote"
+"""Where a context has the name of the remote, if there is one."""
+
+ORIGINS: Final = "pulp_dl.origins"
 
 
 def read(paths: Iterable[Path], ctx: click.Context, remote: str | None = None, *, needed: bool = False) -> Layer:
@@ -49,6 +62,7 @@ def read(paths: Iterable[Path], ctx: click.Context, remote: str | None = None, *
     if name not in remotes:
         there = ", ".join(sorted(remotes)) or "none"
         raise ConfigError(f"{origin}: no remote is called {name!r}; the settings name {there}")
+    ctx.meta[CHOSEN] = name
     return found | remotes[name]
 
 
@@ -65,7 +79,7 @@ def _files(paths: Iterable[Path], ctx: click.Context, *, needed: bool) -> list[F
 
 def _paths(ctx: click.Context) -> tuple[list[Path], bool]:
     """Where settings are, and whether they have to be there."""
-    file = ctx.find_root().params.get("config")
+    file = ctx.params.get("config") or ctx.find_root().params.get("config")
     return ([SYSTEM, *_of_user()], False) if file is None else ([Path(file)], True)
 
 
@@ -82,18 +96,39 @@ def _choose(ctx: click.Context, _option: click.Parameter, name: str | None) -> s
     """Comes before the other options, so that they find what the files say about them."""
     if ctx.resilient_parsing:
         return name
+    return _configure(ctx, name)
+
+
+def _settle(ctx: click.Context, _option: click.Parameter, file: str | None) -> str | None:
+    """As C{_choose}, for a command that has a C{--config} of its own and no remote."""
+    ctx.params["config"] = file
+    if not ctx.resilient_parsing:
+        _configure(ctx, None)
+    return file
+
+
+def _configure(ctx: click.Context, remote: str | None) -> str | None:
     paths, needed = _paths(ctx)
-    settings = read(paths, ctx, name, needed=needed)
+    settings = read(paths, ctx, remote, needed=needed)
     url = settings.pop("remote", None)
     ctx.default_map = {name: each.value for name, each in settings.items()}
-    ctx.meta[_ORIGINS] = {name: each.origin for name, each in settings.items()}
+    ctx.meta[ORIGINS] = {name: each.origin for name, each in settings.items()}
     return None if url is None else url.value
 
 
-config_option = click.option(
-    "--config", metavar="FILE", envvar=PREFIX + "CONFIG",
-    help="Settings, in place of /etc/pulp_dl.toml and ~/.config/pulp-dl/config.toml.",
-)  # fmt: skip
+def remotes(ctx: click.Context) -> tuple[Layer, dict[str, Layer]]:
+    """What the files of a command say to all commands, and of each remote."""
+    paths, needed = _paths(ctx)
+    files = _files(paths, ctx, needed=needed)
+    common = {name: each for file in files for name, each in file.common.items() if name != "remote"}
+    return common, {name: layer for file in files for name, layer in file.remotes.items()}
+
+
+_FILES: Final = "Settings, in place of /etc/pulp_dl.toml and ~/.config/pulp-dl/config.toml."
+
+config_option = click.option("--config", metavar="FILE", envvar=PREFIX + "CONFIG", help=_FILES)
+
+configured_option = click.option("--config", metavar="FILE", is_eager=True, callback=_settle, help=_FILES)
 
 remote_option = click.option(
     "--remote", metavar="NAME", is_eager=True, callback=_choose, shell_complete=_complete,
@@ -118,8 +153,8 @@ def spelled(name: str, ctx: click.Context | None = None) -> str:
     match ctx.get_parameter_source(name):
         case ParameterSource.ENVIRONMENT:
             return _variable(key)
-        case ParameterSource.DEFAULT_MAP if name in ctx.meta.get(_ORIGINS, {}):
-            origin: str = ctx.meta[_ORIGINS][name]
+        case ParameterSource.DEFAULT_MAP if name in ctx.meta.get(ORIGINS, {}):
+            origin: str = ctx.meta[ORIGINS][name]
             return origin
         case _:
             return f"--{key}"
@@ -133,7 +168,7 @@ def _commands(ctx: click.Context) -> dict[str, click.Command]:
     """Those that have settings."""
     group = ctx.find_root().command
     known = group.commands if isinstance(group, click.Group) else {ctx.info_name or "": ctx.command}
-    return {name: each for name, each in known.items() if "remote" in keys(each)}
+    return {name: each for name, each in known.items() if {"remote", "config"} & {*keys(each)}}
 
 
 def _of_user() -> list[Path]:

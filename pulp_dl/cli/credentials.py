@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     from ..model.auth import Basic
     from ..model.tls import TLS
 
-__all__ = ["auth", "credential_options", "proxies", "tls"]
+__all__ = ["UNATTENDED", "auth", "credential_options", "proxies", "tls"]
 
 LONGEST: Final = 65536
 """Bytes of a file that holds a password."""
+
+UNATTENDED: Final = "pulp_dl.unattended"
+"""In the C{meta} of a context: nobody is there to be asked."""
 
 _SOURCES: Final = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT, ParameterSource.DEFAULT_MAP)
 
@@ -195,6 +198,8 @@ def _reveal(name: str, options: Options) -> str:
 
 def _ask(what: str, instead: str) -> str:
     try:
+        if click.get_current_context().meta.get(UNATTENDED):
+            raise click.Abort
         return str(click.prompt(what, hide_input=True, err=True, default="", show_default=False))
     except click.Abort:
         raise click.UsageError(f"{what}: there is nobody to ask; use {instead}") from None

@@ -15,11 +15,14 @@ from typing import Any
 
 import click
 
+from .catalogue import catalogue
 from .completion import complete_names_of_files, completion
 from .config import config_option, with_environment
 from .demo import demo
 from .get import get
 from .outcome import DISK, USAGE
+from .publish import publish, unpublish
+from .serve import serve
 from .signals import Interrupted, interruptible
 from .sync import sync
 from .version import version_option
@@ -108,8 +111,9 @@ def main(**_: Any) -> None:
     """
 
 
-for configurable in (get, sync):
+for configurable in (get, sync, serve, publish, unpublish):
     main.add_command(with_environment(configurable))
+main.add_command(catalogue)
 main.add_command(demo)
 main.add_command(completion)
 complete_names_of_files(main)

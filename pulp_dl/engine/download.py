@@ -49,7 +49,7 @@ class _Visits:
         self._timer: Call | None = None
 
     def _fetcher(self, place: Source) -> IFetcher:
-        return self._shared.fetcher(place.place.scheme, self._remote)
+        return self._shared.fetcher(place.place.scheme, place.remote or self._remote)
 
     def _begin(self, coroutine: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
         """Run it, for no longer than C{Timeouts.total} says."""

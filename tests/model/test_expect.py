@@ -12,7 +12,7 @@ from zope.interface.verify import verifyObject
 
 from pulp_dl.errors import DigestMismatch, SizeMismatch
 from pulp_dl.interfaces import ICheck, ICopyableCheck, IExpectation
-from pulp_dl.model.expect import ALGORITHMS, Digest, Hashing, Measure, Size
+from pulp_dl.model.expect import ALGORITHMS, Digest, Hashing, Measure, Size, Vouched
 
 BODIES = st.lists(st.binary(max_size=40), max_size=6)
 EVERY = pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -30,6 +30,7 @@ def hexadecimal(algorithm: str, data: bytes) -> str:
         (Measure(), False, True),
         (Size(0), True, False),
         (Size(0, enforced=False), False, False),
+        (Vouched("sha256", "0" * 64), True, False),
     ],
 )
 def test_each_keeps_the_contract(expectation: Any, enforced: bool, partial: bool) -> None:
@@ -166,6 +167,16 @@ def test_nothing_is_a_size() -> None:
 def test_a_size_is_a_number_of_bytes(value: Any) -> None:
     with pytest.raises(ValueError, match=r"^Size\.value: a size is a number of bytes, 0 or more"):
         Size(value)
+
+
+@given(st.lists(st.binary(max_size=40), max_size=6))
+def test_what_is_vouched_for_is_told_whatever_comes_and_proves_no_beginning(pieces: list[bytes]) -> None:
+    check: Any = Vouched("SHA-256", "0A" * 32).start()
+    for piece in pieces:
+        check.update(piece)
+
+    assert check.so_far() == b""  # which is the digest of nothing
+    assert check.verify() == check.copy().verify() == {"sha256": "0a" * 32}
 
 
 @given(BODIES, BODIES, st.sampled_from(["sha256", "md5", "blake2b"]))

@@ -27,6 +27,12 @@ __all__ = ["Answer", "HTTPConnection"]
 
 USUAL: Final = 64 * 1024
 LARGE: Final = 256 * 1024
+
+STEADY: Final = 8 * 1024 * 1024
+"""Bytes after which a reader that pauses, but never for long, is taken for a quick one."""
+
+LONG: Final = 0.1
+"""Seconds; a pause that is longer is that of a slow reader."""
 """Bytes that are read at once, usually and of a large body; a MiB costs more again, for memory that comes and goes."""
 
 
@@ -64,6 +70,8 @@ class HTTPConnection(Protocol):
         self._aborted = False
         self._buffer = USUAL
         self._unpaused = 0  # bytes that came since the last pause
+        self._steady = 0  # bytes that came since the last long one
+        self._paused_at = 0.0
         self._paused = False
         self._just_read = False
         self._gathered: list[bytes] = []
@@ -239,13 +247,14 @@ class HTTPConnection(Protocol):
 
     def _came(self, size: int) -> None:
         self._unpaused += size
-        if self._unpaused > LARGE:
+        self._steady += size
+        if self._unpaused > LARGE or self._steady > STEADY:
             self._read_at_once(LARGE)
 
     def _read_at_once(self, size: int) -> None:
         """
-        A body that comes without a pause is read in larger pieces.  Whoever pauses has no use for them, and would only
-        keep them.
+        A body that comes without a pause, or a long way without a long one, is read in larger pieces.  A slow reader
+        has no use for them, and would only keep them.
         """
         if size != self._buffer:
             self._buffer = size
@@ -254,7 +263,7 @@ class HTTPConnection(Protocol):
 
     def _complete(self, answer: Answer, drained: bool) -> None:
         self._answer = None
-        self._unpaused = 0
+        self._unpaused = self._steady = 0
         self._read_at_once(USUAL)
         answer.ended()
         if self._framing.reusable and self._lost is None and self._nothing_behind(drained=drained):
@@ -287,14 +296,19 @@ class HTTPConnection(Protocol):
         """Read nothing more.  What is in the receive buffer still comes."""
         if not self._paused and not self._aborted and self._lost is None:
             self._paused = True
+            self._paused_at = self.clock.seconds()
             self._unpaused = 0
-            self._read_at_once(USUAL)
+            if self._steady <= STEADY:
+                self._read_at_once(USUAL)
             transport: Any = self.transport
             transport.pauseProducing()
 
     def resume(self) -> None:
         if self._paused and not self._aborted and self._lost is None:
             self._paused = False
+            if self.clock.seconds() > self._paused_at + LONG:
+                self._steady = 0
+                self._read_at_once(USUAL)
             transport: Any = self.transport
             transport.resumeProducing()
 

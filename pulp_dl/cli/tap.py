@@ -1,0 +1,52 @@
+"""For twistd: the options of C{pulp-dl serve}, and the service that they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+from twisted.application.service import IService
+from twisted.python.usage import Options as TwistedOptions
+from twisted.python.usage import UsageError
+
+from .serve import make_service, parsed
+
+__all__ = ["Options", "makeService"]
+
+
+class Options(TwistedOptions):
+    """
+    What C{pulp-dl serve} has, read by the same code.
+
+    @ivar ctx: what was found.
+    """
+
+    ctx: click.Context
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        from .main import main
+
+        root = click.Context(main, info_name="twistd")
+        # Those of the group, which is not on twistd's command line, as far as the environment says them.
+        main.parse_args(root, ["serve"])
+        try:
+            self.ctx = parsed(options or (), root)
+        except click.exceptions.Exit:
+            raise SystemExit(0) from None  # --help was printed
+        except click.ClickException as error:
+            raise UsageError(error.format_message()) from error
+
+    def getUsage(self, width: int | None = None) -> str:
+        return "pulp-dl serve --help tells the options."
+
+
+def makeService(options: Any) -> IService:
+    """What Twisted's plugin calls."""
+    from twisted.internet import reactor
+
+    try:
+        service: IService = make_service(reactor, options.ctx)
+    except click.ClickException as error:
+        raise SystemExit(f"pulp-streamer: {error.format_message()}") from error
+    return service

@@ -1,0 +1,139 @@
+"""What a client is told: which fields of an answer are passed on, and which of them are ours."""
+
+from __future__ import annotations
+
+import re
+from email.utils import formatdate
+from time import time
+from typing import Final
+
+from attrs import field, frozen
+
+from ..model.expect import Size
+from ..model.headers import Pairs
+from ..model.source import Head, Source
+
+__all__ = ["DROPPED", "HOP_BY_HOP", "Answers", "date", "etag_of", "size_of"]
+
+HOP_BY_HOP: Final = frozenset(
+    b"connection keep-alive proxy-connection te trailer transfer-encoding upgrade"
+    b" proxy-authenticate proxy-authentication-info proxy-authorization".split()
+)
+"""Fields that are about one connection, not about the file (RFC 9110 section 7.6.1), and those meant for proxies."""
+
+DROPPED: Final = frozenset(
+    b"alt-svc clear-site-data nel report-to strict-transport-security"
+    b" authentication-info set-cookie set-cookie2 www-authenticate"
+    b" content-location link location refresh".split()
+)
+"""
+Fields by which one server would speak for another one: what they say of its host, to whoever has its cookies and
+credentials, and where else it is to be found (such a URL may hold a signature).
+"""
+
+_OURS: Final = frozenset({b"content-length", b"content-range"})  # said again, from what was understood
+_CACHING: Final = frozenset({b"cache-control", b"expires", b"pragma"})
+_NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+def _lower(names: frozenset[bytes]) -> frozenset[bytes]:
+    return frozenset(name.lower() for name in names)
+
+
+@frozen
+class Answers:
+    """
+    How clients are answered.
+
+    @ivar max_age: seconds for which caches may keep what has a digest; None leaves it to what the origin says.
+    @ivar via: our name in Via; None for no such field.
+    @ivar dropped: fields that are not passed on, beside those of a single connection.
+    @ivar patience: seconds after which a client that takes nothing is cut.
+    @ivar idle: seconds for the head of a request, and for a connection on which nothing is asked.
+    @ivar max_head: bytes of a request's head; C{max_target}: of the target in it.
+    """
+
+    max_age: int | None = None
+    via: str | None = "pulp_dl"
+    dropped: frozenset[bytes] = field(default=DROPPED, converter=_lower)
+    patience: float = 60.0
+    idle: float = 60.0
+    max_head: int = 16 * 1024
+    max_target: int = 8 * 1024
+    _unwanted: frozenset[bytes] = field(init=False, repr=False, eq=False)
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "_unwanted", HOP_BY_HOP | _OURS | self.dropped)
+
+    def fields(self, head: Head, length: int | None, etag: bytes | None) -> Pairs:
+        """
+        The fields of an answer that passes this head on.
+
+        @param length: bytes of the body, if that is known.
+        @param etag: replaces the origin's.
+        """
+        immutable = etag is not None and self.max_age is not None
+        unwanted = self._unwanted | _nominated(head.headers)
+        if immutable:
+            unwanted |= _CACHING
+        found: list[tuple[bytes, bytes]] = []
+        dated = False
+        for pair in head.headers:
+            name = pair[0].lower()
+            if name in unwanted or (name == b"etag" and etag is not None) or not _printable(pair):
+                continue
+            dated = dated or name == b"date"
+            found.append(pair)
+        if not dated:
+            found.append((b"Date", date()))  # RFC 9110 section 6.6.1
+        if etag is not None:
+            found.append((b"ETag", etag))
+        if immutable:
+            found.append((b"Cache-Control", self.caching))
+        if length is not None:
+            found.append((b"Content-Length", b"%d" % length))
+        if head.span is not None and head.span.stop is not None:
+            total = b"*" if head.total is None else b"%d" % head.total
+            found.append((b"Content-Range", b"bytes %d-%d/%b" % (head.span.start, head.span.stop - 1, total)))
+        if self.via is not None:
+            found.append((b"Via", b"1.1 " + self.via.encode("ascii")))
+        return tuple(found)
+
+    @property
+    def caching(self) -> bytes:
+        """Cache-Control of what has a digest."""
+        return b"public, max-age=%d" % (self.max_age or 0)
+
+
+def _nominated(pairs: Pairs) -> set[bytes]:
+    """What the Connection field names is for that connection only."""
+    values = [value for name, value in pairs if name.lower() == b"connection"]
+    return {token.strip().lower() for value in values for token in value.split(b",")}
+
+
+def _printable(pair: tuple[bytes, bytes]) -> bool:
+    """A plugin's field must not become two (promises of HTTP's own reader do not hold for other protocols)."""
+    return _NAME.fullmatch(pair[0]) is not None and _CONTROL.search(pair[1]) is None
+
+
+def date() -> bytes:
+    """Now, as a Date field has it."""
+    return formatdate(time(), usegmt=True).encode("ascii")
+
+
+def etag_of(source: Source) -> bytes | None:
+    """
+    The strong ETag that a digest gives a file, the same wherever it comes from: C{"sha256:…"}.  None if nobody enforces
+    a digest.
+    """
+    for each in source.expect:
+        algorithm, value = getattr(each, "algorithm", None), getattr(each, "value", None)
+        if algorithm and value and each.enforced:
+            return f'"{algorithm}:{value}"'.encode("ascii")
+    return None
+
+
+def size_of(source: Source) -> int | None:
+    """How many bytes the whole file has to have, or None if nobody enforces a size."""
+    return next((each.value for each in source.expect if isinstance(each, Size) and each.enforced), None)

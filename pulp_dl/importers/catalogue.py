@@ -1,0 +1,239 @@
+"""The importer of who has none: what C{pulp-dl publish} has written into an SQLite file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple, TypeVar
+
+from attrs import evolve
+from twisted.enterprise.adbapi import ConnectionPool
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from ..engine.downloader import Downloader
+from ..engine.sharing import Sharing
+from ..errors import Refused
+from ..flow.running import Running
+from ..interfaces import IBodyConsumer, IDownloader, IListing, IMirrors
+from ..model.entry import Entry
+from ..model.expect import Digest, Size, Vouched
+from ..model.remote import Limits, Remote, Retries
+from ..model.report import Attempt
+from ..model.source import Source
+from .file import Manifest
+from .ledger import Ledger, Listed, Place, Publication
+from .publish import Publishing, kept_by, withdraw
+from .schema import OPTIONS, prepare
+from .store import Store
+from .stored import Stored
+
+__all__ = ["Catalogue"]
+
+log = Logger()
+T = TypeVar("T")
+
+READERS: Final = 2
+
+
+class _Wanted(NamedTuple):
+    """The tag of our sources."""
+
+    publication: Publication
+    listed: Listed
+
+
+@implementer(IListing)
+class Catalogue:
+    """
+    Finds what is published, by policy:
+
+      - C{streamed}: from upstream, each time; nothing is stored.
+      - C{on_demand}: from upstream the first time, and stored meanwhile; from the store from then on.
+      - C{immediate}: only what is stored.
+
+    What one C{find} gives is of one publication, and the digests are those of its manifest.  So whatever is published
+    while a client downloads, or changed upstream, it gets what was listed or sees that the transfer failed.
+
+    @ivar kept: the files that the catalogue keeps itself.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        path: str | os.PathLike[str],
+        *,
+        remotes: Mapping[str, Remote] | None = None,
+        store: Store | None = None,
+        keep_share: float = 0.5,
+    ) -> None:
+        """
+        @param path: the SQLite file; it is made if it is missing.  Its own files are beside it, in C{PATH.files}.
+        @param remotes: the settings that the names in the catalogue stand for.
+        @param store: for what is C{on_demand}; without one that is streamed.
+        @param keep_share: when all clients have left, a file is still stored if more than this share of it has come.
+        @raise CatalogueError: there is no place for its files.
+        """
+        self._reactor = reactor
+        self._remotes = remotes or {}
+        self.kept = kept_by(path)
+        self._store = store
+        self._keep_share = keep_share
+        file = os.path.abspath(os.fspath(path))  # noqa: PTH100  # whatever the current directory will be
+
+        def pool(connections: int) -> ConnectionPool:
+            options = {"check_same_thread": False, "cp_openfun": prepare, "cp_reactor": reactor, "cp_min": 0}
+            return ConnectionPool("sqlite3", file, **OPTIONS, **options, cp_max=connections)
+
+        self._readers, self._writer = pool(READERS), pool(1)
+        self._running = Running()
+        self._closing: Deferred[None] | None = None
+        # A disk does not get better by asking again, and what is stored may be as large as it is.
+        local = Remote(limits=Limits(max_size=None), retries=Retries(count=0))
+        self._files = Downloader(reactor, local)
+        self._upstreams: dict[str | None, IDownloader] = {}
+
+    # questions
+
+    def find(self, path: str) -> Deferred[tuple[IDownloader, Source]]:
+        return self._ask(self._readers, lambda connection: self._look(connection, path)).addCallback(self._answer)
+
+    def list(self, path: str) -> Deferred[Iterable[Entry]]:
+        return self._ask(self._readers, lambda connection: Ledger(connection).directory(path))
+
+    def publications(self) -> Deferred[Sequence[Publication]]:
+        """Fires with all there are, in the order of their bases; fails with L{CatalogueError}."""
+        return self._ask(self._readers, lambda connection: Ledger(connection).publications())
+
+    # changes
+
+    def publish(self, publishing: Publishing, manifest: Manifest) -> Deferred[Publication]:
+        """
+        Fires with the publication when clients find it, in place of the one before.  Fails as C{Publishing.run} does.
+        The manifest must not be closed until then.
+        """
+        return self._ask(self._writer, lambda connection: publishing.run(connection, self.kept, manifest))
+
+    def unpublish(self, base: str) -> Deferred[bool]:
+        """Fires with whether there was such a publication."""
+        return self._ask(self._writer, lambda connection: withdraw(connection, self.kept, base))
+
+    def _ask(self, pool: ConnectionPool, question: Callable[[Any], T]) -> Deferred[T]:
+        """In one of the pool's threads.  Cancelling only stops listening."""
+        if self._closing is not None:
+            return fail(CancelledError("the catalogue is closed"))
+        answer: Deferred[T] = Deferred()
+        self._running.add(pool.runWithConnection(question)).addBoth(answer.callback)
+        return answer
+
+    # the answer to find()
+
+    def _look(self, connection: Any, path: str) -> tuple[_Wanted, str | None]:
+        """In a thread: what is published there, and where it is stored, if it is."""
+        publication, listed = Ledger(connection).find(path)
+        stores = [self.kept] if listed.kept else []
+        if publication.policy != "streamed" and self._store is not None:
+            stores.append(self._store)
+        places = (each.use(listed.sha256, listed.size) for each in stores if listed.sha256 is not None)
+        stored = next(filter(None, places), None)
+        return _Wanted(publication, listed), stored
+
+    def _answer(self, found: tuple[_Wanted, str | None]) -> Any:
+        wanted, stored = found
+        publication, listed = wanted
+        store = self._home(wanted)
+        settling = store.settled(str(listed.sha256)) if store is not None and stored is None else None
+        if settling is not None:  # all of it is here, and will be there in a moment
+            return settling.addCallback(lambda _: self.find(publication.base + listed.path))
+        if publication.policy == "immediate":
+            if stored is None:
+                raise KeyError(publication.base + listed.path)
+            return self._files, _file(stored, wanted)
+        place = publication.places[0]
+        upstream = self._upstream(place.remote)
+        source = Source(_url(place, listed), expect=_expected(listed), tag=wanted)
+        if stored is None:
+            return upstream, source
+        return Stored(self._files, upstream, source), _file(stored, wanted)
+
+    def _upstream(self, name: str | None) -> IDownloader:
+        """For each remote one; what is shared by its downloads is shared for good."""
+        if name not in self._upstreams:
+            downloader = Downloader(self._reactor, self._remote(name), mirrors=_Mirrors(self._remote))
+            share = self._keep_share
+            self._upstreams[name] = Sharing(downloader, self._reactor, keep=self._keep, keep_share=share)
+        return self._upstreams[name]
+
+    def _remote(self, name: str | None) -> Remote:
+        if name is None:
+            return Remote()
+        try:
+            return self._remotes[name]
+        except KeyError:
+            raise Refused(f"the catalogue speaks of a remote {name!r}, the settings do not; add it to them") from None
+
+    def _keep(self, source: Source) -> IBodyConsumer | None:
+        """What is to store a transfer of a whole file, if anything."""
+        listed, store = source.tag.listed, self._home(source.tag)
+        return None if store is None else store.consumer(listed.sha256, listed.size)
+
+    def _home(self, wanted: _Wanted) -> Store | None:
+        """Where a file is to be stored when somebody has asked for it, if anywhere."""
+        on_demand = wanted.publication.policy == "on_demand" and wanted.listed.sha256 is not None
+        return self._store if on_demand else None
+
+    # the end
+
+    def close(self) -> Deferred[None]:
+        if self._closing is None:
+            self._closing = Deferred.fromCoroutine(self._close())
+        waiting: Deferred[None] = Deferred()
+        self._closing.addCallback(waiting.callback)
+        return waiting
+
+    async def _close(self) -> None:
+        await DeferredList([each.close() for each in (self._files, *self._upstreams.values())])
+        await self._running.ended()
+        for pool in (self._readers, self._writer):
+            pool.close()  # its threads have nothing to do
+
+
+@implementer(IMirrors)
+class _Mirrors:
+    """All places of a publication, each with the settings for it."""
+
+    def __init__(self, remote: Callable[[str | None], Remote]) -> None:
+        self._remote = remote
+
+    def locate(self, source: Source, direct: IDownloader) -> Iterator[Source]:
+        yield source
+        publication, listed = source.tag
+        for place in publication.places[1:]:
+            try:
+                remote = self._remote(place.remote)
+            except Refused as error:
+                log.warn("{place} is left out: {error}", place=place, error=error)  # noqa: G010  # a logger of Twisted
+            else:
+                # Who published it vouches for it: its secrets are its remote's.
+                yield evolve(source, url=_url(place, listed), remote=remote, headers=())
+
+    def record(self, attempt: Attempt) -> None:
+        """The order is the publisher's."""
+
+
+def _url(place: Place, listed: Listed) -> str:
+    return listed.href if "://" in listed.href else place.url + listed.href
+
+
+def _expected(listed: Listed) -> list[Any]:
+    size = [] if listed.size is None else [Size(listed.size)]
+    sha256 = [] if listed.sha256 is None else [Digest("sha256", listed.sha256)]
+    return [*size, *sha256, *(Digest(*each) for each in listed.others)]
+
+
+def _file(path: str, wanted: _Wanted) -> Source:
+    assert wanted.listed.sha256 is not None
+    size = [] if wanted.listed.size is None else [Size(wanted.listed.size)]
+    return Source(Path(path).as_uri(), expect=[*size, Vouched("sha256", wanted.listed.sha256)], tag=wanted)

@@ -1,0 +1,73 @@
+"""What a service is told to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import field, frozen
+from attrs.validators import ge
+
+from ..model.remote import Remote
+from ..streamer import Answers
+from ..streamer.entrance import ConnectionLimits
+from ..urls import parse, shown
+
+__all__ = ["ADMIN", "LISTEN", "Configuration", "Prefix"]
+
+LISTEN = "tcp:8751:interface=127.0.0.1"
+ADMIN = "tcp:8752:interface=127.0.0.1"
+
+
+@frozen
+class Prefix:
+    """
+    What is below a path is what is below a URL.
+
+    @ivar remote: how that is reached.
+    """
+
+    path: str
+    url: str = field(repr=shown)
+    remote: Remote
+
+    def __attrs_post_init__(self) -> None:
+        names = self.path.strip("/").split("/") if self.path.strip("/") else []
+        if not self.path.startswith("/") or {"", ".", ".."} & {*names}:
+            raise ValueError(f"{self.path!r} is no prefix of a path; it begins with a slash, and its names are plain")
+        if "?" in parse(self.url).target:
+            raise ValueError(f"{shown(self.url)!r} has a query; what is below it cannot be told")
+
+    def __str__(self) -> str:
+        return f"{self.path} from {shown(self.url)}"
+
+
+@frozen(kw_only=True)
+class Configuration:
+    """
+    All of it.
+
+    @ivar listen: endpoints, as Twisted's C{serverFromString} takes them; C{admin}: those of the administrator.
+    @ivar catalogue: the path of one, or None.
+    @ivar store: the directory for what is stored on demand, or None; C{store_size}: bytes that it may hold.
+    @ivar remotes: what the catalogue's remotes are, by their names.
+    @ivar grace: seconds that answers have to end in when the service does; those that take longer are cut.
+    @ivar log_requests: a line in the log for each.
+    """
+
+    listen: tuple[str, ...] = (LISTEN,)
+    admin: tuple[str, ...] = (ADMIN,)
+    passthrough: tuple[Prefix, ...] = ()
+    catalogue: str | None = None
+    store: str | None = None
+    store_size: int | None = None
+    remotes: Mapping[str, Remote] = field(factory=dict, repr=False)
+    answers: Answers = field(factory=Answers)
+    connections: ConnectionLimits = field(factory=ConnectionLimits)
+    grace: float = field(default=60.0, validator=ge(0))
+    log_requests: bool = False
+
+    @property
+    def serves(self) -> tuple[str, ...]:
+        """What it serves, for people."""
+        catalogue = () if self.catalogue is None else (f"the catalogue {self.catalogue}",)
+        return (*catalogue, *map(str, self.passthrough))

@@ -1,0 +1,71 @@
+"""Ports: opened before anything is answered, closed once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.endpoints import serverFromString
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+__all__ = ["Listeners"]
+
+log = Logger()
+
+
+class Listeners:
+    """
+    All listeners with one factory.
+
+    @ivar addresses: where they listen, as URLs where they are ones.
+    """
+
+    def __init__(self, reactor: Any, descriptions: Iterable[str], factory: Any) -> None:
+        """
+        @param descriptions: as C{serverFromString} takes them.
+        @raise ValueError: one of them cannot be understood.
+        """
+        self._endpoints = [(each, _endpoint(reactor, each)) for each in descriptions]
+        self._factory = factory
+        self._ports: list[Any] = []
+        self.addresses: tuple[str, ...] = ()
+
+    def open(self) -> None:
+        """
+        Listen.
+
+        @raise CannotListenError: one cannot; none of them is left open.
+        """
+        for description, endpoint in self._endpoints:
+            failures: list[Failure] = []
+            endpoint.listen(self._factory).addCallbacks(self._ports.append, failures.append)
+            if failures:
+                self.close().addErrback(lambda failure: log.failure("could not close a port", failure))
+                failures[0].raiseException()
+            self.addresses += tuple(_shown(description, port.getHost()) for port in self._ports[-1:])
+
+    def close(self) -> Deferred[Any]:
+        """No more connections; those that there are stay.  Fires when no port is left; may be called again."""
+        ports, self._ports = self._ports, []
+        return DeferredList([maybeDeferred(port.stopListening) for port in ports])
+
+
+def _endpoint(reactor: Any, description: str) -> Any:
+    try:
+        return serverFromString(reactor, description)
+    except Exception as error:
+        # A key that cannot be read, a number that is none, a socket that systemd did not open: plugins read this, and
+        # raise what they like.
+        reason = str(error) or type(error).__name__
+        raise ValueError(f"{description!r} is no endpoint to listen on: {reason}") from error
+
+
+def _shown(description: str, address: Any) -> str:
+    if hasattr(address, "port"):
+        host = f"[{address.host}]" if ":" in address.host else address.host
+        scheme = "https" if description.startswith(("ssl:", "tls:")) else "http"
+        return f"{scheme}://{host}:{address.port}/"
+    name = getattr(address, "name", None)
+    return description if name is None else f"unix:{name.decode(errors='replace')}"

@@ -1,0 +1,227 @@
+"""A client's connection: what may come in on it, and how long it may do nothing."""
+
+from __future__ import annotations
+
+import socket
+import termios
+from array import array
+from collections.abc import Iterable
+from fcntl import ioctl
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.internet.interfaces import ISSLTransport, ITCPTransport
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.http import HTTPChannel, Request
+
+from ..consumers.plain import PHRASES, Plain
+from .path import printable
+
+if TYPE_CHECKING:
+    from .content import Content
+
+__all__ = ["Asking", "Channel"]
+
+log = Logger()
+
+WORTH: Final = 32 * 1024
+"""Bytes that are not worth the copy."""
+
+BODY: Final = 64 * 1024
+"""Bytes of a request's body that are read, to be thrown away, before the client is told that it may keep the rest."""
+
+
+class Asking(Request):
+    """A request.  Its body goes nowhere: not to an origin, not to memory, not to a disk."""
+
+    channel: Any
+    _came = 0
+
+    def gotLength(self, length: int | None) -> None:
+        if length is not None and length > BODY:
+            self.requestHeaders.removeHeader(b"expect")  # no "100 Continue" for that
+            self.channel.refuse(413)
+
+    def handleContentChunk(self, data: bytes) -> None:
+        self._came += len(data)
+        if self._came > BODY:
+            self.channel.refuse(413)
+
+    def parseCookies(self) -> None:
+        """Nobody asks for them."""
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        self.method, self.uri, self.clientproto = command, path, version
+        self.channel.asked(self)
+
+
+_Untyped: Any = HTTPChannel
+
+
+class Channel(_Untyped):  # type: ignore[misc]  # nothing in Twisted's channel has types
+    """
+    HTTP/1 with one client.
+
+    Whether a client takes what it is given is asked of the kernel: a socket may hold megabytes, which a slow client
+    takes for minutes while nothing is seen to happen here.
+    """
+
+    factory: Content
+    timeOut = None  # who keeps us waiting is looked at by the factory, for all channels at once
+    maxHeaders = 128
+
+    def __init__(self, factory: Content) -> None:
+        super().__init__()
+        self.factory = factory
+        self.requestFactory = Asking
+        # The limit of the target answers for itself; a line that is still longer cannot be read.
+        self.totalHeadersSize = self.MAX_LENGTH = factory.answers.max_head
+        self.busy = False  # with a request
+        self._reading = False  # the head of one
+        self._full = False  # the client has not taken what it was given
+        self._empty = False  # nothing of ours is in the transport's buffer
+        self._socket: socket.socket | None = None  # to send at once
+        self._closing = False
+        self._unsent = 0
+        self._since: float = factory.reactor.seconds()  # when it last got on
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        transport: Any = self.transport
+        if ITCPTransport.providedBy(self.transport) and not ISSLTransport.providedBy(self.transport):
+            self._socket = transport.getHandle()
+        self.factory.opened(self)
+
+    def connectionLost(self, reason: Failure) -> None:
+        super().connectionLost(reason)
+        self.factory.closed(self)
+
+    # requests
+
+    def dataReceived(self, data: bytes) -> None:
+        if not (self.busy or self._reading):
+            self._reading = True
+            self._since = self.factory.reactor.seconds()
+        super().dataReceived(data)
+
+    def checkPersistence(self, request: Request, version: bytes) -> bool:
+        keep: bool = super().checkPersistence(request, version)
+        if keep and self.factory.is_draining:
+            request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
+            return False
+        return keep
+
+    def asked(self, request: Asking) -> None:
+        """All of a request is here."""
+        if self._closing:
+            return
+        self.busy, self._reading = True, False
+        self.factory.answer(request)
+
+    def requestDone(self, request: Request) -> None:
+        self.busy = False
+        self._since = self.factory.reactor.seconds()
+        super().requestDone(request)  # here the next one may begin
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        # A request object is made when its first line has been read.
+        self.refuse(431 if self.requests else 414)
+
+    def refuse(self, status: int) -> None:
+        """Answer what is no request for us, and read no more."""
+        if self._closing:
+            return
+        plain = Plain(status)
+        lines = [b"HTTP/1.1 %d %b\r\n" % (status, PHRASES[status]), b"Connection: close\r\n"]
+        lines += [b"%b: %b\r\n" % pair for pair in plain.head()]
+        self.transport.write(b"".join([*lines, b"\r\n", plain.text]))
+        log.info("{status} for {client}", status=status, client=self._client)
+        self.loseConnection()
+
+    # answers
+
+    def write(self, data: bytes) -> None:
+        """
+        The transport copies what it is given, which for a large body costs as much as receiving it; so what can be sent
+        now is sent now.
+        """
+        if self._empty and len(data) >= WORTH and self._socket is not None:
+            try:
+                sent = self._socket.send(data)
+            except OSError:  # there is no room, or no client; the transport finds out which
+                sent = 0
+            if sent == len(data):
+                return
+            data = data[sent:]
+        self._empty = False
+        self.transport.write(data)
+
+    def writeSequence(self, iovec: Iterable[bytes]) -> None:
+        self._empty = False
+        self.transport.writeSequence(iovec)
+
+    # ends
+
+    def loseConnection(self) -> None:
+        if self._closing:
+            return
+        if self._reading:
+            log.info("{client} is not waited for, or understood, any longer", client=self._client)
+        self._closing, self._reading = True, False
+        self._since = self.factory.reactor.seconds()
+        super().loseConnection()
+
+    def drain(self) -> None:
+        """No more requests: close, now or when the one that runs is answered."""
+        if not self.busy:
+            self.loseConnection()
+            return
+        self.persistent = 0
+        request = self.requests[0]
+        if not request.startedWriting:
+            request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
+
+    # patience
+
+    def pauseProducing(self) -> None:
+        if not self._full:
+            self._full = True
+            self._since = self.factory.reactor.seconds()
+        super().pauseProducing()
+
+    def resumeProducing(self) -> None:
+        self._full = False
+        self._empty = True  # it asks for more when it has nothing left
+        super().resumeProducing()
+
+    def look(self, now: float) -> None:
+        """Has the client got on?  Called from time to time."""
+        if self.busy and not self._full:
+            return  # it waits for us
+        unsent = _unsent(self.transport)
+        if unsent != self._unsent:
+            self._unsent, self._since = unsent, now
+            return
+        stuck = self._full or self._closing or unsent > 0
+        limit = self.factory.answers.patience if stuck else self.factory.answers.idle
+        if now - self._since < limit:
+            return
+        if stuck:
+            log.info("{client} took nothing for {seconds:g} s and is cut", client=self._client, seconds=limit)
+            self.transport.abortConnection()
+        else:
+            self.loseConnection()
+
+    @property
+    def _client(self) -> str:
+        return printable(str(getattr(self.transport.getPeer(), "host", "a local client")).encode())
+
+
+def _unsent(transport: Any) -> int:
+    """Bytes that the client's machine has not acknowledged (SIOCOUTQ of tcp(7)); 0 where that cannot be asked."""
+    answer = array("i", [0])
+    try:
+        ioctl(transport.fileno(), termios.TIOCOUTQ, answer)
+    except (OSError, AttributeError, ValueError):
+        return 0
+    return answer[0]

@@ -1,0 +1,157 @@
+"""The content endpoint: a protocol factory that answers from an importer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IAddress, IProtocolNegotiationFactory
+from twisted.internet.protocol import ServerFactory
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from ..consumers.answers import Answers
+from ..interfaces import IExchange, IImporter, ITold
+from .channel import Asking, Channel
+from .exchange import Exchange
+
+__all__ = ["Content"]
+
+log = Logger()
+
+
+@implementer(ITold)
+class _Nobody:
+    def began(self, exchange: IExchange) -> None:
+        pass
+
+    def ended(self, exchange: IExchange) -> None:
+        pass
+
+
+@implementer(IProtocolNegotiationFactory)
+class Content(ServerFactory):
+    """
+    Serves what an importer knows::
+
+        endpoint.listen(Content(reactor, importer))
+
+    It knows nothing of protocols, credentials or mirrors, and writes nothing to a disk.
+
+    @ivar importer: who is asked; may be replaced while requests run (see C{settled}).
+    """
+
+    noisy = False
+
+    def __init__(
+        self, reactor: Any, importer: IImporter, options: Answers | None = None, told: ITold | None = None
+    ) -> None:
+        """
+        @param told: is told of each request, for logs, status and metrics.
+        """
+        self.reactor = reactor
+        self.importer = importer
+        self.answers = options or Answers()
+        self.is_draining = False
+        self._told: Any = told or _Nobody()
+        self._channels: set[Channel] = set()
+        self._running: dict[Exchange, list[Deferred[None]]] = {}
+        self._drained: list[Deferred[None]] = []
+        self._timer: Any = None
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        return Channel(self)
+
+    def acceptableProtocols(self) -> list[bytes]:
+        # Without this Twisted refuses clients that offer any.  HTTP/2 has another way to break a body off.
+        return [b"http/1.1", b"http/1.0"]
+
+    # the end
+
+    def draining(self) -> Deferred[None]:
+        """
+        No new requests on any connection: those that idle are closed at once, the others after their answer.  Fires
+        with None when all answers have been taken and no connection is left; may be called again.  To stop listening
+        is the caller's.
+        """
+        self.is_draining = True
+        done: Deferred[None] = Deferred()
+        self._drained.append(done)
+        for channel in tuple(self._channels):
+            channel.drain()
+        self._perhaps_drained()
+        return done
+
+    def cut(self) -> Deferred[None]:
+        """As C{draining}, but what runs is broken off."""
+        done = self.draining()
+        for channel in tuple(self._channels):
+            channel.transport.abortConnection()
+        return done
+
+    def settled(self) -> Deferred[None]:
+        """Fires with None when every request that runs now has ended: then nobody uses the importer of before."""
+        ends: list[Deferred[None]] = []
+        for waiting in self._running.values():
+            ends.append(Deferred())
+            waiting.append(ends[-1])
+        return DeferredList(ends).addCallback(lambda _: None)
+
+    def _perhaps_drained(self) -> None:
+        if self.is_draining and not self._channels and not self._running:
+            drained, self._drained = self._drained, []
+            for each in drained:
+                each.callback(None)
+
+    # for its channels
+
+    def opened(self, channel: Channel) -> None:
+        """A client came."""
+        self._channels.add(channel)
+        if self._timer is None:
+            self._look_later()
+
+    def closed(self, channel: Channel) -> None:
+        """It is gone."""
+        self._channels.discard(channel)
+        if not self._channels and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._perhaps_drained()
+
+    def answer(self, request: Asking) -> None:
+        """A request came."""
+        exchange = Exchange(self, request)
+        self._running[exchange] = []
+        self._tell(self._told.began, exchange)
+        exchange.start().addErrback(lambda failure: log.failure("an exchange failed", failure)).addCallback(
+            lambda _: self._ended(exchange)
+        )
+
+    def log(self, request: Asking) -> None:
+        """Nothing; L{ITold} hears of it."""
+
+    def _ended(self, exchange: Exchange) -> None:
+        waiting = self._running.pop(exchange)
+        self._tell(self._told.ended, exchange)
+        for each in waiting:
+            each.callback(None)
+        self._perhaps_drained()
+
+    def _tell(self, method: Any, exchange: Exchange) -> None:
+        try:
+            method(exchange)
+        except Exception:
+            log.failure("who is told of requests raised")
+
+    def _look_later(self) -> None:
+        # One timer for all: four looks in the shortest of the limits.
+        self._timer = self.reactor.callLater(min(self.answers.patience, self.answers.idle) / 4, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        now = self.reactor.seconds()
+        for channel in tuple(self._channels):
+            channel.look(now)
+        if self._channels:
+            self._look_later()

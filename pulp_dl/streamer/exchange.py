@@ -1,0 +1,186 @@
+"""One request and its answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import quote
+
+from attrs import evolve
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ..consumers.answers import size_of
+from ..consumers.plain import Plain
+from ..consumers.response import ToResponse
+from ..errors import ConsumerGone, DownloadError, NotFound, SizeMismatch
+from ..interfaces import IDownloader, IExchange, IListing
+from ..model.report import Report
+from ..model.source import Head, Source
+from ..urls import shown
+from .asked import asked
+from .listing import Page
+from .path import Refusal, path_of, printable
+
+if TYPE_CHECKING:
+    from .channel import Asking
+    from .content import Content
+
+__all__ = ["Exchange"]
+
+log = Logger()
+T = TypeVar("T")
+
+METHODS: Final = (b"GET", b"HEAD")
+_NOT_ALLOWED: Final = Plain(405, ((b"Allow", b"GET, HEAD"),))
+
+
+@implementer(IExchange)
+class Exchange:
+    """Asks the importer, brings both ends together, and says how it went."""
+
+    def __init__(self, content: Content, request: Asking) -> None:
+        self._content = content
+        self._request = request
+        self._importer: Any = content.importer
+        self._response = ToResponse(request, content.answers)
+        self._waiting: Deferred[Any] | None = None
+        self._left = False
+        self.method: str = request.method.decode("ascii")
+        self.path = printable(request.uri)
+        self.client = str(getattr(request.client, "host", "local"))
+        self.began_at: float = content.reactor.seconds()
+        self.url: str | None = None
+        self.report: Report | None = None
+        self.error: BaseException | None = None
+
+    @property
+    def status(self) -> int | None:
+        return self._response.status
+
+    @property
+    def sent(self) -> int:
+        sent: int = self._request.sentLength
+        return sent
+
+    @property
+    def total(self) -> int | None:
+        return self._response.total
+
+    def start(self) -> Deferred[None]:
+        """Fires with None when the request is answered, or broken off.  Never fails."""
+        self._response.gone().addCallback(self._leave)
+        return Deferred.fromCoroutine(self._run())
+
+    def _leave(self, _: DownloadError) -> None:
+        self._left = True
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    async def _wait(self, deferred: Deferred[T]) -> T:
+        """Wait for what a client need not wait for that leaves."""
+        self._waiting = deferred
+        try:
+            if self._left:
+                deferred.cancel()
+            return await deferred
+        finally:
+            self._waiting = None
+
+    async def _run(self) -> None:
+        try:
+            plain = await self._answer()
+            if plain is not None:
+                self._say(plain)
+        except Refusal as refusal:
+            self.error = refusal
+            self._say(refusal.plain)
+        except Exception as error:
+            self.error = (
+                ConsumerGone("the client left") if self._left and not isinstance(error, DownloadError) else error
+            )
+            if not (self._left or isinstance(error, DownloadError | CancelledError)):
+                log.failure("{method} {path}: a fault of ours", method=self.method, path=self.path)
+            # A download has told its consumer already; then this does nothing.
+            self._response.fail(Failure(error))
+        self._log()
+
+    async def _answer(self) -> Plain | None:
+        """Answer, or say what is to be answered."""
+        request = self._request
+        if request.method not in METHODS:
+            return _NOT_ALLOWED
+        if request.clientproto == b"HTTP/1.1" and len(request.requestHeaders.getRawHeaders(b"host", ())) != 1:
+            raise Refusal(400, "no Host field, or several")  # RFC 9112 section 3.2
+        path = path_of(request.uri, self._content.answers.max_target)
+        found = await self._find(path)
+        if found is None or isinstance(found, Plain):
+            return found
+        downloader, source = found
+        self.url = shown(source.url)
+        wanted = asked(request.requestHeaders, source, part=request.method == b"GET")
+        if isinstance(wanted, Plain):
+            return wanted
+        self._response.asked_for(wanted)
+        if request.method == b"HEAD":
+            await self._head(downloader, wanted)
+        else:
+            self.report = await downloader.download(wanted, self._response)
+        return None
+
+    async def _find(self, path: str) -> tuple[IDownloader, Source] | Plain | None:
+        """Who has it; or the answer; or None if it was a directory, which is shown."""
+        listing = IListing.providedBy(self._importer)
+        if listing and path.endswith("/"):
+            try:
+                entries = await self._wait(self._importer.list(path))
+            except KeyError:
+                pass  # not of ours; the importer may have an index of somebody else's
+            else:
+                await self._show(path, entries)
+                return None
+        try:
+            found: tuple[IDownloader, Source] = await self._wait(self._importer.find(path))
+            return found
+        except KeyError:
+            if listing and not path.endswith("/") and await self._is_directory(path + "/"):
+                return Plain(301, ((b"Location", quote(path + "/").encode("ascii")),))
+            return Plain(404)
+
+    async def _is_directory(self, path: str) -> bool:
+        try:
+            await self._wait(self._importer.list(path))
+        except KeyError:
+            return False
+        return True
+
+    async def _show(self, path: str, entries: Any) -> None:
+        self._response.answers = evolve(self._content.answers, via=None)  # nobody else made it
+        await self._wait(Page(path, entries, self._response).show(head_only=self._request.method == b"HEAD"))
+
+    async def _head(self, downloader: IDownloader, source: Source) -> None:
+        head: Head = await self._wait(downloader.head(source))
+        size = size_of(source)
+        if head.whole and size is not None and head.length not in {None, size}:
+            raise SizeMismatch("size", size, head.length, head.url)  # so would a GET end
+        self._response.begin(head)
+        self._response.finish()
+
+    def _say(self, plain: Plain) -> None:
+        if not self._left:
+            self._response.say(plain)
+
+    def _log(self) -> None:
+        """One line for what went wrong: what, where, and why."""
+        error = self.error
+        if error is None:
+            return
+        attempts = [str(each) for each in getattr(error, "attempts", ())]
+        reason = f"{type(error).__name__}: {error}"
+        kind = log.info if isinstance(error, ConsumerGone | NotFound | Refusal) else log.warn
+        kind(
+            "{method} {path} for {client}: {status}, {sent} bytes: {reason}{tries}",
+            method=self.method, path=self.path, client=self.client, status=self.status, sent=self.sent,
+            reason=reason, attempts=attempts, tries="".join(f"; {each}" for each in attempts),
+        )  # fmt: skip

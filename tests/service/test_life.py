@@ -1,0 +1,190 @@
+"""How the streamer begins, reads its settings again, and ends: the real process, over real sockets."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.threads import deferToThread
+
+from pulp_dl.testing import FaultServer, Hold, Send, answer
+from tests.service.running import ROOT, Streamer, ask, open_request, rest_of, streamer, until
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n"
+HELD = (Send(HEAD + b"0123456789"), Hold("rest"), Send(b"9876543210"))
+
+pytestmark = pytest.mark.limit(40)
+
+
+async def said(running: Streamer, reactor: Any, text: str) -> None:
+    await until(reactor, lambda: text in running.log)
+
+
+@pytest.mark.parametrize("way", ["serve", "twistd", "twist"])
+async def test_it_serves_what_is_below_a_prefix_whichever_way_it_is_begun(
+    way: str, reactor: Any, tmp_path: Path
+) -> None:
+    async with (
+        FaultServer(reactor, {"/up/bear": answer(b"brown")}) as origin,
+        streamer(reactor, "--passthrough", f"/files={origin.url('/up/')}", cwd=tmp_path, way=way) as running,
+    ):
+        got = await ask(running.url, "/files/bear")
+        nothing = await ask(running.url, "/elsewhere")
+        running.signal(signal.SIGTERM)
+        code = await running.ended()
+
+    assert (got.status, got.body, nothing.status, code) == (200, b"brown", 404, 0)
+
+
+@pytest.mark.parametrize("way", ["serve", "twistd"])
+async def test_what_runs_is_finished_before_it_ends_and_nothing_new_is_begun(
+    way: str, reactor: Any, tmp_path: Path
+) -> None:
+    async with (
+        FaultServer(reactor, {"/a": HELD}) as origin,
+        streamer(reactor, "--passthrough", f"/={origin.url('/')}", cwd=tmp_path, way=way) as running,
+    ):
+        response = await open_request(running.url, "/a")
+        running.signal(signal.SIGTERM)
+        await said(running, reactor, "Ending: 1 to be answered still")
+        with pytest.raises(ConnectionRefusedError):
+            await open_request(running.url, "/a")
+        ready = await ask(running.admin, "/readyz")
+        alive = await ask(running.admin, "/livez")
+        origin.release("rest")
+        body = await rest_of(response)
+        code = await running.ended()
+
+    assert (body, code) == (b"01234567899876543210", 0)
+    assert (ready.status, ready.body, alive.status) == (503, b"not ready: ending\n", 200)
+
+
+@pytest.mark.parametrize("way", ["serve", "twistd", "twist"])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+async def test_a_second_signal_cuts_what_runs_and_the_exit_code_says_so(
+    way: str, number: signal.Signals, code: int, reactor: Any, tmp_path: Path
+) -> None:
+    async with (
+        FaultServer(reactor, {"/a": HELD}) as origin,
+        streamer(reactor, "--passthrough", f"/={origin.url('/')}", cwd=tmp_path, way=way) as running,
+    ):
+        response = await open_request(running.url, "/a")
+        running.signal(number)
+        await said(running, reactor, "Ending: 1 to be answered still")
+        running.signal(number)
+
+        assert await rest_of(response) is None
+        assert await running.ended() == code
+        assert "Ending: 1 cut" in running.log
+
+
+async def test_what_takes_longer_than_the_grace_is_cut(reactor: Any, tmp_path: Path) -> None:
+    async with (
+        FaultServer(reactor, {"/a": HELD}) as origin,
+        streamer(reactor, "--passthrough", f"/={origin.url('/')}", "--grace", 0.2, cwd=tmp_path) as running,
+    ):
+        response = await open_request(running.url, "/a")
+        running.signal(signal.SIGTERM)
+
+        assert await rest_of(response) is None
+        assert await running.ended() == 143
+
+
+def settings(path: Path, url: str, **others: object) -> None:
+    lines = [f"{key} = {json.dumps(value)}\n" for key, value in others.items()]
+    path.write_text("[serve]\n" + f'passthrough = ["/files={url}"]\n' + "".join(lines))
+
+
+@pytest.mark.parametrize("way", ["serve", "twistd"])
+async def test_a_hangup_has_it_read_its_settings_again_and_what_runs_ends_as_it_began(
+    way: str, reactor: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "settings.toml"
+    async with (
+        FaultServer(reactor, {"/a": HELD, "/b": answer(b"old")}) as old,
+        FaultServer(reactor, {"/b": answer(b"new")}) as new,
+    ):
+        settings(file, old.url("/"))
+        async with streamer(reactor, "--config", file, cwd=tmp_path, way=way) as running:
+            before = await ask(running.url, "/files/b")
+            response = await open_request(running.url, "/files/a")
+            settings(file, new.url("/"))
+            running.signal(signal.SIGHUP)
+            await said(running, reactor, "The configuration was read again")
+            after = await ask(running.url, "/files/b")
+            held = old.connections.open
+            old.release("rest")
+            body = await rest_of(response)
+            await until(reactor, lambda: old.connections.open == 0)  # the old importer is closed, its idle ones too
+
+    assert (before.body, after.body, body) == (b"old", b"new", b"01234567899876543210")
+    assert held > 0
+
+
+async def test_settings_that_cannot_be_used_change_nothing_and_are_told(reactor: Any, tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    async with FaultServer(reactor, {"/b": answer(b"here")}) as origin:
+        settings(file, origin.url("/"))
+        async with streamer(reactor, "--config", file, cwd=tmp_path) as running:
+            settings(file, origin.url("/"), graec=3)
+            running.signal(signal.SIGHUP)
+            await said(running, reactor, "was not taken")
+            got = await ask(running.url, "/files/b")
+            status = json.loads((await ask(running.admin, "/status?format=json")).body)
+            metrics = (await ask(running.admin, "/metrics")).body.decode()
+
+    assert got.body == b"here"
+    assert status["ready"]
+    assert f"{file}: serve.graec: there is no such setting; did you mean grace?" in status["configuration_trouble"]
+    assert 'pulp_streamer_reloads_total{result="failed"} 1.0' in metrics
+
+
+@pytest.mark.parametrize("way", ["serve", "twistd"])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[serve]\nlistne = []", "serve.listne: there is no such setting; did you mean listen?"),
+        ("[serve]\nlisten = ['nonsense:1']", "'nonsense:1' is no endpoint to listen on"),
+        ("[serve]\npassthrough = ['/a=nobody']", "no remote is called 'nobody'"),
+        ("[serve]\npassthrough = ['/a=here']\n[remotes.here]\nurl = 'http://h/'\nuser = 'elmer'", "nobody to ask"),
+        ("[serve]\npassthrough = ['/a=http://user:secret@h:x/']", "port"),
+    ],
+)
+async def test_wrong_settings_are_refused_before_anything_is_begun(
+    way: str, text: str, message: str, reactor: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "settings.toml").write_text(text)
+    running = Streamer(reactor, "--config", "settings.toml", cwd=tmp_path, way=way, listen=False)
+    code = await running.ended()
+
+    assert code in {1, 2}
+    assert message in running.log
+    assert "secret" not in running.log
+    assert "Traceback" not in running.log
+
+
+async def test_it_ends_with_the_terminal_that_it_was_begun_in(tmp_path: Path) -> None:
+    """There a hangup means that nobody is left, not that settings have changed."""
+    ours, its = os.openpty()
+    command = ["setsid", "--ctty", sys.executable, "-m", "pulp_dl", "serve", "--listen", "tcp:0", "--admin", ""]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, stdin=its, stdout=its, stderr=its, cwd=tmp_path, env=env)
+    os.close(its)
+
+    def hang_up() -> int:
+        shown = b""
+        while b"Serving on" not in shown:
+            shown += os.read(ours, 65536)
+        os.close(ours)
+        try:
+            return process.wait(20)
+        finally:
+            process.kill()
+
+    assert await deferToThread(hang_up) == 0

@@ -1,0 +1,312 @@
+"""What fails is seen by the client, told to who listens, and says nothing that is not the client's to know."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
+from twisted.logger import LogEvent, globalLogPublisher
+
+from pulp_dl import Basic, Digest, Places, Remote, Retries, Size, Source, Timeouts
+from pulp_dl.errors import ConsumerGone, DigestMismatch, DownloadError, Truncated
+from pulp_dl.testing import Close, Cut, Entity, Hold, Nth, Reset, Send, answer
+from pulp_dl.testing.strategies import bodies, faults, framings
+from tests.streamer.serving import serving, sha256, until
+
+DATA = bytes(range(250)) * 4000  # 1,000,000 bytes
+SHA = sha256(DATA)
+BAD = DATA[:-1] + b"!"
+
+
+# ---- before the first byte: a status
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "fields"),
+    [
+        (answer(b"secret", 404), 404, {}),
+        (answer(b"secret", 410), 404, {}),
+        (answer(b"secret", 401), 502, {}),
+        (answer(b"secret", 403), 502, {}),
+        (answer(b"secret", 418), 502, {}),
+        (answer(b"secret", 500), 503, {}),
+        (answer(b"secret", 503, ((b"Retry-After", b"7"),)), 503, {"retry-after": b"7"}),
+        (answer(b"secret", 429, ((b"Retry-After", b"99999999"),)), 503, {"retry-after": b"86400"}),
+        (Hold(), 504, {}),
+        (Reset(), 502, {}),
+        (Close(), 502, {}),
+        (Send(b"secret\r\n\r\n"), 502, {}),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_a_file_that_cannot_be_had_is_a_status_in_our_own_words(
+    reactor: Any, script: Any, status: int, fields: dict[str, bytes], method: str
+) -> None:
+    remote = Remote(auth=Basic("elmer", "secret"), retries=Retries(count=0), timeouts=Timeouts(head=0.2, idle=0.2))
+    async with serving(
+        reactor, script, lambda origin: {"/f": Source(origin.url("/f?token=secret"), SHA)}, remote=remote
+    ) as served:
+        client = await served.connect()
+        seen = await client.ask(f"{method} /f HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        await client.close()
+
+        assert seen.status == status
+        assert seen.get("cache-control") == b"no-store"
+        assert {name: seen.get(name) for name in fields} == fields
+        assert seen.get("content-type") == b"text/plain; charset=us-ascii"
+        assert b"secret" not in client.raw
+        assert str(served.origin.port).encode() not in client.raw
+
+
+@pytest.mark.parametrize("size", [1, 1000, 65_536])
+async def test_a_small_body_is_judged_before_the_status_is_sent(reactor: Any, size: int) -> None:
+    async with serving(reactor, answer(BAD[-size:]), expect=sha256(DATA[-size:])) as served:
+        assert (await served.ask()).status == 502
+
+
+async def test_an_importer_that_fails_is_a_500_and_an_error_of_ours(reactor: Any, logged_errors: Any) -> None:
+    async with serving(reactor, answer(DATA), lambda _: {"/f": ZeroDivisionError("secret")}) as served:
+        seen = await served.ask()
+
+        assert (seen.status, b"secret" in seen.body) == (500, False)
+        assert len(logged_errors.flush(ZeroDivisionError)) == 1
+
+
+# ---- after it: a broken connection
+
+
+@pytest.mark.parametrize("version", ["1.1", "1.0"])
+@pytest.mark.parametrize("framing", ["length", "chunked", "close"])
+@pytest.mark.parametrize("end", [None, Reset(), Close(), Hold()], ids=["bad", "reset", "closed", "stalled"])
+async def test_a_body_that_fails_is_never_a_whole_one(reactor: Any, version: str, framing: Any, end: Any) -> None:
+    script = Cut(answer(DATA, framing=framing), 500_000, end) if end else answer(BAD, framing=framing)
+    remote = Remote(retries=Retries(count=0), timeouts=Timeouts(idle=0.2))
+    async with serving(reactor, script, expect=SHA, remote=remote) as served:
+        client = await served.connect()
+        seen = await client.ask(f"GET /f HTTP/{version}\r\nHost: a\r\n\r\n".encode())
+
+        assert not await client.lost  # a reset
+        assert (seen.status, seen.whole) == (200, False)
+        assert DATA.startswith(seen.body)
+        assert len(seen.body) < len(DATA)
+        ended = await served.ended()
+        assert isinstance(ended.error, DownloadError if end else DigestMismatch)
+        assert (ended.report, ended.status) == (None, 200)
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+async def test_without_a_digest_a_broken_body_is_a_broken_answer(reactor: Any, framing: Any) -> None:
+    script = Cut(answer(Entity(DATA, etag=None, ranges=False), framing=framing), 500_000, Close())
+    async with serving(reactor, script, remote=Remote(retries=Retries(count=0))) as served:
+        seen = await served.ask()
+
+        assert not seen.whole
+        assert isinstance((await served.ended()).error, Truncated)
+
+
+# ---- healing
+
+
+@pytest.mark.parametrize("fault", [Reset(), Close(), Hold()], ids=["reset", "closed", "stalled"])
+async def test_an_origin_that_breaks_off_is_resumed_and_the_client_gets_one_whole_body(
+    reactor: Any, fault: Any
+) -> None:
+    script = Nth([Cut(answer(DATA), 500_000, fault), answer(DATA)])
+    async with serving(reactor, script, expect=SHA) as served:
+        seen = await served.ask()
+
+        assert (seen.whole, seen.body) == (True, DATA)
+        report = (await served.ended()).report
+        assert sum(each.received for each in report.attempts) == len(DATA)  # 1.00 of it
+        assert [each.offset for each in report.attempts] == [0, 500_000]
+
+
+@pytest.mark.parametrize("fault", [Reset(), Hold()], ids=["reset", "stalled"])
+async def test_another_place_goes_on_where_the_first_one_broke_off(reactor: Any, fault: Any) -> None:
+    script = {"/a/f": Nth([Cut(answer(DATA), 500_000, fault), answer(b"", 503)]), "/b/f": answer(DATA)}
+    async with serving(
+        reactor,
+        script,
+        lambda origin: {"/f": Source(origin.url("/a/f"), SHA)},
+        mirrors=lambda origin: Places([origin.url("/a/"), origin.url("/b/")], under=origin.url("/a/")),
+    ) as served:
+        seen = await served.ask()
+
+        assert (seen.whole, seen.body) == (True, DATA)
+        report = (await served.ended()).report
+        assert sum(each.received for each in report.attempts) == len(DATA)
+
+
+async def test_a_small_file_that_is_bad_at_one_place_comes_from_another_one_with_its_own_head(reactor: Any) -> None:
+    small = DATA[:1000]
+    script = {
+        "/a/f": answer(b"!" + small[1:], headers=((b"X-Place", b"a"),)),
+        "/b/f": answer(small, headers=((b"X-Place", b"b"),)),
+    }
+    async with serving(
+        reactor,
+        script,
+        lambda origin: {"/f": Source(origin.url("/a/f"), sha256(small))},
+        mirrors=lambda origin: Places([origin.url("/a/"), origin.url("/b/")], under=origin.url("/a/")),
+    ) as served:
+        seen = await served.ask()
+
+        assert (seen.status, seen.body, seen.get("x-place")) == (200, small, b"b")
+
+
+async def test_a_bad_end_is_fetched_again_elsewhere_before_the_client_has_it(reactor: Any) -> None:
+    script = {"/a/f": answer(BAD), "/b/f": answer(DATA)}
+    async with serving(
+        reactor,
+        script,
+        lambda origin: {"/f": Source(origin.url("/a/f"), SHA)},
+        mirrors=lambda origin: Places([origin.url("/a/"), origin.url("/b/")], under=origin.url("/a/")),
+    ) as served:
+        seen = await served.ask()
+
+        assert (seen.whole, seen.body) == (True, DATA)
+
+
+# ---- clients that leave
+
+
+@pytest.mark.parametrize("when", ["while the importer looks", "before the first byte", "in the middle"])
+async def test_a_client_that_leaves_takes_the_origin_with_it(reactor: Any, when: str) -> None:
+    looking: Deferred[Any] = Deferred()
+    script = {"before the first byte": Hold(), "in the middle": Cut(answer(DATA), 500_000, Hold())}.get(when, Hold())
+    patient = Remote(retries=Retries(count=0))
+
+    def files(origin: Any) -> dict[str, Any]:
+        return {"/f": looking if when == "while the importer looks" else Source(origin.url("/f"), SHA)}
+
+    async with serving(reactor, script, files, remote=patient) as served:
+        client = await served.connect()
+        client.ask(b"GET /f HTTP/1.1\r\nHost: a\r\n\r\n")
+        if when == "while the importer looks":
+            await until(reactor, lambda: served.importer.asked)
+        else:
+            await until(reactor, lambda: served.origin.requests)
+        if when == "in the middle":
+            await until(reactor, lambda: len(client.raw) > 400_000)
+        await client.close()
+
+        ended = await served.ended()
+        assert isinstance(ended.error, ConsumerGone)
+        if when == "while the importer looks":
+            assert looking.called
+        else:
+            await until(reactor, lambda: not served.origin.connections.open)
+
+
+async def test_a_head_that_nobody_waits_for_is_not_asked_for_any_longer(reactor: Any) -> None:
+    async with serving(reactor, Hold(), remote=Remote(retries=Retries(count=0))) as served:
+        client = await served.connect()
+        client.ask(b"HEAD /f HTTP/1.1\r\nHost: a\r\n\r\n")
+        await until(reactor, lambda: served.origin.requests)
+        await client.close()
+
+        assert isinstance((await served.ended()).error, ConsumerGone)
+
+
+# ---- who is told
+
+
+async def test_a_request_is_told_when_it_begins_and_when_it_has_ended(reactor: Any) -> None:
+    script = Nth([[Hold("go"), answer(DATA)]])
+    async with serving(reactor, script, lambda origin: {"/f": Source(origin.url("/f?token=secret"), SHA)}) as served:
+        client = await served.connect()
+        answered = client.ask(b"GET /f?mine=secret HTTP/1.1\r\nHost: a\r\n\r\n")
+        await until(reactor, lambda: served.origin.requests)
+        running: Any = served.told.begun[0]
+        assert (running.method, running.path, running.client, running.status) == ("GET", "/f", "127.0.0.1", None)
+        assert (running.sent, running.total, running.report, running.error) == (0, None, None, None)
+        assert running.url == served.origin.url("/f?token=***")
+        assert served.told.over == []
+        served.origin.release("go")
+        await answered
+        await client.close()
+
+        ended = await served.ended()
+        assert ended is running
+        assert (ended.status, ended.sent, ended.total) == (200, len(DATA), len(DATA))
+        assert ended.report.validated
+        assert 0 <= reactor.seconds() - ended.began_at < 10
+
+
+async def test_what_failed_is_one_line_with_the_attempts_and_no_secret(reactor: Any) -> None:
+    events: list[LogEvent] = []
+    observer: Any = events.append
+    globalLogPublisher.addObserver(observer)
+    try:
+        async with serving(
+            reactor,
+            answer(b"secret", 503),
+            lambda origin: {"/f": Source(origin.url("/f?token=secret").replace("//", "//elmer:secret@"), SHA)},
+        ) as served:
+            await served.ask("/f?password=secret")
+            await served.ended()
+    finally:
+        globalLogPublisher.removeObserver(observer)
+
+    [line] = [event for event in events if event["log_namespace"].startswith("pulp_dl.streamer")]
+    assert (line["path"], line["status"], line["client"]) == ("/f", 503, "127.0.0.1")
+    assert len(line["attempts"]) == 3
+    text = line["log_format"].format(**line) + json.dumps(line["attempts"])
+    assert "secret" not in text
+    assert "\n" not in text
+
+
+async def test_a_listener_that_raises_hurts_nobody(reactor: Any, logged_errors: Any) -> None:
+    class Broken:
+        def began(self, exchange: object) -> None:
+            raise ZeroDivisionError
+
+        def ended(self, exchange: object) -> None:
+            raise ZeroDivisionError
+
+    async with serving(reactor, answer(DATA)) as served:
+        served.content._told = Broken()
+        assert (await served.ask()).whole
+        served.content._told = served.told
+    assert len(logged_errors.flush(ZeroDivisionError)) == 2
+
+
+# ---- whatever
+
+
+SMALL = Timeouts(head=0.1, idle=0.1, low_speed=None)
+
+
+@st.composite
+def origins(draw: Any) -> tuple[bytes, list[Any]]:
+    """A file, and what each of a few requests for it gets: right, wrong, broken, or nothing at all."""
+    data = draw(bodies())
+    scripts = []
+    for _ in range(draw(st.integers(1, 3))):
+        body = draw(st.sampled_from([data, data, data, data[:-1] + b"!", data + b"x", data[:-1]]))
+        etag = draw(st.sampled_from([b'"1"', b'W/"1"', None]))
+        script = answer(Entity(body, etag, ranges=draw(st.booleans())), framing=draw(framings()))
+        scripts.append(draw(faults(script, len(body))))
+    return data, scripts
+
+
+@pytest.mark.limit(120)
+@given(origins(), st.booleans(), st.sampled_from(["1.1", "1.0"]))
+async def test_whatever_the_origin_does_a_client_has_the_right_bytes_or_sees_an_error(
+    reactor: Any, origin: tuple[bytes, list[Any]], sized: bool, version: str
+) -> None:
+    data, scripts = origin
+    expect: tuple[Digest | Size, ...] = (sha256(data), Size(len(data))) if sized else (sha256(data),)
+    remote = Remote(retries=Retries(count=2, base=0.001), timeouts=SMALL)
+    async with serving(reactor, Nth(scripts), expect=expect, remote=remote) as served:
+        seen = await served.ask(version=version)
+
+        if seen.whole and seen.status == 200:
+            assert seen.body == data
+        else:
+            assert seen.status is None or seen.status >= 500 or (seen.status == 200 and not seen.whole)
+            assert (await served.ended()).error is not None

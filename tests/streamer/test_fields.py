@@ -1,0 +1,128 @@
+"""Which fields a client gets to see."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from pulp_dl import Head
+from pulp_dl.streamer import Answers
+from pulp_dl.testing import answer
+from pulp_dl.testing.strategies import heads
+from tests.streamer.serving import serving, sha256
+
+DATA = b"hello"
+SHA = sha256(DATA)
+
+
+async def test_fields_keep_their_order_their_case_and_their_doubles(reactor: Any) -> None:
+    fields = (
+        (b"X-one", b"1"),
+        (b"content-TYPE", b"application/x-rpm"),
+        (b"x-ONE", b"2"),
+        (b"Vary", b"a"),
+        (b"Content-Encoding", b"gzip"),
+        (b"vary", b"b"),
+    )
+    async with serving(reactor, answer(DATA, headers=fields), expect=SHA) as served:
+        seen = await served.ask()
+
+    assert [pair for pair in seen.fields if pair in fields] == list(fields)
+    assert seen.body == DATA
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        b"Keep-Alive: timeout=5",
+        b"Proxy-Connection: keep-alive",
+        b"Proxy-Authenticate: Basic",
+        b"Proxy-Authorization: Basic c2VjcmV0",
+        b"TE: trailers",
+        b"Trailer: X-Sum",
+        b"Upgrade: h2c",
+        b"X-Hop: 1",
+        b"X-HOP-too: 1",
+        b"Set-Cookie: a=b",
+        b"set-cookie2: a=b",
+        b"Alt-Svc: clear",
+        b"Strict-Transport-Security: max-age=1",
+        b"WWW-Authenticate: Basic",
+        b"Content-Location: http://inside/?token=1",
+        b"Location: http://inside/",
+        b"Link: <http://inside/>; rel=next",
+    ],
+)
+async def test_what_is_between_two_machines_is_not_passed_on(reactor: Any, field: bytes) -> None:
+    name, _, value = field.partition(b": ")
+    script = answer(DATA, headers=((b"Connection", b"X-Hop, x-hop-TOO"), (name, value)))
+    async with serving(reactor, script) as served:
+        for method in ("GET", "HEAD"):
+            seen = await served.ask(method=method)
+
+            assert seen.status == 200
+            assert seen.all(name.decode()) == []
+            assert seen.all("connection") == []
+
+
+async def test_what_is_dropped_is_a_policy(reactor: Any) -> None:
+    script = answer(DATA, headers=((b"Set-Cookie", b"a=b"), (b"X-Ours", b"1")))
+    async with serving(reactor, script, answers=Answers(dropped=frozenset({b"X-OURS"}))) as served:
+        seen = await served.ask()
+
+    assert (seen.get("set-cookie"), seen.get("x-ours")) == (b"a=b", None)
+
+
+async def test_no_content_type_is_invented(reactor: Any) -> None:
+    async with serving(reactor, answer(DATA)) as served:
+        assert (await served.ask()).get("content-type") is None
+
+
+async def test_via_is_added_to_that_of_others(reactor: Any) -> None:
+    async with serving(reactor, answer(DATA, headers=((b"Via", b"1.0 fred"),))) as served:
+        assert (await served.ask()).all("via") == [b"1.0 fred", b"1.1 pulp_dl"]
+    async with serving(reactor, answer(DATA), answers=Answers(via=None)) as served:
+        assert (await served.ask()).all("via") == []
+
+
+async def test_there_is_one_date_that_of_the_origin_if_it_tells_it(reactor: Any) -> None:
+    async with serving(reactor, answer(DATA)) as served:
+        assert (await served.ask()).all("date") == [b"Mon, 05 Jan 2026 12:00:00 GMT"]
+        assert len((await served.ask("/no")).all("date")) == 1
+    assert sum(name == b"Date" for name, _ in Answers().fields(Head("file:///f", 200), 5, None)) == 1
+
+
+@pytest.mark.parametrize(
+    ("answers", "expect", "seen_as"),
+    [
+        (Answers(), SHA, [b"private"]),
+        (Answers(max_age=600), (), [b"private"]),
+        (Answers(max_age=600), SHA, [b"public, max-age=600"]),
+    ],
+)
+async def test_only_what_has_a_digest_is_given_an_age(
+    reactor: Any, answers: Answers, expect: Any, seen_as: Any
+) -> None:
+    script = answer(DATA, headers=((b"Cache-Control", b"private"), (b"Expires", b"0"), (b"Pragma", b"no-cache")))
+    async with serving(reactor, script, expect=expect, answers=answers) as served:
+        seen = await served.ask()
+
+    assert seen.all("cache-control") == seen_as
+    assert bool(seen.get("expires")) == bool(seen.get("pragma")) == (seen_as == [b"private"])
+
+
+@given(heads())
+async def test_whatever_means_nothing_comes_through_as_it_is(reactor: Any, fields: Any) -> None:
+    async with serving(reactor, answer(DATA, headers=fields)) as served:
+        seen = await served.ask()
+
+    assert [pair for pair in seen.fields if pair[0].startswith(b"X-")] == list(fields)
+
+
+@pytest.mark.parametrize(
+    "pair", [(b"X", b"a\r\nSet-Cookie: b"), (b"X\r\nY", b"a"), (b"X:", b"a"), (b"", b"a"), (b"X", b"\0")]
+)
+def test_a_plugin_cannot_make_two_fields_of_one(pair: tuple[bytes, bytes]) -> None:
+    assert pair not in Answers().fields(Head("memory://a/f", 200, (pair,)), None, None)
