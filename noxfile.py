@@ -45,7 +45,6 @@ def types(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     session.install("--editable", ".[docs]")
     session.run("sphinx-build", "-n", "-W", "-b", "html", "docs", "docs/_build/html")
-    session.run("sphinx-build", "-n", "-W", "-b", "man", "docs", "docs/_build/man")
 
 
 @nox.session

@@ -9,6 +9,12 @@ ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "docs")]  # the pages describe this checkout, whatever is installed
 
 from pulp_dl import __version__  # noqa: E402  # see above
+from pulp_dl.cli import main  # noqa: E402
+
+# howto/configuration says it once; sphinx-click would say it of each option again, also of those that are not shown.
+for command in main.commands.values():
+    for param in command.params:
+        param.envvar = None
 
 project = "pulp_dl"
 author = "the pulp_dl developers"
@@ -21,7 +27,6 @@ nitpicky = True
 highlight_language = "python"
 html_theme = "furo"
 html_title = f"pulp_dl {release}"
-man_pages = [("reference/command", "pulp-dl", "bring files, whole and proven, or not at all", [author], 1)]
 
 pydoctor_args = [
     "--project-name=pulp_dl",

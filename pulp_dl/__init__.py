@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from .mirrors.places import Places
     from .model.auth import Basic
     from .model.expect import Digest, Measure, Size
+    from .model.netrc import Netrc
+    from .model.proxies import Proxies
     from .model.rate import Rate
     from .model.remote import Limits, Proxy, Remote, Retries, Timeouts
     from .model.report import Attempt, Outcome, Report
@@ -37,6 +39,8 @@ _HOMES = {
     ".mirrors.places": ("Places",),
     ".model.auth": ("Basic",),
     ".model.expect": ("Digest", "Measure", "Size"),
+    ".model.netrc": ("Netrc",),
+    ".model.proxies": ("Proxies",),
     ".model.rate": ("Rate",),
     ".model.remote": ("Limits", "Proxy", "Remote", "Retries", "Timeouts"),
     ".model.report": ("Attempt", "Outcome", "Report"),
@@ -56,9 +60,11 @@ __all__ = [
     "Kept",
     "Limits",
     "Measure",
+    "Netrc",
     "Outcome",
     "Places",
     "Progress",
+    "Proxies",
     "Proxy",
     "Rate",
     "Remote",

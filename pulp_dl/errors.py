@@ -30,6 +30,7 @@ __all__ = [
     "NotResumable",
     "ProtocolError",
     "ProxyFailed",
+    "RedirectRefused",
     "Refused",
     "SizeMismatch",
     "TLSFailed",
@@ -211,6 +212,10 @@ class SizeMismatch(ValidationError):
 
 class Refused(DownloadError):
     """Our own policy says no: a redirect to a lesser scheme, an address, a path outside the root."""
+
+
+class RedirectRefused(Refused):
+    """The server sends us where we do not go: from https: to http:, or to another protocol."""
 
 
 class CircuitOpen(DownloadError):

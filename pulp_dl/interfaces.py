@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from .errors import DownloadError
     from .flow.timers import Clock
     from .model.entry import Entry
-    from .model.remote import Remote
+    from .model.remote import Proxy, Remote
     from .model.report import Attempt, Report
     from .model.source import Head, Kept, Source, Span, Validators
+    from .urls import URL
 
 __all__ = [
     "IAuth",
@@ -40,6 +41,7 @@ __all__ = [
     "IImporter",
     "IListing",
     "IMirrors",
+    "IProxies",
     "IResumable",
     "IRewindable",
     "IScheme",
@@ -236,6 +238,13 @@ class IAuthenticator(Interface):
         The server answered 401.  Fires with True if it is worth asking again; refreshes once, and only if C{sent} is
         still what would be sent.
         """
+
+
+class IProxies(Interface):
+    """Which proxy leads where, as a value in C{Remote.proxy}."""
+
+    def to(place: URL) -> Proxy | None:
+        """The L{Proxy} to ask for this place, or None to go there directly.  Always the same for one origin."""
 
 
 class IScheme(IPlugin):

@@ -276,6 +276,20 @@ def _ready(tmp_path_factory: pytest.TempPathFactory, reactor: Any) -> Iterator[P
         os.environ["TMPDIR"] = before[1]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _nobodys_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The proxies, passwords and settings of whoever runs the tests are not for them."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "netrc").touch()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in os.environ:
+            if name.lower().endswith("_proxy") or (name.startswith("PULP_DL_") and name != "PULP_DL_REQUIRE_SERVERS"):
+                patch.delenv(name)
+        patch.setenv("XDG_CONFIG_HOME", str(home))
+        patch.setenv("NETRC", str(home / "netrc"))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def logged_errors(_ready: Path, reactor: Any) -> Iterator[Errors]:
     """

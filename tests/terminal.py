@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import termios
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from time import monotonic
 from typing import Any, Final, Self
 
 import pexpect
 import pyte
+from pexpect.fdpexpect import fdspawn
 
 __all__ = ["Terminal"]
 
@@ -44,16 +48,25 @@ class Terminal:
         self._pixels = pyte.Screen(columns, rows)
         self._stream = pyte.Stream(self._pixels)
         self.typescript = ""
-        self._process: Any = pexpect.spawn(
-            command[0],
-            list(command[1:]),
-            cwd=str(cwd),
-            env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", **(env or {})},
-            encoding="utf-8",
-            timeout=PATIENCE,
-            dimensions=(rows, columns),
-        )
-        self._process.logfile_read = self
+        self._ours, its = os.openpty()
+        try:
+            termios.tcsetwinsize(its, (rows, columns))
+            # Not pexpect's own way to begin a process, which is a fork: this one has threads.
+            self._process = subprocess.Popen(
+                ["setsid", "--ctty", *command],
+                cwd=cwd,
+                env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", **(env or {})},
+                stdin=its,
+                stdout=its,
+                stderr=its,
+            )
+        except BaseException:
+            os.close(self._ours)
+            raise
+        finally:
+            os.close(its)
+        self._talk: Any = fdspawn(self._ours, encoding="utf-8", timeout=PATIENCE)
+        self._talk.logfile_read = self
 
     @classmethod
     def pulp_dl(cls, arguments: Sequence[str], cwd: Path, **options: Any) -> Self:
@@ -78,34 +91,56 @@ class Terminal:
 
     @property
     def pid(self) -> int:
-        pid: int = self._process.pid
-        return pid
+        return self._process.pid
 
     def wait_for(self, pattern: str) -> str:
         """Wait until something that matches is printed; returns it.  Fails with what stands on the screen."""
         try:
-            self._process.expect(pattern)
+            self._talk.expect(pattern)
         except (pexpect.EOF, pexpect.TIMEOUT):
             raise AssertionError(f"{pattern!r} was not printed; the screen:\n{self.screen}") from None
-        found: str = self._process.match.group(0)
+        found: str = self._talk.match.group(0)
         return found
+
+    def wait_until(self, shown: Callable[[str], bool]) -> None:
+        """Wait until the screen is such.  Fails with what stands on it."""
+        end = monotonic() + PATIENCE
+        while not shown(self.screen):
+            try:
+                self._talk.read_nonblocking(size=1000, timeout=max(0, end - monotonic()))
+            except (pexpect.EOF, pexpect.TIMEOUT):
+                raise AssertionError(f"that was not shown; the screen:\n{self.screen}") from None
 
     def press(self, keys: str) -> None:
         r"""Type these keys; C{"\r"} is Enter, C{"\x03"} Ctrl-C."""
-        self._process.send(keys)
+        self._talk.send(keys)
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Make the window larger or smaller."""
+        self._pixels.resize(rows, columns)
+        termios.tcsetwinsize(self._ours, (rows, columns))
+
+    @property
+    def cursor(self) -> bool:
+        """Whether it is to be seen, as of the last wait."""
+        return not self._pixels.cursor.hidden
 
     def exit_code(self) -> int:
         """Wait for the end; returns what a shell would have in C{$?}."""
         try:
-            self._process.expect(pexpect.EOF)
+            self._talk.expect(pexpect.EOF)
         except pexpect.TIMEOUT:
             raise AssertionError(f"it has not ended; the screen:\n{self.screen}") from None
-        self._process.close()
-        status: int | None = self._process.exitstatus
-        return 128 + self._process.signalstatus if status is None else status
+        code = self._process.wait(PATIENCE)
+        return code if code >= 0 else 128 - code
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.close(force=True)
+        self._talk.close()
+        try:
+            self._process.wait(1)  # its terminal is gone, of which it was told
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()

@@ -8,8 +8,11 @@ A page is run in an empty directory that holds ``ca.pem``, ``client.pem`` and ``
 - Python blocks share their names; those that await run in the reactor, the others in a thread.  The names ``reactor``,
   ``repository`` and ``den_sha256`` are there already.  A text block of class ``output`` is what the Python block before
   it prints, in any order.
-- Of a console block each ``$`` line has to succeed, and to print what follows it.  ``pulp-dl`` is the one of this
-  checkout.
+- Of a console block each ``$`` line has to succeed, and to print what follows it on stdout.  ``pulp-dl`` is the one of
+  this checkout.  One of class ``terminal`` is typed into a shell in a terminal, and the whole screen is compared, as a
+  person sees it in the end: ``tests/shell.py`` says how passwords, ``^C`` and exit codes go.  A text block of class
+  ``screen`` is what stood on it at some moment meanwhile.
+- A Python block of class ``theirs`` is somebody else's, and is not run.
 
 In what is printed ``...`` stands for anything.
 """
@@ -22,7 +25,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -30,50 +32,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
 from pulp_dl import errors
+from pulp_dl.cli import main
 
-from .world import World
+from .shell import Shell
+from .snippets import Block, agrees, blocks, commands
+from .world import PASSWORDS, World
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.rst", *sorted((ROOT / "docs").rglob("*.rst"))]
-
-
-@frozen
-class Block:
-    """A code block: its language, its options, its text, and the line that the text begins in."""
-
-    language: str
-    options: dict[str, str]
-    text: str
-    line: int
-
-
-def blocks(text: str) -> Iterator[Block]:
-    """The code blocks of a page, in order."""
-    lines = text.splitlines()
-    for number, line in enumerate(lines):
-        match = re.fullmatch(r"( *)\.\. code-block:: (\S+)", line)
-        if match is None:
-            continue
-        indent = " " * (len(match[1]) + 3)
-        inside = []
-        for each in lines[number + 1 :]:
-            if each and not each.startswith(indent):
-                break
-            inside.append(each.removeprefix(indent))
-        options = dict(re.findall(r"^:(\w+): (.*)$", "\n".join(inside[: inside.index("")]), re.MULTILINE))
-        code = inside[len(options) :]
-        yield Block(match[2], options, "\n".join(code), number + 2 + len(options))
-
-
-def agrees(printed: str, expected: str) -> bool:
-    """Whether something was printed that a page speaks of."""
-    pattern = ".*".join(re.escape(part) for part in re.split(r"\.\.\.\n?", expected.strip()))
-    return re.fullmatch(pattern, printed.strip(), re.DOTALL) is not None
 
 
 class Page:
@@ -92,6 +62,11 @@ class Page:
             SimpleNamespace(url=f"{base}/{name}", sha256=digest, path=name, pk=number)
             for number, (name, digest) in enumerate(world.digests.items())
         ]
+        self._environment = {
+            "PATH": f"{self._bin}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PYTHONPATH": f"{folder}:{ROOT}",
+        }
+        self._moments: list[str] = []
         self._names: dict[str, Any] = {
             "__name__": "page",
             "reactor": reactor,
@@ -106,12 +81,16 @@ class Page:
                 file = self._folder / block.options["caption"]
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_text(block.text)
-            elif block.language == "python":
+            elif block.language == "python" and "theirs" not in block.classes:
                 printed = await self._python(block)
-            elif block.options.get("class") == "output":
+            elif "output" in block.classes:
                 found, wanted = (sorted(filter(None, text.splitlines())) for text in (printed, block.text))
                 assert len(found) == len(wanted), printed
                 assert all(map(agrees, found, wanted)), printed
+            elif "screen" in block.classes:
+                assert any(agrees(moment, block.text) for moment in self._moments), "\n---\n".join(self._moments)
+            elif "terminal" in block.classes:
+                await deferToThread(self._terminal, block.text)
             elif block.language == "console" and block.options.get("name") != "two-commands":
                 for command, expected in commands(block.text):
                     await deferToThread(self._command, command, expected)
@@ -127,25 +106,19 @@ class Page:
                 await deferToThread(exec, code, self._names)
         return out.getvalue()
 
+    def _terminal(self, text: str) -> None:
+        with Shell(self._folder, self._environment, PASSWORDS) as shell:
+            self._moments = shell.moments
+            shell.follow(text)
+
     def _command(self, command: str, expected: str) -> None:
-        environment = {
-            **os.environ,
-            "PATH": f"{self._bin}:{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "PYTHONPATH": f"{self._folder}:{ROOT}",
-        }
         ran = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", command],
-            cwd=self._folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+            cwd=self._folder, env={**os.environ, **self._environment}, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert ran.returncode == 0, f"{command}\n{ran.stdout}{ran.stderr}"
         assert agrees(ran.stdout, expected), f"{command}\n{ran.stdout}{ran.stderr}"
-
-
-def commands(text: str) -> Iterator[tuple[str, str]]:
-    """Each command of a console block, and what it prints."""
-    for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
-        command, _, expected = part.partition("\n")
-        yield command, expected
 
 
 @pytest.fixture
@@ -176,6 +149,17 @@ async def test_every_snippet_of_a_page_does_what_it_says(
             del sys.modules[name]
 
 
+def test_whatever_a_table_calls_ours_stands_in_a_snippet_that_is_run() -> None:
+    text = (ROOT / "docs" / "coming-from.rst").read_text()
+    snippets = (block.text for block in blocks(text) if "theirs" not in block.classes)
+    ours = " ".join("\n".join(snippets).split())
+    rows = re.findall(r"^   \* - .*\n(?:      .*\n)*?     - (.*)\n(?:       .*\n)*     - ", text, re.MULTILINE)
+    names = [name for row in rows for name in re.findall(r"``(.*?)``", row)]
+
+    assert len(rows) == text.count("\n   * - ") > 50
+    assert [name for name in names if not agrees(ours, f"...{name}...")] == []
+
+
 def test_the_table_of_errors_is_the_tree_of_errors() -> None:
     """In order, with parent, C{transient} and C{answer}."""
     text = (ROOT / "docs" / "reference" / "errors.rst").read_text()
@@ -186,6 +170,18 @@ def test_the_table_of_errors_is_the_tree_of_errors() -> None:
         for name, kind in vars(errors).items()
         if isinstance(kind, type) and issubclass(kind, errors.DownloadError)
     }
+
+
+def test_the_exit_codes_are_those_of_the_help() -> None:
+    """Code by code, in the words of C{--help}; the how-to has a row for each."""
+    told = re.findall(r"^  ([\d, ]*\d)  (.*)$", str(main.epilog), re.MULTILINE)
+    reference = (ROOT / "docs" / "reference" / "command.rst").read_text()
+    howto = (ROOT / "docs" / "howto" / "errors.rst").read_text()
+    table = re.findall(r"^(\d[\d, ]*?)  +(\S.*)$", reference, re.MULTILINE)
+
+    assert len(told) == 10
+    assert table == told
+    assert re.findall(r"^   \* - (\d.*)$", howto, re.MULTILINE) == [code for code, _ in told]
 
 
 def test_every_promise_has_tests_of_its_number() -> None:
@@ -199,7 +195,7 @@ def test_every_promise_has_tests_of_its_number() -> None:
 async def test_a_snippet_that_does_something_else_fails(
     world: World, reactor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The runner itself: it sees wrong output, a wrong exit code, and exceptions of both kinds of Python block."""
+    """The runner itself: it sees wrong output, a wrong exit code, exceptions of both kinds of Python block."""
     right = [
         CONSOLE + "$ echo one; echo two\none\ntwo",
         CONSOLE + "$ seq 9\n1\n...\n9",
@@ -210,6 +206,12 @@ async def test_a_snippet_that_does_something_else_fails(
         PYTHON + "print(1)\nprint(2)" + OUTPUT + "2\n1",
         FILE + "x = 3" + PYTHON + "import here\nassert here.x == 3" + CONSOLE + "$ cat here.py\nx = 3",
         ".. code-block:: text\n\n1 / 0",
+        THEIRS + "1 / 0",
+        TERMINAL + "$ echo one >&2\none\n$ test -t 0 && \\\n> test -t 1 && echo two\ntwo",
+        TERMINAL + "$ false\n$ echo $?\n1",
+        TERMINAL + "$ read -sp 'Password of elmer: ' typed; echo; echo $typed\nPassword of elmer:\nwabbit",
+        TERMINAL + "$ printf 9%%; sleep 60; echo over\n...%...\n^C\n$ echo $?\n130",
+        TERMINAL + f"$ {PASSES_BY}\ndone" + SCREEN + "$ printf ...\n50%",
     ]
     wrong = [
         CONSOLE + "$ echo one\ntwo",
@@ -221,6 +223,14 @@ async def test_a_snippet_that_does_something_else_fails(
         PYTHON + "print(1)\nprint(2)" + OUTPUT + "1\n3",
         PYTHON + "print(1)\nprint(2)" + OUTPUT + "1",
         PYTHON + "print(1)" + OUTPUT + "1\n2",
+        TERMINAL + "$ echo one >&2",
+        TERMINAL + "$ echo one; false\none",
+        TERMINAL + "$ false\n$ true",
+        TERMINAL + "$ false\n$ echo $?\n2",
+        TERMINAL + "$ read -p 'Password of nobody: ' typed\nPassword of nobody:",
+        TERMINAL + "$ printf 9%%; (trap 'exit 3' INT; sleep 60)\n...%...\n^C",
+        TERMINAL + f"$ {PASSES_BY}\n50%\ndone",
+        TERMINAL + f"$ {PASSES_BY}\ndone" + SCREEN + "$ printf ...\n60%",
     ]
     page = tmp_path / "page.rst"
     monkeypatch.syspath_prepend(tmp_path)
@@ -236,6 +246,10 @@ async def test_a_snippet_that_does_something_else_fails(
 
 CONSOLE = "\n.. code-block:: console\n\n"
 PYTHON = "\n.. code-block:: python\n\n"
+THEIRS = "\n.. code-block:: python\n:class: theirs\n\n"
+TERMINAL = "\n.. code-block:: console\n:class: terminal\n\n"
+SCREEN = "\n.. code-block:: text\n:class: screen\n\n"
+PASSES_BY = r"printf '50%%'; sleep 0.1; printf '\r\e[Kdone\n'"
 OUTPUT = "\n.. code-block:: text\n:class: output\n\n"
 FILE = "\n.. code-block:: python\n:caption: here.py\n\n"
 

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from pulp_dl._version import __version__
+from pulp_dl.cli import main
+from pulp_dl.cli.man import man_page
 
 ROOT = Path(__file__).parent.parent
 
@@ -36,7 +38,7 @@ def run(*command: object, cwd: Path) -> str:
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the source in which plugins were listed once, which leaves a cache behind."""
     copy = tmp_path_factory.mktemp("checkout")
-    for name in ("pyproject.toml", "README.rst", "LICENSE"):
+    for name in ("pyproject.toml", "README.rst", "LICENSE", "hatch_build.py"):
         shutil.copy(ROOT / name, copy)
     for name in ("pulp_dl", "twisted"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -68,7 +70,7 @@ def install(python: Path, *what: object) -> None:
 
 def test_the_wheel_holds_the_package_its_types_and_the_plugins(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
-        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+        names = {name for name in archive.namelist() if ".dist-info/" not in name and ".data/" not in name}
 
     source = {path.relative_to(ROOT) for path in (ROOT / "pulp_dl").rglob("*") if path.suffix in {".py", ".typed"}}
     plugins = {path.relative_to(ROOT) for path in (ROOT / "twisted" / "plugins").glob("*.py")}
@@ -92,6 +94,13 @@ def test_plugins_are_found_in_an_editable_checkout(checkout: Path, python: Path,
 
     assert where.startswith(str(checkout))
     assert {"http", "https", "file"} <= {*schemes}
+
+
+def test_the_manual_page_is_installed_where_man_looks(wheel: Path, python: Path, tmp_path: Path) -> None:
+    install(python, wheel)
+    page = (python.parent.parent / "share" / "man" / "man1" / "pulp-dl.1").read_text()
+
+    assert page == man_page(main, "pulp-dl", __version__)
 
 
 def test_the_command_is_installed(wheel: Path, python: Path, tmp_path: Path) -> None:

@@ -8,25 +8,31 @@ and every word of them is tried.
 from __future__ import annotations
 
 import hashlib
+import os
+import time
 from pathlib import Path
 from typing import Any
 
 import trustme
 from OpenSSL import SSL
 from twisted.internet.defer import gatherResults
+from twisted.internet.interfaces import IPushProducer
 from twisted.internet.ssl import Certificate, PrivateCertificate
+from twisted.internet.task import LoopingCall
 from twisted.web.http import HTTPFactory
 from twisted.web.pages import notFound
 from twisted.web.proxy import Proxy, ProxyRequest
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
-from twisted.web.static import File
+from twisted.web.static import Data, File
+from zope.interface import implementer
 
 FILES = {
     "bear.iso": bytes(range(250)) * 4000,
     "cub.iso": b"cub" * 100_000,
     "docs/den.txt": b"Here is where the bear is.\n",
 }
+PASSWORDS = {"elmer": "wabbit", "user": "password"}
 BASIC = {"private": b"Basic ZWxtZXI6d2FiYml0", "gateway": b"Basic dXNlcjpwYXNzd29yZA=="}
 
 
@@ -42,6 +48,8 @@ class World:
         for name, data in FILES.items():
             (self.files / name).parent.mkdir(parents=True, exist_ok=True)
             (self.files / name).write_bytes(data)
+            # A date is a strong validator only if it is older than a minute.
+            os.utime(self.files / name, (time.time() - 3600,) * 2)
         self.authority = trustme.CA()
         self.identity = self.authority.issue_cert("client@example.org")
 
@@ -50,7 +58,9 @@ class World:
         self._listen("http://repo.example.org", File(str(self.files)))
         self._listen("http://mirror1.example.org", notFound())
         self._listen("http://mirror2.example.org", File(str(self.files)))
+        self._listen("http://slow.example.org", File(str(self.files)), request=_SlowRequest)
         self._listen("http://private.example.org", _Guarded(str(self.files)))
+        self._listen("http://registry.example.org", _Registry(str(self.files)))
         self._listen("https://secure.example.org", File(str(self.files)), self._tls())
         self._listen("http://gateway.example.org:3128", None)
         base = self.names["http://repo.example.org"]
@@ -74,8 +84,8 @@ class World:
         (folder / "client.pem").write_bytes(b"".join(blob.bytes() for blob in self.identity.cert_chain_pems))
         self.identity.private_key_pem.write_to_path(folder / "client.key")
 
-    def _listen(self, name: str, root: IResource | None, tls: Any = None) -> None:
-        factory: HTTPFactory = _ProxyFactory() if root is None else Site(root)
+    def _listen(self, name: str, root: IResource | None, tls: Any = None, request: type[Request] = Request) -> None:
+        factory: HTTPFactory = _ProxyFactory() if root is None else Site(root, requestFactory=request)
         factory.log = lambda request: None  # not one line for each request
         if tls is None:
             port = self._reactor.listenTCP(0, factory, interface="127.0.0.1")
@@ -93,11 +103,65 @@ class World:
         return options
 
 
+class _SlowRequest(Request):
+    """Answered with half a MiB at once, and then so slowly that somebody can look on."""
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        slowly = _Slowly(producer)
+        request: Any = super()
+        request.registerProducer(slowly, True)
+        slowly.begin()
+
+
+@implementer(IPushProducer)
+class _Slowly:
+    """Asks a pull producer for more, now and then."""
+
+    def __init__(self, producer: Any) -> None:
+        self._producer = producer
+        self._calls = LoopingCall(self._give)
+
+    def begin(self) -> None:
+        self._producer.bufferSize = 1 << 19
+        self._calls.start(0.1)
+
+    def _give(self) -> None:
+        self._producer.resumeProducing()
+        self._producer.bufferSize = 1 << 15
+        if self._producer.request is None:  # that was the end
+            self._calls.stop()
+
+    def pauseProducing(self) -> None:
+        """What is sent in a tenth of a second may wait in a buffer."""
+
+    def resumeProducing(self) -> None:
+        """It was never paused."""
+
+    def stopProducing(self) -> None:
+        self._calls.stop()
+        self._producer.stopProducing()
+
+
 class _Guarded(File):
     """Files for elmer alone."""
 
     def getChild(self, path: bytes, request: Request) -> Any:
         known = request.getHeader(b"authorization") == BASIC["private"]
+        files: Any = super()
+        return files.getChild(path, request) if known else _Denied()
+
+
+class _Registry(File):
+    """Files for who shows the latest token, which is good for two of them."""
+
+    tokens = files_left = 0
+
+    def getChild(self, path: bytes, request: Request) -> Any:
+        if path == b"token":
+            self.tokens, self.files_left = self.tokens + 1, 2
+            return Data(b"bear-%d\n" % self.tokens, "text/plain")
+        known = request.getHeader(b"authorization") == b"Bearer bear-%d" % self.tokens and self.files_left
+        self.files_left -= bool(known)
         files: Any = super()
         return files.getChild(path, request) if known else _Denied()
 
@@ -119,6 +183,11 @@ class _AskedProxyRequest(ProxyRequest):
         else:
             self.setResponseCode(407)
             self.finish()
+
+    def finish(self) -> None:
+        request: Any = super()
+        if self.channel is not None:  # the client may have left, which Twisted's proxy does not look at
+            request.finish()
 
 
 class _ProxyChannel(Proxy):

@@ -7,12 +7,14 @@ import os
 import random
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .outcome import SOME, Summary, size_text
+from .signals import Interrupted
 
 if TYPE_CHECKING:
     from ..model.remote import Remote
@@ -24,47 +26,62 @@ QUIET = {"as_json": False, "verbose": False, "quiet": True}
 
 
 @click.command(short_help="See it work, on a small repository made up for it.")
+@click.option("--keep", is_flag=True, help="Then go on serving it until Ctrl-C, to try the other commands on it.")
 @click.pass_context
-def demo(ctx: click.Context, /) -> None:
+def demo(ctx: click.Context, /, keep: bool) -> None:
     """
     Make a small repository, serve it on the loopback interface, and mirror it.
 
     It needs no network, takes a few seconds, and cleans up.
     """
-    with tempfile.TemporaryDirectory(prefix="pulp-dl-demo-") as folder:
-        ctx.exit(0 if _show(Path(folder)) else SOME)
-
-
-def _show(folder: Path) -> bool:
     from ..blocking import call
+
+    with tempfile.TemporaryDirectory(prefix="pulp-dl-demo-") as folder:
+        repository = Path(folder, "repository")
+        _fill(repository)
+        port = call(_serve, repository)
+        try:
+            well = _show(repository, Path(folder, "mirror"), port)
+            if keep:
+                _fill(repository)
+                _keep(port)
+        finally:
+            call(port.stopListening)
+    ctx.exit(0 if well else SOME)
+
+
+def _keep(port: Any) -> None:
+    url = f"http://127.0.0.1:{port.getHost().port}"
+    _say("\nThe repository is served until you press Ctrl-C.  In another terminal, try:\n")
+    for command in (f"get {url}/bear.iso", f"sync {url}/PULP_MANIFEST -d mirror"):
+        _say(f"  pulp-dl {command}")
+    # That is how it ends, and no failure.
+    with suppress(Interrupted):
+        while True:
+            time.sleep(3600)
+
+
+def _show(repository: Path, mirror: Path, port: Any) -> bool:
     from ..model.remote import Remote, Retries
 
-    repository, mirror = folder / "repository", folder / "mirror"
-    _fill(repository)
     total = sum(SIZES.values())
     _say(f"A repository of {len(SIZES)} files, {size_text(total)}, is served on the loopback interface.")
-    port = call(_serve, repository)
-    try:
-        url = f"http://127.0.0.1:{port.getHost().port}/PULP_MANIFEST"
-        first = _sync(url, mirror, Remote(retries=Retries(base=0.1)))
-        _say(
-            f"Mirrored: {first.fetched} files, {size_text(first.received)}, each checked against its sha256 as it came."
-        )
-        _say("The server broke off in the middle of bear.iso; it went on from there.")
+    url = f"http://127.0.0.1:{port.getHost().port}/PULP_MANIFEST"
+    first = _sync(url, mirror, Remote(retries=Retries(base=0.1)))
+    _say(f"Mirrored: {first.fetched} files, {size_text(first.received)}, each checked against its sha256 as it came.")
+    _say("The server broke off in the middle of bear.iso; it went on from there.")
 
-        second = _sync(url, mirror, Remote())
-        _say(f"Again: {second.present} files are there already, {second.fetched} were fetched.")
+    second = _sync(url, mirror, Remote())
+    _say(f"Again: {second.present} files are there already, {second.fetched} were fetched.")
 
-        den = Path("docs/den.txt")
-        (repository / den).write_bytes(bytes(SIZES[str(den)]))
-        (mirror / den).unlink()
-        third = _sync(url, mirror, Remote(retries=Retries(count=1, base=0.1)))
-        _say("Now the server has something else than the manifest says:")
-        for each in third.failures:
-            _say(f"  {each['path']}: {each['message']}")
-        _say("So there is nothing at its path.")
-    finally:
-        call(port.stopListening)
+    den = Path("docs/den.txt")
+    (repository / den).write_bytes(bytes(SIZES[str(den)]))
+    (mirror / den).unlink()
+    third = _sync(url, mirror, Remote(retries=Retries(count=1, base=0.1)))
+    _say("Now the server has something else than the manifest says:")
+    for each in third.failures:
+        _say(f"  {each['path']}: {each['message']}")
+    _say("So there is nothing at its path.")
     counts = first.fetched, second.present, second.fetched, third.failed
     return counts == (len(SIZES), len(SIZES), 0, 1) and not (mirror / den).exists()
 
@@ -93,9 +110,9 @@ def _sync(url: str, directory: Path, remote: Remote) -> Summary:
     from .sync import synchronize
 
     summary = Summary(QUIET)
-    mirror = Mirror(str(directory), verify=False)
+    mirror = Mirror(str(directory))
     with mirror.lock():
-        synchronize(Source(url), "PULP_MANIFEST", remote, mirror, summary)
+        synchronize([Source(url)], remote, mirror, summary)
     return summary
 
 

@@ -2,36 +2,48 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
 from .options import Bytes, make_remote, make_source, output_options, remote_options
 from .outcome import DISK, Failed, Summary, concluding
 from .progress import Ticker
+from .target import check_target, is_stdout
+from .words import blaming
 
 if TYPE_CHECKING:
     from ..blocking import BlockingDownloader
+    from ..importers.sums import Sums
+    from ..interfaces import IMirrors
     from ..model.remote import Remote
     from ..model.source import Source
+    from .inputs import Item
 
-__all__ = ["get", "name_of"]
+__all__ = ["checked", "get", "name_of"]
 
 STDOUT = "-"
 
 
 @click.command(short_help="Fetch files by their URLs.")
-@click.argument("urls", nargs=-1, required=True, metavar="URL...")
+@click.argument("urls", nargs=-1, metavar="URL...")
 @click.option("-o", "--output", metavar="FILE", help="Where to put it; - is stdout, once all of it has come and held.")
 @click.option(
     "-d", "--directory", metavar="DIR", help="Where to put them, by the last part of their URLs.  [default: .]"
 )
+@click.option("-i", "--input-file", metavar="FILE", help="Fetch what is listed there, as aria2 has it; - is stdin.")
 @click.option("--sha256", metavar="HEX", help="What it has to be.")
 @click.option("--size", type=Bytes(), metavar="BYTES", help="How many bytes it has to have.")
+@click.option("--check", metavar="FILE", help="A SHA256SUMS, or its like, that lists what they have to be.")
+@click.option("-R", "--mtime", "--remote-time", "mtime", is_flag=True, help="Give them the time that the server tells.")
 @remote_options
 @output_options
 @click.pass_context
@@ -41,8 +53,11 @@ def get(
     urls: tuple[str, ...],
     output: str | None,
     directory: str | None,
+    input_file: str | None,
     sha256: str | None,
     size: int | None,
+    check: str | None,
+    mtime: bool,
     **options: Any,
 ) -> None:
     """
@@ -50,38 +65,111 @@ def get(
 
     A file is at its path when it is whole and what it has to be, and not before; what was there stays until then.  If
     it is interrupted, it goes on from FILE.part the next time, if the server proves that it is the same file still.
+
+    In the FILE of -i each line is a URL, or several URLs of one file with tabs between them.  Indented lines below it
+    are its options: out=NAME, dir=DIR, checksum=TYPE=DIGEST, header=NAME: VALUE.  A line that cannot be used is a
+    failure of its own; the others are fetched.
     """
+    if not urls and input_file is None:
+        raise click.UsageError("Missing argument 'URL...'; or give a list of them with -i")
     if output is not None and directory is not None:
         raise click.UsageError("-o and -d exclude each other")
     if output is not None and output.endswith("/"):
         raise click.UsageError(f"-o {output} names no file; -d is for directories")
-    if output == STDOUT and options["as_json"]:
+    stdout = output is not None and is_stdout(output)
+    if stdout and options["as_json"]:
         raise click.UsageError("-o - and --json would both go to stdout")
-    for name, value in (("-o", output), ("--sha256", sha256), ("--size", size)):
-        if value is not None and len(urls) > 1:
-            raise click.UsageError(f"{name} is for one URL")
+    if len(urls) > 1 or input_file is not None:
+        _refuse_for_many({"-o": output, "--sha256": sha256, "--size": size})
     remote = make_remote(options)
     sources = [make_source(url, expect=_expectations(sha256, size)) for url in urls]
     summary = Summary(options)
-    summary.list_files()
-    if output == STDOUT:
+    if input_file is None:
+        summary.files = len(urls)
+    with ExitStack() as stack:
+        sums = None if check is None else stack.enter_context(_sums(check))
+        paths = [Path(STDOUT)] if stdout else _paths(sources, output, directory)
+        try:
+            sources = [checked(source, sums, str(path)) for source, path in zip(sources, paths, strict=True)]
+        except LookupError as error:
+            raise click.UsageError(f"--check {check}: {error}") from error
+        lines = None if input_file is None else stack.enter_context(_opened("-i", input_file))
         with concluding(ctx, summary):
-            _to_stdout(sources[0], remote, summary)
-    paths = _paths(sources, output, directory)
-    with concluding(ctx, summary):
-        if directory is not None:
-            _make(directory)
-        _to_files(sources, paths, remote, summary)
+            if stdout:
+                summary.list_files()
+                _to_stdout(sources[0], remote, summary)
+                return
+            if output is not None:
+                check_target(output)
+            if directory is not None:
+                _make(directory)
+            items = _items(sources, paths, mtime=mtime)
+            if lines is None:
+                summary.list_files()
+            else:
+                from .inputs import InputFile
+
+                listed = InputFile(lines, str(input_file), directory or ".", sums, mtime=mtime, failed=summary.fail)
+                items = chain(items, listed.items(paths))
+            _to_files(items, remote, summary, whole=lines is None)
+
+
+def _refuse_for_many(given: dict[str, object]) -> None:
+    for name, value in given.items():
+        if value is not None:
+            raise click.UsageError(f"{name} is for one URL")
 
 
 def _expectations(sha256: str | None, size: int | None) -> list[Any]:
-    from ..model.expect import Digest, Measure, Size
+    from ..model.expect import Digest, Size
 
+    with blaming("sha256"):
+        digests = [] if sha256 is None else [Digest("sha256", sha256)]
+    return digests if size is None else [Size(size), *digests]
+
+
+def _opened(option: str, name: str) -> BinaryIO:
     try:
-        digest = Measure("sha256") if sha256 is None else Digest("sha256", sha256)
-    except ValueError as error:
-        raise click.UsageError(f"--sha256: {error}") from error
-    return [digest] if size is None else [Size(size), digest]
+        if name == "-":
+            # A copy, since ours is closed in the end.
+            return os.fdopen(os.dup(0), "rb")
+        return Path(name).open("rb")
+    except (OSError, ValueError) as error:
+        raise click.UsageError(f"{option} {name}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _sums(name: str) -> Sums:
+    from ..importers.file import bounded_lines
+    from ..importers.sums import Sums
+
+    with _opened("--check", name) as file:
+        try:
+            return Sums(bounded_lines(file))
+        except ValueError as error:
+            raise click.UsageError(f"--check {name}: {error}") from error
+
+
+def checked(source: Source, sums: Sums | None, path: str) -> Source:
+    """
+    The same, to be checked against its digest in a list; or, if nothing is known of it, to be measured.
+
+    @param path: where it goes, as the list may have it.
+    @raise LookupError: it is not listed.
+    """
+    from attrs import evolve
+
+    from ..model.expect import Digest, Measure
+
+    expect = list(source.expect)
+    if sums is not None:
+        names = [each for each in (path, _name_in(source)) if each]
+        digest = sums.find(*names)
+        if digest is None:
+            raise LookupError(f"it does not list {names[-1]}")
+        expect.append(digest)
+    if not any(isinstance(each, Digest) for each in expect):
+        expect.append(Measure("sha256"))
+    return evolve(source, expect=expect)
 
 
 def _paths(sources: list[Source], output: str | None, directory: str | None) -> list[Path]:
@@ -109,29 +197,39 @@ def name_of(source: Source) -> str:
     """
     from ..urls import shown
 
-    name = re.sub(r"[\x00-\x1f\x7f]", "_", source.place.path.rpartition("/")[2])
-    if name in {"", ".", ".."}:
+    name = _name_in(source)
+    if not name:
         raise click.UsageError(f"there is no file name in {shown(source.url)}; give one with -o")
     return name
 
 
-def _to_files(sources: list[Source], paths: list[Path], remote: Remote, summary: Summary) -> None:
+def _name_in(source: Source) -> str:
+    name = re.sub(r"[\x00-\x1f\x7f]", "_", source.place.path.rpartition("/")[2])
+    return "" if name in {".", ".."} else name
+
+
+def _items(sources: Sequence[Source], paths: Sequence[Path], *, mtime: bool) -> Iterator[Item]:
     from attrs import evolve
 
-    from ..consumers.around import Progress
     from ..consumers.file import ToFile
+    from .inputs import Wanted
+
+    for source, path in zip(sources, paths, strict=True):
+        yield evolve(source, tag=Wanted(str(path))), ToFile(path, part=True, mtime=mtime)
+
+
+def _to_files(items: Iterable[Item], remote: Remote, summary: Summary, *, whole: bool) -> None:
+    from ..consumers.around import Progress
+    from .inputs import Others
 
     progress = Progress()
-    items = (
-        (evolve(source, tag=str(path)), ToFile(path, part=True)) for source, path in zip(sources, paths, strict=True)
-    )
     with (
-        _downloader(remote, progress) as downloader,
-        Ticker(summary, progress, whole=True),
+        _downloader(remote, progress, Others()) as downloader,
+        Ticker(summary, progress, whole=whole),
         downloader.download_many(items) as outcomes,
     ):
         for outcome in outcomes:
-            summary.add(outcome, outcome.tag)
+            summary.add(outcome, outcome.tag.path)
 
 
 def _to_stdout(source: Source, remote: Remote, summary: Summary) -> None:
@@ -142,8 +240,8 @@ def _to_stdout(source: Source, remote: Remote, summary: Summary) -> None:
     if sys.stdout is None:
         raise Failed("stdout is closed", STDOUT, DISK)
     progress = Progress()
-    with _downloader(remote, progress) as downloader, Ticker(summary, progress, whole=True), Spool() as spool:
-        with downloader.download_many([(source, spool)]) as outcomes:
+    with _downloader(remote, progress) as downloader, Spool() as spool:
+        with Ticker(summary, progress, whole=True), downloader.download_many([(source, spool)]) as outcomes:
             for outcome in outcomes:
                 summary.add(outcome, STDOUT)
         if summary.fetched:
@@ -152,7 +250,7 @@ def _to_stdout(source: Source, remote: Remote, summary: Summary) -> None:
             sys.stdout.flush()
 
 
-def _downloader(remote: Remote, progress: Any) -> BlockingDownloader:
+def _downloader(remote: Remote, progress: Any, mirrors: IMirrors | None = None) -> BlockingDownloader:
     from ..blocking import BlockingDownloader
 
-    return BlockingDownloader(remote, progress=progress)
+    return BlockingDownloader(remote, progress=progress, mirrors=mirrors)

@@ -6,6 +6,7 @@ Only click is imported here, and by the subcommands' modules; the rest when ther
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -14,12 +15,15 @@ from typing import Any
 
 import click
 
-from .._version import __version__
+from .completion import complete_names_of_files, completion
+from .config import config_option, with_environment
 from .demo import demo
 from .get import get
 from .outcome import DISK, USAGE
 from .signals import Interrupted, interruptible
 from .sync import sync
+from .version import version_option
+from .words import explain
 
 __all__ = ["main"]
 
@@ -52,10 +56,11 @@ class _Command(click.Group):
         def run() -> Any:
             return super(_Command, self).main(args, prog_name, complete_var, standalone_mode=False, **extra)
 
-        return sys.exit(_exit_code(run)) if standalone_mode else run()
+        words = sys.argv[1:] if args is None else args
+        return sys.exit(_exit_code(run, as_json="--json" in words)) if standalone_mode else run()
 
 
-def _exit_code(run: Callable[[], Any]) -> int:
+def _exit_code(run: Callable[[], Any], *, as_json: bool) -> int:
     for stream in (sys.stdout, sys.stderr):
         # A name that the terminal's encoding does not have is no reason to end.
         if isinstance(stream, TextIOWrapper):
@@ -65,7 +70,10 @@ def _exit_code(run: Callable[[], Any]) -> int:
             code = run()  # what a subcommand gave to ctx.exit()
             return code if isinstance(code, int) else 0
     except click.ClickException as error:
+        explain(error)
         error.show()
+        if as_json:
+            _print_refusal(error.format_message(), error.exit_code)
         return error.exit_code
     except click.Abort:  # the end of the input, where a password was asked for
         click.echo("Aborted.", err=True)
@@ -82,12 +90,26 @@ def _exit_code(run: Callable[[], Any]) -> int:
         return DISK
 
 
+def _print_refusal(message: str, code: int) -> None:
+    """The object on stdout, where nothing was begun."""
+    counts = dict.fromkeys(("fetched", "present", "failed", "bytes", "seconds"), 0)
+    failure = {"path": None, "url": None, "error": "UsageError", "message": message}
+    click.echo(json.dumps({"ok": False, "exit_code": code, **counts, "failures": [failure]}))
+
+
 @click.group(cls=_Command, epilog=_EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="pulp-dl")
-def main() -> None:
-    """Bring files from anywhere, whole and proven, or not at all."""
+@version_option
+@config_option
+def main(**_: Any) -> None:
+    """
+    Bring files from anywhere, whole and proven, or not at all.
+
+    Options may also stand in files (see --config) and in the environment: PULP_DL_MAX_TIME is --max-time.
+    """
 
 
-main.add_command(get)
-main.add_command(sync)
+for configurable in (get, sync):
+    main.add_command(with_environment(configurable))
 main.add_command(demo)
+main.add_command(completion)
+complete_names_of_files(main)

@@ -5,24 +5,30 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator
+from codecs import BOM_UTF8
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache, partial
+from itertools import chain
 from pathlib import Path
-from shutil import copyfileobj
-from stat import S_ISREG
-from typing import TYPE_CHECKING, BinaryIO, Final
+from stat import S_ISDIR, S_ISREG
+from typing import TYPE_CHECKING, BinaryIO, Final, Literal
 
-from ..consumers.atomic import temporary_name
 from ..consumers.file import ToFile
 from ..consumers.part import LARGEST_NOTE, NOTE, PART, Note
 from ..consumers.root import SUFFIX
 from ..consumers.strays import strays
-from .outcome import DISK, Failed
+from ..importers.sums import sum_line
+from .outcome import DISK, USAGE, Failed
+from .target import write_whole
 
 if TYPE_CHECKING:
     from ..importers.file import Entry
+    from ..importers.paths import Paths
 
 __all__ = ["Mirror"]
+
+PIECE: Final = 256 * 1024
 
 LOCK: Final = ".lock" + SUFFIX
 """A name that no manifest can have."""
@@ -33,12 +39,16 @@ class Mirror:
     The directory.  All methods block.
     """
 
-    def __init__(self, directory: str, *, verify: bool) -> None:
+    def __init__(self, directory: str, *, verify: bool = False, mtime: bool = False) -> None:
         """
         @param verify: read what is there, in place of looking at its size only.
+        @param mtime: give each file that comes the time of last modification that its server tells.
         """
+        self.directory = directory
         self._directory = Path(directory)
         self._verify = verify
+        self._mtime = mtime
+        self._is_inside = lru_cache(1024)(self._look_inside)  # a folder has many files
         self._parts: set[str] = set()
 
     @contextmanager
@@ -70,29 +80,43 @@ class Mirror:
         return Failed(error.strerror or str(error), str(error.filename or self._directory), DISK)
 
     def _clean(self) -> None:
-        try:
+        with self._looking():
             for stray in [*strays(self._directory)]:
                 stray.unlink()
             self._parts = {*_parts(self._directory)}
+
+    @contextmanager
+    def _looking(self) -> Iterator[None]:
+        """For what goes through all of it."""
+        try:
+            yield
         except OSError as error:
             raise self._failed(error) from error
+        except RecursionError:
+            raise Failed("its folders are nested too deep to be looked through", self.directory, DISK) from None
 
-    def has(self, entry: Entry) -> bool:
-        """Whether this file is there already."""
+    def look(self, entry: Entry) -> Literal["right", "wrong", "missing"]:
+        """What is there of this file.  What a symlink leads to, of the file or of a folder, is not there."""
         size, digest = entry.expected
         path = self._directory / entry.path
         try:
             found = path.lstat()
-            if not S_ISREG(found.st_mode) or found.st_size != size:
-                return False
-            return not self._verify or _sha256(path) == digest
+            if not S_ISREG(found.st_mode) or not self._is_inside(entry.path.rpartition("/")[0]):
+                return "missing"
+            right = found.st_size == size and (not self._verify or _sha256(path) == digest)
         except (OSError, ValueError):  # a name that the locale's encoding does not have: told by its consumer
-            return False
+            return "missing"
+        return "right" if right else "wrong"
+
+    def _look_inside(self, folder: str) -> bool:
+        parts = folder.split("/") if folder else []
+        ways = ("/".join(parts[:number]) for number in range(1, len(parts) + 1))
+        return all(S_ISDIR((self._directory / way).lstat().st_mode) for way in ways)
 
     def consumer(self, entry: Entry) -> ToFile:
         """For a file that is not there; it goes on with what an earlier run left of it."""
         self._parts.discard(entry.path)
-        return ToFile(entry.path, root=self._directory, part=True)
+        return ToFile(entry.path, root=self._directory, part=True, mtime=self._mtime)
 
     def complete(self) -> None:
         """Every line of the manifest was read: whatever parts nobody asked for will never be."""
@@ -107,32 +131,72 @@ class Mirror:
             with suppress(OSError):
                 beside.unlink()
 
-    def save(self, name: str, manifest: BinaryIO) -> None:
+    def save(self, name: str, manifests: Iterable[BinaryIO]) -> None:
         """
-        Put the manifest itself beside its files, when all of them are there.
+        Put the manifest itself beside its files, when all of them are there; of several that have this name, one that
+        lists what all of them list.
 
         @raise Failed: the disk does not take it.
         """
-        path, temporary = self._directory / name, self._directory / temporary_name(name)
+        path = self._directory / name
         try:
-            with temporary.open("xb") as new:
-                manifest.seek(0)
-                copyfileobj(manifest, new)
-                new.flush()
-                os.fsync(new.fileno())
             with suppress(FileNotFoundError):
-                if S_ISREG(path.lstat().st_mode) and _sha256(path) == _sha256(temporary):
+                if S_ISREG(path.lstat().st_mode) and _sha256(path) == _digest(_joined(manifests)):
                     return
-            temporary.replace(path)
+            write_whole(path, _joined(manifests))
         except OSError as error:
             raise self._failed(error) from error
-        finally:
-            temporary.unlink(missing_ok=True)
+
+    def save_sums(self, name: str, paths: Paths) -> None:
+        """
+        Write down the digests of all files, for C{sha256sum --check} in the directory.
+
+        @raise Failed: the disk does not take it, or it would take the place of a file of the mirror.
+        """
+        if self.inside(name) in paths:
+            raise Failed("the manifest lists a file of this name; give another --digest-file", name, USAGE)
+        try:
+            write_whole(Path(name), (sum_line(path, what.rpartition(" ")[2]) for path, what in paths))
+        except OSError as error:
+            raise Failed(error.strerror or str(error), name, DISK) from error
+
+    def inside(self, name: str) -> str:
+        """A path as manifests have it; what is outside begins with C{..}."""
+        place = Path(name)
+        return os.path.relpath(place.parent.resolve() / place.name, self._directory.resolve())
+
+    def spared(self, wanted: Container[str], names: Container[str]) -> Callable[[str], bool]:
+        """
+        What stays though no manifest lists it: the lock, these names, and what an earlier run left of a wanted file.
+        """
+        with self._looking():
+            parts = {part + end for part in _parts(self._directory) if part in wanted for end in (PART, NOTE)}
+        return lambda path: path == LOCK or path in names or path in parts
 
 
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _digest(pieces: Iterable[bytes]) -> str:
+    found = hashlib.sha256()
+    for each in pieces:
+        found.update(each)
+    return found.hexdigest()
+
+
+def _joined(manifests: Iterable[BinaryIO]) -> Iterator[bytes]:
+    """One after the other: lines may be repeated, and a path does not tell which of the manifests it came from."""
+    ended = True
+    for number, file in enumerate(manifests):
+        file.seek(0)
+        first = file.read(PIECE)
+        if not ended:
+            yield b"\n"
+        for piece in chain((first.removeprefix(BOM_UTF8) if number else first,), iter(partial(file.read, PIECE), b"")):
+            yield piece
+            ended = piece.endswith(b"\n") if piece else ended
 
 
 def _locked(path: Path) -> int:

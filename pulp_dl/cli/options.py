@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from math import isnan
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from .config import remote_option
+from .credentials import auth, credential_options, proxies, tls
+from .words import blaming
+
 if TYPE_CHECKING:
-    from ..model.auth import Basic
     from ..model.remote import Remote
     from ..model.source import Source
 
-__all__ = ["Bytes", "make_remote", "make_source", "output_options", "remote_options"]
+__all__ = ["Bytes", "absolute", "field_of", "make_remote", "make_source", "output_options", "remote_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -24,9 +27,7 @@ class Bytes(click.ParamType[int]):
     name = "bytes"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
-            return value
-        text = value.strip().lower().removesuffix("b").removesuffix("i")
+        text = str(value).strip().lower().removesuffix("b").removesuffix("i")
         scale = {"k": 1, "m": 2, "g": 3, "t": 4}.get(text[-1:], 0)
         try:
             size = float(text[:-1]) * 1024**scale if scale else int(text)
@@ -49,6 +50,48 @@ class _Speed(Bytes):
         return speed
 
 
+class Seconds(click.FloatRange):
+    """More than nothing, and less than three years."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0, min_open=True, max=1e8)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        seconds: float = super().convert(value, param, ctx)
+        if isnan(seconds):  # which is in no range, and out of none
+            self.fail(f"{value!r} is no number of seconds", param, ctx)
+        return seconds
+
+
+class Field(click.ParamType[tuple[str, str]]):
+    """A field of a request.  A variable has one in each line."""
+
+    name = "field"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            return field_of(value if isinstance(value, str) else "")
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+    def split_envvar_value(self, rv: str) -> Sequence[str]:
+        return [line for line in rv.splitlines() if line.strip()]
+
+
+def field_of(text: str) -> tuple[str, str]:
+    """
+    A name and a value.
+
+    @raise ValueError: there is no colon; the text is not repeated, as it may be a secret.
+    """
+    name, colon, value = text.partition(":")
+    if not colon:
+        raise ValueError("a header is NAME: VALUE")
+    return name, value
+
+
 def _together(*options: Callable[[F], F]) -> Callable[[F], F]:
     def decorate(function: F) -> F:
         for each in reversed(options):
@@ -58,9 +101,8 @@ def _together(*options: Callable[[F], F]) -> Callable[[F], F]:
     return decorate
 
 
-_SECONDS = click.FloatRange(min=0, min_open=True, max=1e8)
-
 remote_options = _together(
+    remote_option,
     click.option("-j", "--concurrency", type=click.IntRange(1), default=10, show_default=True, metavar="N",
                  help="Files, and connections, at once."),
     click.option("--per-host", type=click.IntRange(1), metavar="N", help="Connections to one host.  [default: as -j]"),
@@ -71,23 +113,24 @@ remote_options = _together(
                  help="Bytes a second for all files together: 500k, 2M."),
     click.option("--limit-requests", type=click.FloatRange(min=0, min_open=True, max=1e8), metavar="N",
                  help="HTTP requests a second, redirects and retries among them; 0.5 is one in two seconds."),
-    click.option("--cacert", metavar="FILE", help="Trust the certificates in this file, too."),
-    click.option("--cert", metavar="FILE", help="The client's certificate (PEM), then its intermediates."),
-    click.option("--key", metavar="FILE", help="Its private key, if that is not in the same file."),
-    click.option("-k", "--insecure", is_flag=True, help="Do not check who the server is."),
-    click.option("--proxy", metavar="URL", help="http://[user:password@]host:port"),
-    click.option("-u", "--user", metavar="NAME[:PASSWORD]",
-                 help="For the host that is asked, and no other.  The password is asked for if it is left out."),
-    click.option("-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'",
+    *credential_options,
+    click.option("-H", "--header", "headers", type=Field(), multiple=True, metavar="'NAME: VALUE'",
                  help="Send this field to the host that is asked, and no other.  May be repeated."),
-    click.option("--connect-timeout", type=_SECONDS, metavar="SECONDS", help="For DNS, TCP and TLS together."),
-    click.option("--idle-timeout", type=_SECONDS, metavar="SECONDS", help="Without one byte of the body."),
-    click.option("--max-time", type=_SECONDS, metavar="SECONDS", help="For one file, with all its tries."),
+    click.option("--connect-timeout", type=Seconds(), metavar="SECONDS", help="For DNS, TCP and TLS together."),
+    click.option("--idle-timeout", type=Seconds(), metavar="SECONDS", help="Without one byte of the body."),
+    click.option("--max-time", type=Seconds(), metavar="SECONDS", help="For one file, with all its tries."),
 )  # fmt: skip
 
 output_options = _together(
     click.option("-q", "--quiet", is_flag=True, help="Say nothing but what went wrong."),
-    click.option("-v", "--verbose", is_flag=True, help="Say what happens to each file."),
+    click.option("-v", "--verbose", count=True, help="Say what becomes of files, and which tries failed; -vv: all."),
+    click.option(
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        help="What is told on stderr: for people, or one JSON object a line.",
+    ),
     click.option("--json", "as_json", is_flag=True, help="Print what was done as one JSON object on stdout."),
 )
 
@@ -98,8 +141,7 @@ def make_remote(options: dict[str, Any]) -> Remote:
 
     @raise click.UsageError: a file cannot be used, or a value makes no sense; it names the option, and no secret.
     """
-    from ..model.remote import Limits, Proxy, Remote, Retries, Timeouts
-    from ..model.tls import TLS
+    from ..model.remote import Limits, Remote, Retries, Timeouts
 
     concurrency = options["concurrency"]
     limits: dict[str, Any] = {"connections": concurrency, "per_host": options["per_host"] or concurrency}
@@ -109,24 +151,18 @@ def make_remote(options: dict[str, Any]) -> Remote:
     limits["requests_per_second"] = options["limit_requests"]
     names = {"connect": "connect_timeout", "idle": "idle_timeout", "total": "max_time"}
     timeouts = {ours: options[theirs] for ours, theirs in names.items() if options[theirs] is not None}
-    with _blaming("--cacert, --cert, --key"):
-        verify = not options["insecure"]
-        tls = TLS(ca=options["cacert"], cert=options["cert"], key=options["key"], verify=verify)
-    with _blaming("--proxy"):
-        proxy = _proxy(options["proxy"], Proxy)
-    with _blaming("--user"):
-        auth = _basic(options["user"])
-    with _blaming("--connect-timeout, --idle-timeout, --max-time"):
+    with blaming("connect_timeout"):
         times = Timeouts(**timeouts)
-    with _blaming("--limit-requests"):
+    with blaming("limit_requests"):
         at_once = Limits(**limits)
-    with _blaming("--header"):
-        headers = [_field(each) for each in options["headers"]]
+    whom, who, way = tls(options), auth(options), proxies(options)
+    with blaming("headers"):
         return Remote(
-            tls=tls,
-            auth=auth,
-            proxy=proxy,
-            headers=headers,
+            url=options["remote"],
+            tls=whom,
+            auth=who,
+            proxy=way,
+            headers=options["headers"],
             timeouts=times,
             limits=at_once,
             retries=Retries(count=options["retries"]),
@@ -137,41 +173,32 @@ def make_source(url: str, **facts: Any) -> Source:
     """
     A Source, or a usage error.
 
+    @param url: may be relative to that of the chosen remote, as if that ended with a slash.
     @raise click.UsageError: this is no URL.
     """
     from ..model.source import Source
 
-    with _blaming("URL"):
-        return Source(url, **facts)
-
-
-@contextmanager
-def _blaming(what: str) -> Iterator[None]:
     try:
-        yield
-    except (ValueError, TypeError) as error:
-        raise click.UsageError(f"{what}: {error}") from error
+        return Source(absolute(url), **facts)
+    except ValueError as error:
+        raise click.UsageError(str(error).replace("Source.url", "URL")) from error
 
 
-def _proxy(url: str | None, proxy: Any) -> Any:
-    if url is None:
-        return None
-    return proxy(url if "://" in url else f"http://{url}")
+def absolute(url: str) -> str:
+    """
+    A URL as it is; or where it leads from the chosen remote.
+
+    @raise ValueError: it leads nowhere.
+    """
+    ctx = click.get_current_context(silent=True)
+    base = None if ctx is None else ctx.params.get("remote")
+    return url if base is None or "://" in url else _below(base, url)
 
 
-def _basic(user: str | None) -> Basic | None:
-    from ..model.auth import Basic
+def _below(base: str, url: str) -> str:
+    from attrs import evolve
 
-    if user is None:
-        return None
-    name, colon, password = user.partition(":")
-    if not colon:
-        password = click.prompt(f"Password for {name}", hide_input=True, err=True, default="", show_default=False)
-    return Basic(name, password)
+    from ..urls import join, parse
 
-
-def _field(text: str) -> tuple[str, str]:
-    name, colon, value = text.partition(":")
-    if not colon:
-        raise ValueError("a header is NAME: VALUE")
-    return name, value
+    place = parse(base)
+    return str(join(evolve(place, target=place.target.partition("?")[0].removesuffix("/") + "/"), url))

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from .log import ATTEMPTS, ERRORS, FILES, Log
 from .signals import Interrupted
+from .words import in_options
 
 if TYPE_CHECKING:
-    from ..model.report import Outcome
+    from ..consumers.around import Counted
+    from ..model.report import Attempt, Outcome
 
-__all__ = ["DISK", "INVALID", "SOME", "USAGE", "Failed", "Summary", "code_of", "concluding", "printable", "size_text"]
+__all__ = ["DISK", "INVALID", "SOME", "USAGE", "Failed", "Summary", "code_of", "concluding", "size_text"]
 
 SOME: Final = 1
 USAGE: Final = 2
@@ -44,6 +48,7 @@ def code_of(error: Exception) -> int:
         (errors.TLSFailed, TLS),
         ((errors.ValidationError, errors.TooLarge), INVALID),
         (errors.ConsumerFailed, DISK),
+        (errors.RedirectRefused, NETWORK),
         ((errors.Refused, errors.UnsupportedScheme), USAGE),
         (errors.DownloadError, NETWORK),
         (ManifestError, INVALID),
@@ -79,11 +84,6 @@ def concluding(ctx: click.Context, summary: Summary) -> Iterator[None]:
     ctx.exit(summary.close())
 
 
-def printable(text: str) -> str:
-    """Without what moves a terminal's cursor."""
-    return "".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in text)
-
-
 def size_text(size: float) -> str:
     """Bytes for people."""
     for unit in ("bytes", "KiB", "MiB", "GiB"):
@@ -97,20 +97,31 @@ class Summary:
     """
     Counts what was done.
 
+    @ivar files: how many are wanted in all, if that is known; C{total}: how many bytes they have, if that is known
+        before they come; C{there}: how many of these were there already.
+    @ivar aside: bytes that came to tell what is wanted, and count for nothing else.
     @ivar fetched: files that were brought; C{present}: files that were there already; C{failed}: files that were not
         brought; C{wanted}: files that a dry run would fetch.
+    @ivar replaced: of those that were fetched, or would be, the files that were there with another size or digest.
+    @ivar deleted: what C{--delete} removed, or would remove; None without it.
     @ivar failures: what is known of them, up to a limit.
     @ivar received: bytes that came over the network, also those of attempts that failed.
+    @ivar log: where it is told what happens meanwhile.
     """
 
     def __init__(self, options: dict[str, Any], *, dry_run: bool = False) -> None:
         self._as_json: bool = options["as_json"]
-        self.verbose: bool = options["verbose"]
         self.quiet: bool = options["quiet"]
+        self.log = Log(options)
         self.dry_run = dry_run
-        self.fetched = self.present = self.failed = self.wanted = self.received = 0
+        self.files: int | None = None
+        self.total: int | None = None
+        self.there = self.aside = 0
+        self.fetched = self.present = self.failed = self.wanted = self.received = self.replaced = 0
+        self.deleted: int | None = None
         self.failures: list[dict[str, str | None]] = []
         self._files: list[dict[str, Any]] | None = None
+        self._parts: list[str] = []
         self._codes: set[int] = set()
         self._begun = monotonic()
 
@@ -128,27 +139,58 @@ class Summary:
         assert report is not None
         self.fetched += 1
         self.received += sum(each.received for each in report.attempts)
-        self.say(f"fetched {path}: {size_text(report.size)}", report.attempts)
+        if self._files is None and self.log.verbosity < FILES:
+            return
+        last = report.attempts[-1]
+        facts = {name: value for name, value in report.facts.items() if name != "size"}
+        found: dict[str, Any] = {"url": last.url, "path": path, "size": report.size, **facts}
+        self._tell_attempt(last, report.head.url)
+        text = f"fetched {path}: {size_text(report.size)}"
+        self.log.tell("fetched", text, FILES, seconds=report.seconds, attempts=len(report.attempts), **found)
         if self._files is not None:
-            facts = {name: value for name, value in report.facts.items() if name != "size"}
-            self._files.append({"url": report.attempts[-1].url, "path": path, "size": report.size, **facts})
+            self._files.append(found)
 
-    def fail(self, error: Exception, path: str, attempts: tuple[Any, ...] = ()) -> None:
+    def _tell_attempt(self, attempt: Attempt, answered: str) -> None:
+        """One that went well; the others are told by the library, when they fail."""
+        if self.log.verbosity < ATTEMPTS:
+            return
+        from ..urls import shown
+
+        names = ("url", "status", "offset", "received", "seconds")
+        facts: dict[str, Any] = {name: getattr(attempt, name) for name in names}
+        facts["answered"] = shown(answered)
+        elsewhere = f", from {facts['answered']}" if facts["answered"] != attempt.url else ""
+        self.log.tell("attempt", f"attempt: {attempt}{elsewhere}", ATTEMPTS, "debug", **facts)
+
+    def fail(self, error: Exception, path: str, attempts: tuple[Attempt, ...] = ()) -> None:
         """Something that was wanted is not there."""
         self.failed += 1
         self._codes.add(code_of(error))
-        self.say(f"failed {path}: {error}", attempts)
+        message = in_options(str(error))
+        known: dict[str, Any] = {"path": path, "url": getattr(error, "url", None), "error": type(error).__name__}
+        # For people they stand at the end once more, where they are seen.
+        at = ERRORS if self.log.as_json else FILES
+        text = f"failed {path}: {message}"
+        self.log.tell("failed", text, at, "error", cause=message, attempts=len(attempts), **known)
         if len(self.failures) < LISTED:
-            url = getattr(error, "url", None)
-            self.failures.append({"path": path, "url": url, "error": type(error).__name__, "message": str(error)})
+            self.failures.append({**known, "message": message})
 
-    def say(self, text: str, attempts: tuple[Any, ...] = ()) -> None:
+    def say(self, text: str) -> None:
         """For who asked to hear of each file."""
-        if not self.verbose:
-            return
-        click.echo(printable(text), err=True)
-        for each in attempts if len(attempts) > 1 else ():
-            click.echo(printable(f"  {each}"), err=True)
+        self.log.tell("note", text, FILES)
+
+    def left(self, downloads: Iterable[Counted], brought: int) -> None:
+        """
+        It was interrupted.
+
+        @param downloads: what was under way.
+        @param brought: bytes that came, also those of downloads that did not end.
+        """
+        from ..consumers.part import PART
+
+        self.received = max(self.received, brought - self.aside)
+        paths = (getattr(each.consumer, "path", None) for each in downloads)
+        self._parts = sorted(path + PART for path in paths if path is not None)
 
     @property
     def code(self) -> int:
@@ -166,27 +208,47 @@ class Summary:
         """
         code = self.code if interrupted is None else interrupted
         seconds = monotonic() - self._begun
-        if self.failures:
+        self.log.write()
+        if self.failures and not self.log.as_json:
             listed = "".join(f"\n  {each['path']}: {each['message']}" for each in self.failures)
             more = f"\n  and {self.failed - LISTED} more" if self.failed > LISTED else ""
-            click.echo(printable(f"{self.failed} failed:{listed}{more}"), err=True)
-        if not self.quiet:
-            done = f"{self.wanted} to fetch" if self.dry_run else f"{self.fetched} fetched"
-            there = f", {self.present} already there" if self.present else ""
-            failed = f", {self.failed} failed" if self.failed else ""
-            stopped = "interrupted: " if interrupted is not None else ""
-            amount = f"{size_text(self.received)} in {seconds:.1f} s"
-            click.echo(f"{stopped}{done}{there}{failed}; {amount}", err=True)
+            self.log.tell("failures", f"{self.failed} failed:{listed}{more}", ERRORS)
+        self._parts = [path for path in self._parts if os.path.exists(path)]  # noqa: PTH110  # any str is fine
+        found = self._object(code, seconds, stopped=interrupted is not None)
+        event = "done" if interrupted is None else "interrupted"
+        counts = {name: value for name, value in found.items() if name not in {"ok", "files", "failures"}}
+        self.log.tell(event, self._text(seconds, stopped=interrupted is not None), **counts)
         if self._as_json:
-            click.echo(json.dumps(self._object(code, seconds)))
+            click.echo(json.dumps(found))
         return code
+
+    def _text(self, seconds: float, *, stopped: bool) -> str:
+        done = f"{self.wanted} to fetch" if self.dry_run else f"{self.fetched} fetched"
+        there = f", {self.present} already there" if self.present else ""
+        there += f", {self.replaced} there but wrong" if self.replaced else ""
+        there += f", {self.deleted} {'to delete' if self.dry_run else 'deleted'}" if self.deleted else ""
+        failed = f", {self.failed} failed" if self.failed else ""
+        amount = f"{size_text(self.received)} in {seconds:.1f} s"
+        if not stopped:
+            return f"{done}{there}{failed}; {amount}"
+        left = "" if self._left is None else f", {self._left} left"
+        kept = ""
+        if self._parts:
+            many = f"{len(self._parts)} parts are" if len(self._parts) > 1 else "a part is"
+            kept = f"; {many} kept in {_directory(self._parts)}"
+        return f"interrupted: {done}{there}{failed}{left}; {amount}{kept}; run the same command again to go on"
+
+    @property
+    def _left(self) -> int | None:
+        """How many of the files nobody knows anything of yet."""
+        return None if self.files is None else max(0, self.files - self.fetched - self.present - self.failed)
 
     @property
     def lists(self) -> bool:
         """Whether stdout is free for lists."""
         return not self._as_json
 
-    def _object(self, code: int, seconds: float) -> dict[str, Any]:
+    def _object(self, code: int, seconds: float, *, stopped: bool) -> dict[str, Any]:
         found: dict[str, Any] = {"ok": code == 0, "exit_code": code}
         if self.dry_run:
             found["wanted"] = self.wanted
@@ -197,6 +259,17 @@ class Summary:
             "bytes": self.received,
             "seconds": round(seconds, 3),
         }
+        if self.replaced:
+            found["replaced"] = self.replaced
+        if self.deleted is not None:
+            found["deleted"] = self.deleted
+        if stopped:
+            found |= {"left": self._left, "parts": self._parts}
         if self._files is not None:
             found["files"] = self._files
         return found | {"failures": self.failures}
+
+
+def _directory(paths: Sequence[str]) -> str:
+    """Where all of them are."""
+    return os.path.commonpath([os.path.dirname(path) for path in paths])  # noqa: PTH120  # as above

@@ -1,47 +1,54 @@
-"""A line every few seconds; on a terminal, with rich installed, one line that moves."""
+"""A line every few seconds; on a terminal, with rich installed, lines that move."""
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
-from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from time import monotonic
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
-import click
-
-from .outcome import Summary, size_text
+from .outcome import Summary
+from .signals import on_interrupt
 
 if TYPE_CHECKING:
-    from ..consumers.around import Progress
+    from ..consumers.around import Counted, Progress
+    from .figures import Figures
 
 __all__ = ["Ticker"]
 
 INTERVAL: Final = 3.0
 LIVE_INTERVAL: Final = 0.25
-WINDOW: Final = 12
-"""How many ticks back the rate is measured from, where they are short."""
+
+_SHOW_CURSOR: Final = b"\r\n\x1b[?25h"
 
 
 class Ticker:
-    """Tells on stderr how it goes, for as long as the block lasts, from a thread of its own."""
+    """
+    Tells on stderr how it goes, for as long as the block lasts, from a thread of its own; also what the library's log
+    has to say.
+    """
 
     def __init__(self, summary: Summary, progress: Progress, *, whole: bool = False) -> None:
         """
-        @param whole: all that will come has been begun, or soon will be, so that a share of it can be told.
+        @param whole: C{summary.files} are all that C{progress} counts, so that a share of their bytes can be told.
         """
         self._whole = whole
         self._summary = summary
         self._progress = progress
+        self._running: tuple[Counted, ...] = ()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pulp-dl progress", daemon=True)
+        self._stack = ExitStack()
+        self._live = False
 
     def __enter__(self) -> Self:
-        if not self._summary.quiet:
-            self._thread.start()
+        self._summary.log.listen()
+        self._live = not self._summary.quiet and _is_for_bars(self._summary)
+        self._stack.enter_context(on_interrupt(self._interrupted, self._last))
+        self._thread.start()
         return self
 
     def __exit__(
@@ -50,40 +57,44 @@ class Ticker:
         self._over.set()
         if self._thread.is_alive():
             self._thread.join(1)  # it gives the cursor back
+        self._stack.close()
+        if error is not None and not isinstance(error, Exception):
+            self._summary.left(self._running, self._progress.brought)
+
+    def _interrupted(self) -> None:
+        self._running = self._progress.running
+
+    def _last(self) -> None:
+        if self._live:
+            os.write(sys.stderr.fileno(), _SHOW_CURSOR)
 
     def _run(self) -> None:
-        live = not self._summary.verbose and sys.stderr.isatty() and _has_rich()
-        before = deque([(monotonic(), 0)], maxlen=WINDOW if live else 1)
-        with _live() if live else _plain() as tell:
-            while not self._over.wait(LIVE_INTERVAL if live else INTERVAL):
-                now, size = monotonic(), self._progress.size
-                then, size_then = before[0]
-                before.append((now, size))
-                tell(self._line(size, max(0, size - size_then) / (now - then)))
+        from .figures import Meter
 
-    def _line(self, size: int, rate: float) -> str:
-        done = self._summary
-        counts = f"{done.fetched} fetched"
-        if done.present:
-            counts += f", {done.present} already there"
-        if done.failed:
-            counts += f", {done.failed} failed"
-        expected = self._progress.expected
-        share = f" of {size_text(expected)} ({size / expected:.0%})" if self._whole and expected else ""
-        return f"{counts}; {size_text(size)}{share}, {size_text(rate)}/s"
+        log, meter, ticks = self._summary.log, Meter(self._summary, self._progress, whole=self._whole), 0
+        often = self._live or log.verbosity > 0
+        with suppress(OSError), self._display() as tell:
+            while not self._over.wait(LIVE_INTERVAL if often else INTERVAL):
+                ticks += 1
+                log.write()
+                if self._live or not often or ticks % round(INTERVAL / LIVE_INTERVAL) == 0:
+                    tell(meter.read())
+
+    def _display(self) -> AbstractContextManager[Callable[[Figures], None]]:
+        if self._live:
+            from .bars import bars
+
+            return bars()
+        return nullcontext(lambda figures: self._summary.log.tell("progress", figures.line, **figures.facts))
 
 
-@contextmanager
-def _plain() -> Iterator[Callable[[str], object]]:
-    yield lambda line: click.echo(line, err=True)
-
-
-@contextmanager
-def _live() -> Iterator[Callable[[str], object]]:
-    from rich.console import Console
-
-    with Console(stderr=True).status("") as status:
-        yield status.update
+def _is_for_bars(summary: Summary) -> bool:
+    """Whether a person looks, who sees nothing else there that moving lines would disturb."""
+    if summary.log.verbosity or summary.log.as_json or sys.stderr is None or not sys.stderr.isatty():
+        return False
+    if summary.dry_run and sys.stdout is not None and sys.stdout.isatty():
+        return False
+    return os.environ.get("TERM", "dumb") not in {"dumb", "unknown"} and _has_rich()
 
 
 def _has_rich() -> bool:

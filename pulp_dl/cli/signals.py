@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Final
 
-__all__ = ["Interrupted", "interruptible"]
+__all__ = ["Interrupted", "interruptible", "on_interrupt"]
 
 LAST: Final = 4
 """Seconds until the process ends in any case.  What has no name yet is then gone with it."""
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+_hooks: list[tuple[Callable[[], object], Callable[[], object]]] = []
 
 
 class Interrupted(BaseException):
@@ -32,7 +34,7 @@ class Interrupted(BaseException):
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """In this block SIGINT and SIGTERM raise L{Interrupted} in the main thread."""
+    """In this block the first SIGINT or SIGTERM raises L{Interrupted} in the main thread; the next one ends all."""
     if threading.current_thread() is not threading.main_thread():
         yield  # signals are the main thread's
         return
@@ -43,10 +45,34 @@ def interruptible() -> Iterator[None]:
         signal.signal(each, handler)
 
 
+@contextmanager
+def on_interrupt(first: Callable[[], object], last: Callable[[], object]) -> Iterator[None]:
+    """
+    While the block lasts, both are called in the middle of anything, so neither may wait for a lock.
+
+    @param first: called when the first signal comes.
+    @param last: called when the process is about to end without leaving its blocks.
+    """
+    hook = first, last
+    _hooks.append(hook)
+    try:
+        yield
+    finally:
+        _hooks.remove(hook)
+
+
 def _interrupt(number: int, _frame: FrameType | None) -> None:
-    for each in _SIGNALS:
-        signal.signal(each, signal.SIG_DFL)  # the next one does not wait
+    def now(again: int, _frame: FrameType | None) -> None:
+        # The alarm ends what the first signal began; who presses Ctrl-C twice is told of the second.
+        for _, last in _hooks:
+            with suppress(OSError):
+                last()
+        os._exit(128 + (number if again == signal.SIGALRM else again))
+
     # An alarm, as no thread can be started here: the main thread may be starting one right now.
-    signal.signal(signal.SIGALRM, lambda *_: os._exit(128 + number))
+    for each in (*_SIGNALS, signal.SIGALRM):
+        signal.signal(each, now)
     signal.alarm(LAST)
+    for first, _ in _hooks:
+        first()
     raise Interrupted(number)

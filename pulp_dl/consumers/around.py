@@ -11,16 +11,26 @@ from zope.interface import Interface, alsoProvides, implementer
 
 from ..errors import DownloadError
 from ..interfaces import IBodyConsumer, IResumable, IRewindable, IWorkers, IWorkerUser
-from ..model.source import Head, Kept
+from ..model.source import Head, Kept, Source
 
 __all__ = ["Around", "Counted", "IProgress", "Progress", "Tee"]
 
 
 class IProgress(Interface):
-    """Is told how downloads go; many may share one.  Called in the reactor thread, often; must not raise."""
+    """
+    Is told how downloads go; many may share one.  Called in the reactor thread, C{received} often; must not raise.
 
-    def began(head: Head) -> None:
-        """The body of a download begins to come.  Once for each download at most."""
+    What it is given of each download is a L{Counted}, whose attributes tell more.
+    """
+
+    def started(download: Counted) -> None:
+        """A download is asked for.  It has no head yet."""
+
+    def began(download: Counted) -> None:
+        """
+        Its body begins to come: there is a head.  Once for each at most.  C{download.size} bytes are there already, of
+        an earlier run.
+        """
 
     def received(size: int) -> None:
         """So many more bytes are there."""
@@ -28,35 +38,57 @@ class IProgress(Interface):
     def rewound(size: int) -> None:
         """So many of the bytes that were told are forgotten: the body is read again."""
 
-    def ended(ok: bool) -> None:
-        """A download has ended, well or not; exactly once for each, whether it began or not."""
+    def ended(download: Counted, error: BaseException | None) -> None:
+        """It has ended: well, if there is no error.  Exactly once for each, whether it began or not."""
 
 
 @implementer(IProgress)
 class Progress:
     """
-    Counts.
+    Counts.  May be read from any thread.
 
     @ivar done: downloads that ended well.
     @ivar failed: downloads that did not.
-    @ivar size: bytes that came and were not forgotten.
+    @ivar begun: downloads whose body began to come, whatever became of it.
+    @ivar size: bytes that are there and were not forgotten, those of earlier runs included.
     @ivar expected: bytes that all heads together announced, so far.
     """
 
     def __init__(self) -> None:
-        self.done = self.failed = self.size = self.expected = 0
+        self.done = self.failed = self.begun = self.size = self.expected = 0
+        self._running: set[Counted] = set()
+        self._forgotten = 0
+        self._kept = 0
 
-    def began(self, head: Head) -> None:
-        self.expected += head.length or 0
+    @property
+    def running(self) -> tuple[Counted, ...]:
+        """The downloads that are under way, in no order."""
+        return tuple(self._running)  # in one step, whatever the reactor thread adds meanwhile
+
+    @property
+    def brought(self) -> int:
+        """Bytes that came, also those that were forgotten; not those of earlier runs."""
+        return self.size + self._forgotten - self._kept
+
+    def started(self, download: Counted) -> None:
+        self._running.add(download)
+
+    def began(self, download: Counted) -> None:
+        self.begun += 1
+        self.expected += download.expected or 0
+        self.size += download.size
+        self._kept += download.size
 
     def received(self, size: int) -> None:
         self.size += size
 
     def rewound(self, size: int) -> None:
         self.size -= size
+        self._forgotten += size
 
-    def ended(self, ok: bool) -> None:
-        if ok:
+    def ended(self, download: Counted, error: BaseException | None) -> None:
+        self._running.discard(download)
+        if error is None:
             self.done += 1
         else:
             self.failed += 1
@@ -110,46 +142,63 @@ class Around:
 
 
 class Counted(Around):
-    """Tells an L{IProgress} how one download goes."""
+    """
+    Tells an L{IProgress} how one download goes.
 
-    def __init__(self, consumer: IBodyConsumer, progress: IProgress) -> None:
+    @ivar source: what was asked for; None if nobody said.
+    @ivar consumer: who gets the bytes.
+    @ivar head: what came before them; None until it has come.
+    @ivar size: bytes that are there and were not forgotten.
+    """
+
+    def __init__(self, consumer: IBodyConsumer, progress: IProgress, source: Source | None = None) -> None:
         super().__init__(consumer)
+        self.source = source
+        self.consumer = consumer
+        self.head: Head | None = None
+        self.size = 0
         self._progress: Any = progress
-        self._size = 0
+        progress.started(self)
+
+    @property
+    def expected(self) -> int | None:
+        """Bytes that its head announced; None if it did not, or has not come."""
+        return None if self.head is None else self.head.length
 
     def kept(self) -> Deferred[Kept | None]:
         return super().kept().addCallback(self._found)
 
     def _found(self, kept: Kept | None) -> Kept | None:
-        self._size = 0 if kept is None else kept.size
+        self.size = 0 if kept is None else kept.size
         return kept
 
     def begin(self, head: Head) -> None:
         super().begin(head)
-        self._progress.began(head)
-        if self._size:
-            self._progress.received(self._size)
+        self.head = head
+        self._progress.began(self)
 
     def write(self, data: bytes) -> None:
         self._consumer.write(data)
-        self._size += len(data)
-        self._progress.received(len(data))
+        size = len(data)
+        self.size += size
+        self._progress.received(size)
 
     def rewind(self, head: Head) -> None:
         super().rewind(head)
-        self._progress.rewound(self._size)
-        self._size = 0
+        self.head = head
+        self._progress.rewound(self.size)
+        self.size = 0
 
     def finish(self) -> Deferred[None] | None:
         ending = super().finish()
         if ending is None:
-            self._progress.ended(True)
+            self._progress.ended(self, None)
             return None
-        return ending.addCallback(lambda _: self._progress.ended(True))
+        return ending.addCallback(lambda _: self._progress.ended(self, None))
 
     def fail(self, failure: Failure) -> None:
         super().fail(failure)
-        self._progress.ended(False)
+        self._progress.ended(self, failure.value)
 
 
 @implementer(IBodyConsumer)

@@ -18,6 +18,7 @@ from ..interfaces import IBodyConsumer, IFetcher, IMirrors, IResumable, IWorkerU
 from ..model.report import Attempt, Report
 from ..model.source import Head, Source
 from ..urls import shown
+from .events import tell_failed
 from .places import Candidates
 from .rounds import visit_all
 from .task import Task
@@ -107,6 +108,8 @@ class _Visits:
 
     def _record(self, attempt: Attempt) -> None:
         self._attempts.append(attempt)
+        if attempt.error is not None:
+            tell_failed(attempt, attempt.error)
         if self._mirrors is not None:
             try:
                 self._mirrors.record(attempt)

@@ -136,7 +136,7 @@ class Downloader:
 
     def _begin(self, source: Source, consumer: IBodyConsumer, mirrors: IMirrors | None) -> Deferred[Report]:
         if self._progress is not None:
-            consumer = Counted(consumer, self._progress)
+            consumer = Counted(consumer, self._progress, source)
         if self._closing is not None:
             closed = Failure(CancelledError("the Downloader is closed"))
             try:

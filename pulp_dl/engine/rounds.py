@@ -16,6 +16,7 @@ from ..errors import CircuitOpen, ConsumerFailed, ConsumerGone, DownloadError, N
 from ..flow.timers import Clock
 from ..model.remote import Retries
 from ..model.source import Source
+from .events import tell_wait
 from .places import Candidates
 
 if TYPE_CHECKING:
@@ -37,7 +38,9 @@ async def visit_all(clock: Clock, retries: Retries, places: Candidates, visit: C
     asked = 0.0  # the shortest of the waits that servers asked for
     for wait in retries.waits():
         if wait or asked:
-            await deferLater(cast("IReactorTime", clock), max(wait, asked))
+            seconds = max(wait, asked)
+            tell_wait(seconds, verdict)
+            await deferLater(cast("IReactorTime", clock), seconds)
         asked = retries.retry_after_cap
         index = 0
         while (place := places.known[index] if index < len(places.known) else await places.at(index)) is not None:

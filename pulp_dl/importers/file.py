@@ -8,8 +8,8 @@ trusted: whatever could lead out of a directory, or is no plain name, is refused
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, Self
 from urllib.parse import quote
@@ -20,7 +20,8 @@ from ..consumers.root import SUFFIX
 from ..interfaces import IDownloader
 from ..model.expect import Digest, Size
 from ..model.source import Source, as_source
-from ..urls import join
+from ..urls import join, shown
+from .paths import Paths
 from .spool import Spool
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ __all__ = [
     "Entry",
     "Manifest",
     "ManifestError",
+    "bounded_lines",
     "fetch_manifest",
     "fetch_manifest_blocking",
     "read_manifest",
@@ -41,6 +43,9 @@ LIMIT: Final = 256 * 1024 * 1024
 
 LONGEST: Final = 8192
 """Bytes of one line; a path has 4,096 at most."""
+
+DEEPEST: Final = 256
+"""Names of one path.  Who walks through a directory that is much deeper may not come to its end."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SIZE = re.compile(r"[0-9]{1,19}")
@@ -85,26 +90,27 @@ def read_manifest(
     manifest: Source | str,
     *,
     bad: Callable[[ManifestError], object] | None = None,
+    paths: Paths | None = None,
 ) -> Iterator[Entry]:
     """
     The files of a manifest, one line at a time.
 
-    Empty lines and those that begin with C{#} are skipped, and so is a line that repeats another one.  What was read is
-    remembered on the disk, in a temporary database without a name, so that memory does not grow with the manifest.
+    Empty lines and those that begin with C{#} are skipped, and so is a line that repeats another one.
 
     @param lines: as a file gives them, or the whole text; bytes are UTF-8.
     @param manifest: where it came from.  Paths are relative to its URL, and its secrets (userinfo, C{headers},
         C{remote}) serve the files too, in their own scope.
     @param bad: told of each line that cannot be used; None raises the first.
+    @param paths: what was read of other manifests that are for the same directory; it is added to.
     @raise ManifestError: a line cannot be used.
     """
     found = as_source(manifest)
-    directory = str(join(found.place, "./"))
-    with _Seen() as seen:
+    directory, name = str(join(found.place, "./")), shown(found.url)
+    with Paths() if paths is None else nullcontext(paths) as seen:
         for number, line in enumerate(_split(lines), 1):
             try:
                 entry = _entry(line, number, found, directory)
-                if entry is not None and seen.is_new(entry.path, entry.source.expect, number):
+                if entry is not None and _is_new(entry, number, name, seen):
                     yield entry
             except ManifestError as error:
                 if bad is None:
@@ -156,6 +162,21 @@ def _entry(line: bytes | str, number: int, manifest: Source, directory: str) -> 
     return Entry(source, path)
 
 
+def _is_new(entry: Entry, line: int, manifest: str, seen: Paths) -> bool:
+    """
+    False if the same was there already.
+
+    @raise ManifestError: something else was there under the same path.
+    """
+    size, digest = entry.expected
+    what = f"{size} {digest}"
+    before = seen.add(entry.path, what, line, manifest)
+    if before is not None and before.what != what:
+        where = f"line {before.line}" if before.origin == manifest else f"line {before.line} of {before.origin}"
+        raise ManifestError(line, f"the same path as in {where}, but another file: {entry.path!r}")
+    return before is None
+
+
 def _objection(path: str) -> str | None:
     """Why this path is not used, or None."""
     if not path:
@@ -171,46 +192,11 @@ def _objection(path: str) -> str | None:
         return "a path with '.' or '..'"
     if "" in names:
         return "a path with an empty name"
+    if len(names) > DEEPEST:
+        return f"a path of more than {DEEPEST} names"
     if any(name.endswith(SUFFIX) for name in names):
         return f"names that end in {SUFFIX} are kept for temporary files"
     return None
-
-
-class _Seen:
-    """The paths that came, and what they were."""
-
-    def __init__(self) -> None:
-        # An empty name is a private file without a name, of which SQLite keeps a few pages in memory.
-        self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        for statement in (
-            "PRAGMA journal_mode = OFF",
-            "PRAGMA synchronous = OFF",
-            "CREATE TABLE seen (path TEXT PRIMARY KEY, line INTEGER, what TEXT) WITHOUT ROWID",
-            "BEGIN",
-        ):
-            self._database.execute(statement)
-
-    def is_new(self, path: str, expect: tuple[Any, ...], line: int) -> bool:
-        """
-        Note it.  False if the same was there already.
-
-        @raise ManifestError: something else was there under the same path.
-        """
-        what = " ".join(str(each.value) for each in expect)
-        if self._database.execute("INSERT OR IGNORE INTO seen VALUES (?, ?, ?)", (path, line, what)).rowcount:
-            return True
-        first, before = self._database.execute("SELECT line, what FROM seen WHERE path = ?", (path,)).fetchone()
-        if before != what:
-            raise ManifestError(line, f"the same path as in line {first}, but another file: {path!r}")
-        return False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._database.close()
 
 
 # ---- getting it
@@ -228,10 +214,27 @@ class Manifest:
         self.source = source
         self.file = file
 
-    def entries(self, bad: Callable[[ManifestError], object] | None = None) -> Iterator[Entry]:
+    def entries(
+        self, bad: Callable[[ManifestError], object] | None = None, paths: Paths | None = None
+    ) -> Iterator[Entry]:
         """What L{read_manifest} makes of it, from its first line on."""
         self.file.seek(0)
-        return read_manifest(_lines(self.file), self.source, bad=bad)
+        return read_manifest(bounded_lines(self.file), self.source, bad=bad, paths=paths)
+
+    def extent(self) -> tuple[int, int]:
+        """
+        About how many files it lists, and how many bytes they have together.
+
+        That is what the ends of its lines say, at a small part of the cost of reading it.
+        """
+        self.file.seek(0)
+        files = size = 0
+        for line in bounded_lines(self.file):
+            last = line.rpartition(b",")[2].strip()
+            if last.isdigit() and len(last) < 20 and not line.startswith(b"#"):
+                files += 1
+                size += int(last)
+        return files, size
 
     def __iter__(self) -> Iterator[Entry]:
         return self.entries()
@@ -248,12 +251,12 @@ class Manifest:
         self.close()
 
 
-def _lines(file: BinaryIO) -> Iterator[bytes]:
-    """Lines; the rest of one that is too long is thrown away, and never in memory as a whole."""
-    while line := file.readline(LONGEST + 1):
+def bounded_lines(file: BinaryIO, longest: int = LONGEST) -> Iterator[bytes]:
+    """Lines; of one that is too long C{longest + 1} bytes, so that it is never in memory as a whole."""
+    while line := file.readline(longest + 1):
         yield line
-        while len(line) > LONGEST and not line.endswith(b"\n") and line:
-            line = file.readline(LONGEST + 1) or b"\n"
+        while len(line) > longest and not line.endswith(b"\n"):
+            line = file.readline(longest + 1) or b"\n"
 
 
 async def fetch_manifest(downloader: IDownloader, source: Source | str, *, limit: int = LIMIT) -> Manifest:

@@ -7,8 +7,9 @@ from random import random
 from typing import Any
 
 from attrs import Attribute, evolve, field, frozen
+from zope.interface import implementer
 
-from ..interfaces import IAuth
+from ..interfaces import IAuth, IProxies
 from ..urls import URL, InvalidURL, parse, shown
 from .auth import Basic
 from .headers import Pairs, header_pairs
@@ -122,10 +123,11 @@ class Retries:
             yield min(self.cap, self.base * 2.0**round_) * (1 - chance() / 2)
 
 
+@implementer(IProxies)
 @frozen
 class Proxy:
     """
-    An HTTP proxy.
+    An HTTP proxy, for whatever is asked.
 
     @ivar url: C{http://host:port}; user and password in it are taken out into C{auth}.
     """
@@ -146,6 +148,9 @@ class Proxy:
         object.__setattr__(self, "url", str(place))
         object.__setattr__(self, "place", place)
 
+    def to(self, place: URL) -> Proxy | None:
+        return self
+
 
 def _auth(_instance: object, _attribute: Attribute[Any], value: object) -> None:
     if value is not None and not IAuth.providedBy(value):
@@ -159,13 +164,14 @@ class Remote:
 
     @ivar url: where the remote is.  Its origin is the scope of all secrets: C{auth}, C{headers} and the client
         certificate go there and nowhere else.  None: the origin of each URL that the caller gives.
+    @ivar proxy: one for everything, or L{Proxies} that choose.
     @ivar headers: request fields; only User-Agent, Accept and Accept-Language of them leave the scope.
     """
 
     url: str | None = field(default=None, repr=lambda url: "None" if url is None else shown(url))
     tls: TLS = field(factory=TLS)
     auth: IAuth | None = field(default=None, validator=_auth)
-    proxy: Proxy | None = None
+    proxy: IProxies | None = None
     headers: Pairs = field(default=(), converter=header_pairs, repr=False)
     timeouts: Timeouts = field(factory=Timeouts)
     limits: Limits = field(factory=Limits)
@@ -176,7 +182,7 @@ class Remote:
         for name, kind in (("tls", TLS), ("timeouts", Timeouts), ("limits", Limits), ("retries", Retries)):
             if not isinstance(getattr(self, name), kind):
                 raise TypeError(f"Remote.{name}: {type(getattr(self, name)).__name__} is no {kind.__name__}")
-        if self.proxy is not None and not isinstance(self.proxy, Proxy):
+        if self.proxy is not None and not IProxies.providedBy(self.proxy):
             raise TypeError("Remote.proxy: use Proxy(url, auth=Basic(user, password))")
         if self.url is not None:
             place = read_url("Remote.url", self.url)
@@ -205,3 +211,7 @@ class Remote:
     def scope(self, source_url: str, source_scope: str | None) -> tuple[str, str, int | None]:
         """The origin that the secrets of this Remote may be shown to, for one source."""
         return parse(self.url or source_scope or source_url).origin
+
+    def proxy_for(self, place: URL) -> Proxy | None:
+        """The proxy that leads to a place, or None."""
+        return None if self.proxy is None else self.proxy.to(place)

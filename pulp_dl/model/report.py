@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from ..errors import DownloadError, ValidationError
+from ..errors import BadStatus, ConnectFailed, ConsumerFailed, ConsumerGone, DownloadError, TimedOut, ValidationError
 from ..urls import shown
 from .source import Head, Source
 
@@ -43,6 +43,24 @@ class Attempt:
     def url(self) -> str:
         """The place, fit to be printed."""
         return shown(self.source.url)
+
+    @property
+    def phase(self) -> str:
+        """
+        How far it came: C{"connect"}, C{"head"}, C{"body"}, C{"check"} (the bytes are not what was expected),
+        C{"consumer"} (they could not be kept), or C{"done"}.
+        """
+        error = self.error
+        if error is None:
+            return "done"
+        if isinstance(error, ConsumerFailed | ConsumerGone):
+            return "consumer"
+        if isinstance(error, ValidationError):
+            return "check"
+        if self.status is not None and not isinstance(error, BadStatus):
+            return "body"
+        early = error.phase == "connect" if isinstance(error, TimedOut) else isinstance(error, ConnectFailed)
+        return "connect" if early else "head"
 
     def __str__(self) -> str:
         what = "ok" if self.error is None else f"{type(self.error).__name__}: {self.error.message}"

@@ -107,6 +107,91 @@ async def test_to_stdout_goes_only_what_held(repository: Nginx, tmp_path: Path) 
     assert (bad.code, bad.out) == (7, "")
 
 
+async def test_mtime_is_the_servers(repository: Nginx, tmp_path: Path) -> None:
+    os.utime(repository.root / "bear.iso", (1e9, 1e9))
+    (tmp_path / "list").write_text(f"{repository.http}bear.iso\n  out=listed\n")
+    one = await run("get", f"{repository.http}bear.iso", "-o", "one", "--mtime", cwd=tmp_path)
+    listed = await run("get", "-i", "list", "-R", cwd=tmp_path)
+    await run("get", f"{repository.http}bear.iso", "-o", "plain", cwd=tmp_path)
+
+    assert (one.code, listed.code) == (0, 0)
+    assert (tmp_path / "one").stat().st_mtime == (tmp_path / "listed").stat().st_mtime == 1e9
+    assert (tmp_path / "plain").stat().st_mtime > 1.5e9
+
+
+# ---- --check
+
+
+async def test_what_a_list_of_digests_says_is_held(repository: Nginx, tmp_path: Path) -> None:
+    """The name is that of the file, as the list has it; or the last part of the URL."""
+    empty = hashlib.sha256(b"").hexdigest()
+    (tmp_path / "SUMS").write_text(f"{SHA}  bear.iso\n{empty} *./empty\n{SHA}  sub/other\n")
+    (tmp_path / "list").write_text(f"{repository.http}bear.iso\n  out=sub/other\n{repository.http}empty\n")
+    base = repository.http
+    named = await run("get", f"{base}bear.iso", f"{base}empty", "--check", "SUMS", "-d", "a", cwd=tmp_path)
+    renamed = await run("get", f"{base}bear.iso?x=/empty", "-o", "b", "--check", "SUMS", cwd=tmp_path)
+    listed = await run("get", "-i", "list", "--check", "SUMS", "-d", "c", cwd=tmp_path)
+    (tmp_path / "SUMS").write_text(f"{'0' * 128}  bear.iso\n")
+    wrong = await run("get", f"{base}bear.iso", "--check", "SUMS", "--retries", 0, cwd=tmp_path)
+
+    assert [each.code for each in (named, renamed, listed, wrong)] == [0, 0, 0, 7], named.err + renamed.err + listed.err
+    assert "sha512 is" in wrong.err
+    assert not (tmp_path / "bear.iso").exists()
+
+
+async def test_what_a_list_of_digests_does_not_name_is_not_fetched(repository: Nginx, tmp_path: Path) -> None:
+    (tmp_path / "SUMS").write_text(f"{SHA}  bear.iso\n")
+    (tmp_path / "list").write_text(f"{repository.http}empty\n{repository.http}bear.iso\n")
+    one = await run("get", f"{repository.http}empty", "--check", "SUMS", cwd=tmp_path)
+    listed = await run("get", "-i", "list", "--check", "SUMS", cwd=tmp_path)
+
+    assert (one.code, listed.code) == (2, 2)
+    assert "--check SUMS: it does not list empty" in one.err
+    assert "line 1: --check: it does not list empty" in listed.err
+    assert not (tmp_path / "empty").exists()
+    assert (tmp_path / "bear.iso").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        (None, "--check SUMS: No such file or directory"),
+        ("nothing\n", "--check SUMS: there is no digest in it"),
+        (f"{SHA}  a\n{'0' * 64}  a\n", "--check SUMS: line 2: another digest of 'a' than in line 1"),
+    ],
+)
+async def test_a_list_of_digests_that_is_none_is_2(tmp_path: Path, text: str | None, error: str) -> None:
+    if text is not None:
+        (tmp_path / "SUMS").write_text(text)
+    end = await run("get", "http://127.0.0.1:1/a", "--check", "SUMS", cwd=tmp_path)
+
+    assert (end.code, error in end.err) == (2, True), end.err
+
+
+# ---- where it goes
+
+
+@pytest.mark.parametrize("name", ["/proc/self/fd/1", "/dev/stdout", "/dev/fd/1"])
+def test_stdout_has_other_names(name: str) -> None:
+    """Told by what cannot be together with it; so if it were otherwise, nothing would be written to /dev."""
+    end = refused("get", "http://127.0.0.1:1/f", "-o", name, "--json")
+
+    assert (end.code, "-o - and --json" in end.err) == (2, True)
+
+
+@pytest.mark.parametrize("kind", ["a symlink to a device", "a symlink to a pipe", "a pipe"])
+async def test_what_takes_bytes_in_its_own_way_is_never_replaced(repository: Nginx, tmp_path: Path, kind: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "device").symlink_to("/dev/null")
+    (tmp_path / "link").symlink_to("pipe")
+    name = {"a symlink to a device": "device", "a symlink to a pipe": "link", "a pipe": "pipe"}[kind]
+    before = os.lstat(tmp_path / name)
+    end = await run("get", f"{repository.http}bear.iso", "-o", name, cwd=tmp_path)
+
+    assert (end.code, "a device, a pipe or a socket is there" in end.err) == (8, True), end.err
+    assert os.path.samestat(os.lstat(tmp_path / name), before)
+
+
 # ---- how it ends
 
 
@@ -114,11 +199,10 @@ async def test_to_stdout_goes_only_what_held(repository: Nginx, tmp_path: Path) 
     ("args", "text"),
     [
         (["--no-such-option", "http://h/bear.iso"], "No such option"),
-        ([], "Missing argument"),
+        ([], "Missing argument 'URL...'; or give a list of them with -i"),
         (["bear.iso"], "not an absolute URL"),
         (["http://h/bear.iso", "-o", "x", "-d", "y"], "-o and -d"),
         (["http://h/bear.iso", "-o", "x/"], "-o x/ names no file; -d is for directories"),
-        (["http://h/bear.iso", "-o", "-", "--json"], "-o - and --json"),
         (["http://h/bear.iso", "http://h/empty", "-o", "x"], "-o is for one URL"),
         (["http://h/bear.iso", "http://h/empty", "--sha256", SHA], "--sha256 is for one URL"),
         (["http://h/bear.iso", "https://h/bear.iso"], "two of these URLs would be saved as bear.iso"),
@@ -126,10 +210,13 @@ async def test_to_stdout_goes_only_what_held(repository: Nginx, tmp_path: Path) 
         (["http://h/bear.iso", "--size", "-1"], "no number of bytes"),
         (["http://h/bear.iso", "-j", "0"], "0 is not in the range"),
         (["http://h/bear.iso", "--connect-timeout", "0"], "0.0 is not in the range"),
-        (["http://h/bear.iso", "--max-time", "nan"], "--max-time: Timeouts.total: nan"),
+        (["http://h/bear.iso", "--max-time", "nan"], "Invalid value for '--max-time': 'nan' is no number of seconds"),
         (["http://h/bear.iso", "--cacert", "missing.pem"], "missing.pem"),
-        (["http://h/bear.iso", "--key", "key.pem"], "TLS.cert"),
-        (["http://h/bear.iso", "--proxy", "socks9://h"], "Proxy.url"),
+        (["http://h/bear.iso", "--key", "key.pem"], "Error: --key: of no use without --cert; give the certificate too"),
+        (
+            ["http://h/bear.iso", "--proxy", "socks9://h"],
+            "Error: --proxy: 'socks9://h/' has to begin with http:// or https://",
+        ),
         (["http://h/bear.iso", "-H", "no colon"], "NAME: VALUE"),
     ],
 )
@@ -168,6 +255,17 @@ async def test_the_exit_code_tells_why(
     assert end.code == code, end.err
     assert text in end.err
     assert "Traceback" not in end.err
+
+
+@pytest.mark.parametrize("location", ["file:///etc/hostname", "ftp://127.0.0.1/f"])
+async def test_a_redirect_that_is_not_followed_is_the_servers_doing(
+    reactor: Any, tmp_path: Path, location: str
+) -> None:
+    head = response_head(302, ((b"Content-Length", b"0"), (b"Location", location.encode())))
+    async with FaultServer(reactor, Send(head)) as server:
+        end = await run("get", server.url("/f"), cwd=tmp_path)
+
+    assert (end.code, "is not followed" in end.err) == (4, True), end.err
 
 
 async def test_a_failure_leaves_what_was_there(repository: Nginx, tmp_path: Path) -> None:
@@ -372,27 +470,6 @@ async def test_a_killed_run_is_gone_on_with(slow_nginx: Nginx, reactor: Any, tmp
 # ---- what it tells meanwhile
 
 
-async def test_every_few_seconds_it_tells_how_far_it_is(slow_nginx: Nginx, tmp_path: Path) -> None:
-    (slow_nginx.root / "large").write_bytes(bytes(1_000_000))
-    end = await run("get", f"{slow_nginx.http}large", cwd=tmp_path)
-    lines = end.err.splitlines()
-
-    assert len(lines) >= 2
-    assert lines[0].startswith("0 fetched; ")
-    assert " of 976.6 KiB (" in lines[0]
-    assert lines[0].endswith("/s")
-
-
-async def test_on_a_terminal_one_line_moves(slow_nginx: Nginx, tmp_path: Path) -> None:
-    """And the cursor, which it hides meanwhile, is given back."""
-    (slow_nginx.root / "large").write_bytes(bytes(600_000))
-    code, shown = await on_terminal("get", f"{slow_nginx.http}large", cwd=tmp_path)
-
-    assert code == 0, shown
-    assert shown.count(b" of 585.9 KiB (") > 3
-    assert shown.rindex(b"\x1b[?25h") > shown.rindex(b"\x1b[?25l")
-
-
 async def test_verbose_tells_of_each_file_and_of_each_try(reactor: Any, tmp_path: Path) -> None:
     async with FaultServer(reactor, Nth([Reset(), answer(b"abc")])) as server:
         end = await run("get", "-v", server.url("/f"), cwd=tmp_path)
@@ -403,22 +480,6 @@ async def test_verbose_tells_of_each_file_and_of_each_try(reactor: Any, tmp_path
 
 
 # ---- the command as a whole
-
-
-async def test_the_version_comes_at_once() -> None:
-    """Nothing is imported for it but click."""
-
-    def measure() -> subprocess.CompletedProcess[str]:
-        code = (
-            "import sys; from pulp_dl.cli import main\ntry: main(['--version'])\nfinally: print(*sorted(sys.modules))"
-        )
-        return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-
-    ended = await deferToThread(measure)
-    version, modules = ended.stdout.splitlines()
-
-    assert version.startswith("pulp-dl, version ")
-    assert not {"twisted", "treq", "OpenSSL", "cryptography", "attrs", "attr"} & {*modules.split()}
 
 
 async def test_help_tells_the_exit_codes(tmp_path: Path) -> None:

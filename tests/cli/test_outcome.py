@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pulp_dl import errors
+from pulp_dl.cli.log import printable
 from pulp_dl.cli.options import Bytes
-from pulp_dl.cli.outcome import Summary, code_of, printable, size_text
+from pulp_dl.cli.outcome import Summary, code_of, size_text
 
 QUIET = {"as_json": False, "verbose": False, "quiet": True}
 ERRORS: dict[type[errors.DownloadError], tuple[Any, ...]] = {

@@ -282,9 +282,9 @@ async def test_bad_lines_are_named_and_the_others_fetched(nginx: Nginx, tmp_path
     end = await run("sync", f"{nginx.http}PULP_MANIFEST", "-d", "deep/mirror", cwd=tmp_path)
 
     assert end.code == 7
-    assert "line 2: " in end.err
+    assert "PULP_MANIFEST: line 2 of the manifest: " in end.err
     assert "a path with '.' or '..': '../evil'" in end.err
-    assert "line 4: " in end.err
+    assert "line 4 of the manifest: " in end.err
     assert files(tmp_path / "deep") == {"mirror/good": b"good"}
 
 

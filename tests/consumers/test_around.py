@@ -103,6 +103,7 @@ async def test_a_resumable_file_stays_one(reactor: Any, workers: Workers, tmp_pa
 
     assert (tmp_path / "file").read_bytes() == DATA
     assert (progress.size, progress.expected, progress.done) == (MIB, MIB, 1)
+    assert progress.brought == MIB - kept.size
 
 
 # ---- counted
@@ -114,14 +115,15 @@ async def test_the_count_is_of_what_is_there_whatever_is_rewound(
 ) -> None:
     progress, inner = Progress(), Discard()
     feed = Feed(reactor, Counted(inner, progress))
+    assert ([each.consumer for each in progress.running], progress.begun) == ([inner], 0)
     feed.begin(head_of(7))
     for step in steps:
         if step is None:
             feed.consumer.rewind(head_of(7))
         else:
             await feed.write([step])
-        assert progress.size == inner.size
-    assert (progress.done, progress.failed) == (0, 0)
+        assert progress.size == inner.size == progress.running[0].size
+    assert (progress.done, progress.failed, progress.begun) == (0, 0, 1)
 
     if well:
         await feed.finish()
@@ -130,6 +132,8 @@ async def test_the_count_is_of_what_is_there_whatever_is_rewound(
 
     assert (progress.done, progress.failed) == (int(well), int(not well))
     assert (progress.size, progress.expected) == (inner.size, 7)
+    assert progress.running == ()
+    assert progress.brought == sum(len(step) for step in steps if step is not None)
 
 
 async def test_a_download_is_done_when_its_consumer_is(reactor: Any) -> None:

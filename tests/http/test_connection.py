@@ -9,21 +9,24 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from OpenSSL import SSL
 from treq.content import content
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IHandshakeListener, IPushProducer
+from twisted.internet.interfaces import IHandshakeListener, IPushProducer, ISSLTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone, ResponseFailed
 from twisted.web.http import PotentialDataLoss
+from zope.interface import alsoProvides
 from zope.interface.verify import verifyObject
 
 from pulp_dl.errors import ConnectFailed, DownloadError, ProtocolError, Truncated
-from pulp_dl.protocols.http.connection import Answer
+from pulp_dl.protocols.http.connection import Answer, HTTPConnection
 from pulp_dl.protocols.http.framing import Framing
-from tests.http.lines import ASK, HELLO, OK, Line, answered, delivered, error, result
+from tests.http.lines import ASK, HELLO, OK, URL, Line, answered, delivered, error, result
 from tests.sinks import Sink
 
 
@@ -880,3 +883,35 @@ def test_whatever_comes_a_delivery_brings_the_whole_body_or_fails_with_a_Downloa
         assert framing.complete or (framing.until_close and end == "fin")
     assert sink.producer is None
     line.end()
+
+
+class Records(StringTransport):
+    """Over TLS: each record of one read comes by itself."""
+
+    def getHandle(self) -> SSL.Connection:
+        return SSL.Connection(SSL.Context(SSL.TLS_METHOD), None)
+
+
+@pytest.mark.parametrize("reason", [ConnectionDone(), ConnectionLost()])
+def test_records_that_came_together_with_the_end_are_not_lost(reason: Exception) -> None:
+    """Of a body without a length nobody could tell."""
+    clock = Clock()
+    told: list[HTTPConnection] = []
+    connection: Any = HTTPConnection(clock, told.append, told.append, told.append)
+    transport = Records()
+    alsoProvides(transport, ISSLTransport)
+    connection.makeConnection(transport)
+    connection.handshakeCompleted()
+    sink = Sink()
+    ends: list[Any] = []
+    asking = connection.request(ASK, b"GET", URL)
+    asking.addCallback(lambda answer: answer.deliver(sink)).addBoth(ends.append)
+    connection.dataReceived(OK + b"Connection: close\r\n\r\n")
+    for _ in range(64):
+        connection.dataReceived(b"x" * 16384)
+    connection.connectionLost(Failure(reason))
+
+    assert len(sink.data) == 64 * 16384
+    assert (ends == [None]) is isinstance(reason, ConnectionDone)
+    assert told == [connection]
+    assert not clock.getDelayedCalls()

@@ -265,6 +265,37 @@ class TestTLS:
             assert sink.data == b"hello"
             assert told == ["gone"]
 
+    async def test_the_records_of_a_large_body_come_joined_and_none_is_lost(
+        self, reactor: Any, serve: Any, ca: trustme.CA
+    ) -> None:
+        """TLS hands out 16 KiB at a time; whoever writes to a disk, and hashes, is better off with more."""
+        data = bytes(range(256)) * 16384  # 4 MiB: 256 records
+        writes: list[int] = []
+        server = serve(Send(OK + b"Content-Length: %d\r\n\r\n" % len(data) + data), tls=True)
+        connection, told = await connected(reactor, server, ca)
+        for _ in range(2):
+            sink = Sink(lambda sink: writes.append(len(sink.data)))
+            await (await connection.request(ASK, b"GET", URL)).deliver(sink)
+            assert sink.data == data
+        assert len(writes) < 256
+        assert server.connections.total == 1
+        connection.abort()
+        await gone(reactor, told)
+
+    async def test_what_came_of_a_large_body_before_it_was_cut_is_delivered(
+        self, reactor: Any, serve: Any, ca: trustme.CA
+    ) -> None:
+        data = bytes(range(256)) * 8192
+        head = OK + b"Content-Length: %d\r\n\r\n" % (len(data) + 1)
+        server = serve((Send(head + data), Close()), tls=True)
+        connection, told = await connected(reactor, server, ca)
+        sink = Sink()
+        with pytest.raises(Truncated) as raised:
+            await (await connection.request(ASK, b"GET", URL)).deliver(sink)
+        assert sink.data == data
+        assert f"{len(data)} of {len(data) + 1}" in str(raised.value)
+        assert told == ["gone"]
+
     async def test_a_certificate_that_is_missing_fails_the_first_request(
         self, reactor: Any, serve: Any, ca: trustme.CA
     ) -> None:

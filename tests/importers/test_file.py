@@ -25,7 +25,9 @@ from pulp_dl.importers.file import (
     fetch_manifest_blocking,
     read_manifest,
 )
+from pulp_dl.importers.paths import Paths
 from pulp_dl.testing import MemoryFetcher, MemoryScheme, Place
+from pulp_dl.urls import shown
 from tests.blocking.threads import in_thread
 
 BASE = "https://h.example/repo/PULP_MANIFEST"
@@ -124,6 +126,7 @@ def test_whatever_the_path_it_stays_in_the_directory(path: str) -> None:
         (line(""), "an empty path: ''"),
         (line("/a"), "an absolute path: '/a'"),
         (line("a/../b"), "a path with '.' or '..': 'a/../b'"),
+        (line("a/" * 256 + "b"), "a path of more than 256 names: " + repr(("a/" * 256)[:200])),
         (line("a//b"), "a path with an empty name: 'a//b'"),
         (line("a\\b"), r"a backslash in a path: 'a\\b'"),
         (line("a\x00b"), r"a control character in a path: 'a\x00b'"),
@@ -144,6 +147,24 @@ def test_a_bad_line_is_named_with_its_number_and_why(text: str | bytes, reason: 
 
     assert (caught.value.line, caught.value.reason) == (3, reason)
     assert str(caught.value) == f"line 3 of the manifest: {reason}"
+
+
+def test_manifests_for_one_directory_share_their_paths() -> None:
+    """What another one has listed already is not listed again; another file of that path names the manifest."""
+    bad: list[ManifestError] = []
+    other = "https://elmer:wabbit@h.example/other/LIST?token=hunter2"
+    with Paths() as paths:
+        first = [*read_manifest(line("a") + line("b"), BASE, paths=paths)]
+        second = [*read_manifest(line("c") + line("b") + line("a", OTHER), other, bad=bad.append, paths=paths)]
+        third = [*read_manifest(line("c", OTHER), BASE, bad=bad.append, paths=paths)]
+
+        assert [each.path for each in first + second + third] == ["a", "b", "c"]
+        assert [*paths] == [(name, f"3 {SHA}") for name in "abc"]
+    assert [str(error) for error in bad] == [
+        f"line 3 of the manifest: the same path as in line 1 of {BASE}, but another file: 'a'",
+        f"line 1 of the manifest: the same path as in line 1 of {shown(other)}, but another file: 'c'",
+    ]
+    assert "hunter2" not in str(bad)
 
 
 def test_who_asks_for_bad_lines_gets_all_the_good_ones() -> None:
@@ -220,6 +241,16 @@ async def test_it_is_downloaded_in_the_reactor(reactor: Any) -> None:
             assert len([*manifest]) == 100  # as often as it is wanted
             assert next(iter(manifest)).source.url == "memory://h/repo/file-0"
             assert leftovers() == []
+
+
+def test_it_tells_how_much_it_lists_before_it_is_read(tmp_path: Path) -> None:
+    """Not of lines that nobody could use, whatever they end with."""
+    path = tmp_path / "manifest"
+    path.write_text("# path,sha256,9\n\n" + line("a", size=7) + line("b,c", size=" 50 ") + "d,5x\n" + "e," + "9" * 99)
+    with path.open("rb") as file:
+        assert Manifest(Source(BASE), file).extent() == (2, 57)
+        path.write_text(line("a", size=8) + line("b", size=0).rstrip())
+        assert Manifest(Source(BASE), file).extent() == (2, 8)
 
 
 async def test_it_is_downloaded_by_a_thread() -> None:

@@ -6,7 +6,7 @@ pooled one turns out to be dead.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IProtocol
@@ -36,7 +36,7 @@ class URI(bytes):
 
     url: str
 
-    def __new__(cls, url: str) -> URI:
+    def __new__(cls, url: str) -> Self:
         uri = super().__new__(cls)
         uri.url = url
         return uri

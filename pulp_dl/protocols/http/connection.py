@@ -7,16 +7,12 @@ were sent, limits, an end at any moment even over TLS, and a right rule of reuse
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, Final
 
-from OpenSSL import SSL
-from twisted.internet import tcp
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IHandshakeListener, IReactorTime, ISSLTransport
+from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -25,6 +21,7 @@ from ...errors import ConnectFailed, DownloadError, ProtocolError, TLSFailed, Tr
 from .answer import Answer
 from .framing import Framing, Malformed
 from .tls import explain
+from .wire import Wire
 
 __all__ = ["Answer", "HTTPConnection"]
 
@@ -77,10 +74,10 @@ class HTTPConnection(Protocol):
         self._paused_at = 0.0
         self._paused = False
         self._just_read = False
+        self._gathered: list[bytes] = []
+        self._gathering: IDelayedCall | None = None
         self._lost: Failure | None = None
-        self._socket: socket.socket | None = None  # to send at once
-        self._wire: socket.socket | None = None  # to look what is there
-        self._records: SSL.Connection | None = None
+        self._wire: Wire | None = None
         self._getting_ready: Deferred[None] | None = None
         self._asking: Deferred[Answer] | None = None
         self._answer: Answer | None = None
@@ -105,7 +102,7 @@ class HTTPConnection(Protocol):
         """
         if self._aborted or self._lost is not None:
             return False
-        return self._wire is None or self._just_read or _nothing_in(self._wire)
+        return self._wire is None or self._just_read or self._wire.silent()
 
     # getting ready
 
@@ -130,19 +127,11 @@ class HTTPConnection(Protocol):
 
     def connectionMade(self) -> None:
         transport: Any = self.transport
-        tls: bool = ISSLTransport.providedBy(transport)
         if self._aborted:
             transport.abortConnection()
-        elif tls:
-            handle = transport.getHandle()
-            if isinstance(handle, SSL.Connection):
-                self._records = handle
-            beneath = getattr(transport, "transport", None)
-            if isinstance(beneath, tcp.Connection):
-                self._wire = beneath.getHandle()
-        else:
-            if isinstance(transport, tcp.Connection):
-                self._socket = self._wire = transport.getHandle()
+            return
+        self._wire = Wire(transport)
+        if not self._wire.tls:
             self.handshakeCompleted()
 
     def handshakeCompleted(self) -> None:
@@ -173,20 +162,9 @@ class HTTPConnection(Protocol):
         self._framing.expect(method)
         asking: Deferred[Answer] = Deferred(self._cancel_request)
         self._asking = asking
-        self._send(data)
+        assert self._wire is not None
+        self._wire.send(data)
         return asking
-
-    def _send(self, data: bytes) -> None:
-        """At once: C{transport.write} would wait for another turn of the reactor, at the price of two system calls."""
-        sent = 0
-        if self._socket is not None:
-            with suppress(OSError):  # the transport will find out, and say so
-                sent = self._socket.send(data)
-            if sent == len(data):
-                return
-            self._socket = None  # from now on the transport may have something to send itself
-        transport: Any = self.transport
-        transport.write(data[sent:])
 
     def _cancel_request(self, asking: Deferred[Answer]) -> None:
         if self._asking is asking:
@@ -196,6 +174,22 @@ class HTTPConnection(Protocol):
     # the answer
 
     def dataReceived(self, data: bytes) -> None:
+        if (self._gathered or self._buffer == LARGE) and self._wire is not None and self._wire.tls:
+            self._gathered.append(data)
+            if self._gathering is None:
+                self._gathering = self.clock.callLater(0, self._gather)
+        else:
+            self._received(data)
+
+    def _gather(self) -> None:
+        """
+        TLS hands out records of 16 KiB, many from one read of a large body; each by itself would go the whole way.
+        """
+        self._gathering = None
+        gathered, self._gathered = self._gathered, []
+        self._received(b"".join(gathered))
+
+    def _received(self, data: bytes) -> None:
         if self._aborted:
             return
         asking, answer = self._asking, self._answer
@@ -264,32 +258,24 @@ class HTTPConnection(Protocol):
         """
         if size != self._buffer:
             self._buffer = size
-            transport: Any = self.transport
-            # Over TLS the bytes are read by the transport below.  It is an attribute of every transport of Twisted's
-            # reactors (twisted.internet.tcp.Connection.bufferSize); what has none is not harmed.
-            getattr(transport, "transport", transport).bufferSize = size
+            assert self._wire is not None
+            self._wire.read_at_once(size)
 
     def _complete(self, answer: Answer, drained: bool) -> None:
         self._answer = None
         self._unpaused = self._steady = 0
         self._read_at_once(USUAL)
         answer.ended()
-        if self._framing.reusable and self._nothing_behind(drained):
+        if self._framing.reusable and self._lost is None and self._nothing_behind(drained=drained):
             self.resume()
             self._just_read = True
             self._tell_idle(self)
         else:
             self.abort()
 
-    def _nothing_behind(self, drained: bool) -> bool:
-        """
-        Is what was read last all that has come?  What came with it would become the answer to the next request.
-
-        TLS hands out what one read brought record by record.
-        """
-        if self._records is not None:
-            return _nothing_in(self._records)
-        return drained or self._wire is None or _nothing_in(self._wire)
+    def _nothing_behind(self, *, drained: bool) -> bool:
+        """Is what was read last all that has come?  What came with it would become the answer to the next request."""
+        return self._wire is None or self._wire.exhausted(drained=drained)
 
     def _fail(self, malformed: Malformed) -> None:
         """Whoever waits hears of it, and the connection is of no use any more."""
@@ -342,7 +328,12 @@ class HTTPConnection(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._lost = reason
-        self._socket = self._wire = None
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gather()
+        if self._wire is not None:
+            self._wire.close()
+            self._wire = None
         ready, self._getting_ready = self._getting_ready, None
         asking, self._asking = self._asking, None
         answer, self._answer = self._answer, None
@@ -379,14 +370,3 @@ class HTTPConnection(Protocol):
         error = Truncated(self._framing.received, answer.length, self._url)
         error.__cause__ = cause
         return error
-
-
-def _nothing_in(readable: socket.socket | SSL.Connection) -> bool:
-    """Would a read have to wait?  If not, there are bytes, or the end."""
-    try:
-        readable.recv(1, socket.MSG_PEEK)
-    except (BlockingIOError, SSL.WantReadError):
-        return True
-    except (OSError, SSL.Error):
-        pass
-    return False

@@ -47,7 +47,7 @@ def route(reactor: Any, remote: Remote, place: URL, *, inside: bool) -> Route:
         proxy may not be allowed, or not want, to be seen without it.
     """
     host = place.netloc.encode("ascii")
-    proxy = remote.proxy
+    proxy = remote.proxy_for(place)
     if proxy is None:
         tls = _tls(remote, inside) if place.scheme == "https" else None
         key = PoolKey((place.host, place.port), (place.scheme, place.host, place.port, tls))

@@ -92,7 +92,7 @@ class Question:
             head,
             self._span,
             conditions=bool(self._source.conditions),
-            proxied=fetcher.remote.proxy is not None,
+            proxied=fetcher.remote.proxy_for(self._trail.place) is not None,
             now=fetcher.reactor.seconds(),
         )
         return Body(fetcher, head, answer, public=not self._trail.inside)

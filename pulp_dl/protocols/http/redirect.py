@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from ...errors import ProtocolError, Refused
+from ...errors import ProtocolError, RedirectRefused
 from ...model.headers import Pairs
 from ...model.remote import Remote
 from ...model.source import Source
@@ -48,7 +48,7 @@ class Trail:
 
         @param pairs: the fields of its answer.
         @raise ProtocolError: it leads nowhere, or round in circles.
-        @raise Refused: it leads where we do not go.
+        @raise RedirectRefused: it leads where we do not go.
         """
         here = self.place
         if self._seen is None:
@@ -60,9 +60,9 @@ class Trail:
         except InvalidURL as error:
             raise ProtocolError(f"a redirect that leads nowhere: {error}", str(here)) from error
         if place.scheme not in {"http", "https"}:
-            raise Refused(f"a redirect to {place.scheme}: is not followed", str(here))
+            raise RedirectRefused(f"a redirect to {place.scheme}: is not followed", str(here))
         if here.scheme == "https" and place.scheme == "http" and not self._remote.allow_downgrade:
-            raise Refused(
+            raise RedirectRefused(
                 "a redirect from https: to http: is not followed; Remote(allow_downgrade=True) permits it", str(here)
             )
         self.place = place

@@ -1,0 +1,200 @@
+"""Who we are, and by which way: passwords from files, the environment, netrc or a person; proxies; certificates."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+from click.core import ParameterSource
+
+from .config import spelled
+from .words import blaming
+
+if TYPE_CHECKING:
+    from ..interfaces import IAuth, IProxies
+    from ..model.auth import Basic
+    from ..model.tls import TLS
+
+__all__ = ["auth", "credential_options", "proxies", "tls"]
+
+LONGEST: Final = 65536
+"""Bytes of a file that holds a password."""
+
+_SOURCES: Final = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT, ParameterSource.DEFAULT_MAP)
+
+Options = Mapping[str, Any]
+
+
+def _not_here(ctx: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    if option.name and ctx.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
+        raise click.UsageError(
+            f"{option.opts[0]}: anybody on this machine can read a command line; use {_instead(option.name)}", ctx
+        )
+    return value
+
+
+def _instead(name: str) -> str:
+    return f"--{name.replace('_', '-')}-file or PULP_DL_{name.upper()}"
+
+
+def _secret(name: str, file_help: str) -> tuple[Callable[[Any], Any], ...]:
+    """A file that holds it; and the thing itself, for variables and settings only."""
+    return (
+        click.option(f"--{name}-file", metavar="FILE", help=file_help),
+        click.option(f"--{name}", metavar="SECRET", hidden=True, callback=_not_here),
+    )
+
+
+credential_options = (
+    click.option("-u", "--user", metavar="NAME[:PASSWORD]",
+                 help="For the host that is asked, and no other.  The password is asked for if it is nowhere."),
+    *_secret("password", "Holds the password of --user; - is stdin."),
+    click.option("--netrc/--no-netrc", default=True, help="Look for users in ~/.netrc, or $NETRC.  [default: yes]"),
+    click.option("--netrc-file", metavar="FILE", help="Look for users there instead."),
+    click.option("--cacert", metavar="FILE", help="Trust the certificates in this file, too."),
+    click.option("--cert", metavar="FILE", help="The client's certificate (PEM), then its intermediates."),
+    click.option("--key", metavar="FILE", help="Its private key, if that is not in the same file."),
+    *_secret("passphrase", "Holds what opens an encrypted key."),
+    click.option("-k", "--insecure", is_flag=True, help="Do not check who the server is."),
+    click.option("--proxy", metavar="URL", help="http://host:port, in place of what $http_proxy says; '' for none."),
+    click.option("--proxy-user", metavar="NAME[:PASSWORD]", help="For the proxy."),
+    *_secret("proxy-password", "Holds the password of --proxy-user."),
+    click.option("--noproxy", metavar="HOSTS", help="Reach these without one, in place of $no_proxy; * for all."),
+)  # fmt: skip
+
+
+def auth(options: Options) -> IAuth | None:
+    """Of C{--user}, else of a netrc file, unless it is said by hand."""
+    from ..model.netrc import Netrc
+    from ..urls import parse
+
+    found = _login(options, "")
+    if found is not None or not options["netrc"]:
+        return found
+    remote = options["remote"]
+    if remote is not None and parse(remote).user is not None:
+        return None
+    if any(name.strip().lower() == "authorization" for name, _ in options["headers"]):
+        return None
+
+    path = options["netrc_file"]
+    try:
+        return Netrc(path) or None
+    except ValueError as error:
+        if path is None and not os.environ.get("NETRC"):
+            # It was not made for us, and may be of no use here.
+            click.echo(f"Warning: {error}; it is not used (--no-netrc)", err=True)
+            return None
+        raise click.UsageError(f"{'NETRC' if path is None else spelled('netrc_file')}: {error}") from error
+
+
+def tls(options: Options) -> TLS:
+    """Of C{--cacert}, C{--cert}, C{--key}, C{--insecure}."""
+    from ..model.tls import TLS
+
+    source = _strongest("passphrase_file", "passphrase", options=options)
+    if source is not None and options["cert"] is None and _rank(source) == 1:
+        source = None  # a variable may be meant for another run
+    passphrase = None if source is None else _reveal(source, options)
+
+    def make(passphrase: str | None) -> TLS:
+        names = {name: options[theirs] for name, theirs in (("ca", "cacert"), ("cert", "cert"), ("key", "key"))}
+        return TLS(**names, passphrase=passphrase, verify=not options["insecure"])
+
+    with blaming("cacert", {"TLS.passphrase": source or "passphrase_file"}):
+        try:
+            return make(passphrase)
+        except ValueError as error:
+            if passphrase is not None or not str(error).startswith("TLS.passphrase: missing"):
+                raise
+        return make(_ask("Passphrase of the private key", _instead("passphrase")))
+
+
+def proxies(options: Options) -> IProxies | None:
+    """Of C{--proxy}, else of the environment."""
+    from attrs import evolve
+
+    from ..model.proxies import Proxies
+    from ..model.remote import Proxy
+
+    url, direct = options["proxy"], options["noproxy"]
+    if url == "" or (direct or "").strip() == "*":
+        return None
+    if url is None:
+        try:
+            found = Proxies.from_environment()
+        except ValueError as error:
+            raise click.UsageError(f"{error}; or --noproxy '*'") from error
+    else:
+        with blaming("proxy"):
+            one = Proxy(url if "://" in url else f"http://{url}")
+        found = Proxies(one, one, os.environ.get("no_proxy", os.environ.get("NO_PROXY", "")))
+    if found.http is None and found.https is None:
+        return None
+    if direct is not None:
+        found = evolve(found, direct=direct)
+    login = _login(options, "proxy_")
+    if login is None:
+        return found
+
+    def known(proxy: Proxy | None) -> Proxy | None:
+        return None if proxy is None else evolve(proxy, auth=login)
+
+    return evolve(found, http=known(found.http), https=known(found.https))
+
+
+def _login(options: Options, prefix: str) -> Basic | None:
+    from ..model.auth import Basic
+
+    user, given = f"{prefix}user", options[f"{prefix}user"]
+    source = _strongest(f"{prefix}password_file", f"{prefix}password", options=options)
+    if given is None:
+        if source is None or _rank(source) == 1:  # a variable may be meant for another run
+            return None
+        raise click.UsageError(f"{spelled(source)}: of no use without {spelled(user)}; give it, too")
+    name, colon, password = given.partition(":")
+    if source is not None and (not colon or _rank(source) < _rank(user)):
+        password = _reveal(source, options)
+    elif not colon:
+        password = _ask(f"Password for {name}", _instead(f"{prefix}password"))
+    with blaming(user, {"Basic.user": user, "Basic.password": source or user}):
+        return Basic(name, password)
+
+
+def _strongest(*names: str, options: Options) -> str | None:
+    """Of several options with the same meaning the one that counts: flags, then the environment, then files."""
+    return min((name for name in names if options[name] is not None), key=_rank, default=None)
+
+
+def _rank(name: str) -> int:
+    source = click.get_current_context().get_parameter_source(name)
+    return _SOURCES.index(source) if source in _SOURCES else len(_SOURCES)
+
+
+def _reveal(name: str, options: Options) -> str:
+    """A secret, which is the value of an option or in the file that it names."""
+    given: str = options[name]
+    if not name.endswith("_file"):
+        return given
+    try:
+        with click.open_file(given, "rb") as file:
+            content = file.read(LONGEST + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "this is no path"
+        raise click.UsageError(f"{spelled(name)}: {given!r} cannot be read: {reason}") from error
+    try:
+        text: str = content.decode().removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        raise click.UsageError(f"{spelled(name)}: {given!r} is not UTF-8") from None
+    if not text or len(content) > LONGEST:
+        raise click.UsageError(f"{spelled(name)}: {given!r} is {'too large' if text else 'empty'}; it holds one secret")
+    return text
+
+
+def _ask(what: str, instead: str) -> str:
+    try:
+        return str(click.prompt(what, hide_input=True, err=True, default="", show_default=False))
+    except click.Abort:
+        raise click.UsageError(f"{what}: there is nobody to ask; use {instead}") from None

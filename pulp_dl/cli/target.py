@@ -1,0 +1,54 @@
+"""A file that the caller names, to be written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from stat import S_ISDIR, S_ISREG
+from typing import Final
+
+from .outcome import DISK, Failed
+
+__all__ = ["check_target", "is_stdout", "write_whole"]
+
+_STDOUTS: Final = {"-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}
+
+
+def is_stdout(name: str) -> bool:
+    """Whether that is what the caller means."""
+    return name in _STDOUTS
+
+
+def check_target(name: str) -> None:
+    """
+    Whether a file may take the place of what is there.
+
+    @raise Failed: no: it is a device, a pipe or a socket, or a symlink to one.  That would be the end of
+        C{/dev/stderr}, for everybody on this machine.
+    """
+    try:
+        mode = Path(name).stat().st_mode
+    except (OSError, ValueError):  # told by who writes to it
+        return
+    if not (S_ISREG(mode) or S_ISDIR(mode)):
+        raise Failed("a device, a pipe or a socket is there; give another path", name, DISK)
+
+
+def write_whole(path: Path, pieces: Iterable[bytes]) -> None:
+    """
+    Write a file that takes its place when it is whole and on the disk.
+
+    @raise OSError: it did not; what was there is there still.
+    """
+    from ..consumers.atomic import temporary_name
+
+    temporary = path.parent / temporary_name(path.name)
+    try:
+        with temporary.open("xb") as new:
+            new.writelines(pieces)
+            new.flush()
+            os.fsync(new.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,89 @@
+"""What the library says, in the words of the command: options instead of attributes, and no secret."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final
+
+import click
+from click.core import ParameterSource
+
+from .config import spelled
+
+__all__ = ["blaming", "explain", "in_options"]
+
+# What has no option of its own is said in another way.
+_PHRASES: Final = {
+    "leave Remote.proxy out": "--noproxy says what to reach without one",
+    "give Proxy(auth=Basic(...))": "give --proxy-user",
+    "give it as Proxy(auth=...)": "give --proxy-user",
+    "give it as Source.span": "a file is fetched as a whole",
+    "give it as Source.conditions": "a file is fetched in any case",
+    " (Limits.redirects)": "",
+    "Remote(allow_downgrade=True) permits it": "give the http: URL itself if you want that",
+    ", or None for no limit": "",
+    ", or None": "",
+}
+_FIELDS: Final = {
+    "TLS.ca": "cacert",
+    "TLS.cert": "cert",
+    "TLS.key": "key",
+    "TLS.passphrase": "passphrase_file",
+    "Proxy.url": "proxy",
+    "Basic.user": "user",
+    "Digest.value": "sha256",
+    "Size.value": "size",
+    "headers": "headers",
+    "Limits.max_size": "max_size",
+    "Limits.bytes_per_second": "limit_rate",
+    "Limits.requests_per_second": "limit_requests",
+    "Timeouts.connect": "connect_timeout",
+    "Timeouts.idle": "idle_timeout",
+    "Timeouts.total": "max_time",
+}
+_FIELD: Final = re.compile(r"\b[A-Z][A-Za-z]+\.[a-z_]+\b|^headers(?=:)")
+_USERINFO: Final = re.compile(r"//.*@", re.DOTALL)
+_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[\w\[*][^\s'\"]*")
+
+
+def in_options(message: str, fields: Mapping[str, str] = {}) -> str:
+    """
+    A message of the library for people who never saw its attributes.
+
+    @param fields: options that stand for some attributes here, in place of the usual ones.
+    """
+    for theirs, ours in _PHRASES.items():
+        message = message.replace(theirs, ours)
+    known = {**_FIELDS, **fields}
+    return _FIELD.sub(lambda found: spelled(known[found[0]]) if found[0] in known else found[0], message)
+
+
+@contextmanager
+def blaming(option: str, fields: Mapping[str, str] = {}) -> Iterator[None]:
+    """
+    Whatever the library refuses in the block is the fault of an option.
+
+    @raise click.UsageError: it refused something; the message begins with the option to blame.
+    """
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        message = in_options(str(error), fields)
+        names = (spelled(name) for name in {**_FIELDS, **fields}.values())
+        known = any(message.startswith(f"{name}:") for name in names)
+        raise click.UsageError(message if known else f"{spelled(option)}: {message}") from error
+
+
+def explain(error: click.ClickException) -> None:
+    """Names the variable that a value came from, and takes out of click's message what may be a secret."""
+    if isinstance(error, click.BadParameter) and error.ctx and error.param and (name := error.param.name):
+        given_by_variable = error.ctx.get_parameter_source(name) is ParameterSource.ENVIRONMENT
+        error.param_hint = spelled(name, error.ctx) if given_by_variable else error.param_hint
+    if "//" in error.message:
+        from ..urls import shown
+
+        # An argument in the wrong place; where a password in it ends, nobody knows.
+        message = _URL.sub(lambda found: shown(found[0]), _USERINFO.sub("//***@", error.message))
+        vars(error)["message"] = message  # which is Final to mypy, and what show() prints

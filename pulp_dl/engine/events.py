@@ -1,0 +1,44 @@
+"""
+What a download tells while it goes on: of attempts that failed, and of waits.
+
+Through Twisted's log, so that it is seen wherever a program's log goes, also when the download ends well after all.
+The fields of an event are plain values, masked where they come from: an observer may write all of them.
+"""
+
+from __future__ import annotations
+
+from twisted.logger import Logger
+
+from ..errors import DownloadError
+from ..model.report import Attempt
+
+__all__ = ["tell_failed", "tell_wait"]
+
+log = Logger("pulp_dl")
+
+
+def tell_failed(attempt: Attempt, error: DownloadError) -> None:
+    """An attempt has failed; there may be others."""
+    log.info(
+        "attempt failed: {url}: {phase}: {error}: {cause} ({received} bytes from {offset} in {seconds:.2f} s)",
+        event="attempt_failed",
+        url=attempt.url,
+        phase=attempt.phase,
+        error=type(error).__name__,
+        cause=error.message,
+        status=attempt.status if attempt.status is not None else getattr(error, "status", None),
+        offset=attempt.offset,
+        received=attempt.received,
+        seconds=attempt.seconds,
+    )
+
+
+def tell_wait(seconds: float, error: DownloadError | None) -> None:
+    """The next round comes after so many seconds; this is what made it necessary."""
+    log.debug(
+        "waiting {seconds:.1f} s before another try: {url}: {cause}",
+        event="waiting",
+        url=None if error is None else error.url,
+        cause=None if error is None else error.message,
+        seconds=seconds,
+    )

@@ -1,0 +1,84 @@
+"""
+What lies beneath a transport: here bytes are sent at once, and it is seen whether there are any to read.
+
+All of it saves time or shuts a door; over a transport that is none of Twisted's own, each has a plain way instead.
+"""
+
+from __future__ import annotations
+
+import socket
+from contextlib import suppress
+from typing import Any
+
+from OpenSSL import SSL
+from twisted.internet import tcp
+from twisted.internet.interfaces import ISSLTransport
+
+__all__ = ["Wire"]
+
+
+class Wire:
+    """
+    Made when the transport is connected; C{close} it when that is lost.
+
+    @ivar tls: the transport encrypts.
+    """
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self.tls = bool(ISSLTransport.providedBy(transport))
+        self._records: SSL.Connection | None = None
+        below = getattr(transport, "transport", None) if self.tls else transport
+        self._socket: socket.socket | None = below.getHandle() if isinstance(below, tcp.Connection) else None
+        self._direct = None if self.tls else self._socket
+        if self.tls:
+            handle = self._transport.getHandle()
+            if isinstance(handle, SSL.Connection):
+                self._records = handle
+
+    def close(self) -> None:
+        """There is no socket any more."""
+        self._socket = self._direct = None
+
+    def send(self, data: bytes) -> None:
+        """At once: C{transport.write} would wait for another turn of the reactor, at the price of two system calls."""
+        sent = 0
+        if self._direct:
+            with suppress(OSError):  # the transport will find out, and say so
+                sent = self._direct.send(data)
+            if sent == len(data):
+                return
+            self._direct = None  # from now on the transport may have something to send itself
+        self._transport.write(data[sent:])
+
+    def read_at_once(self, size: int) -> None:
+        """Read so many bytes at once, at most."""
+        # Over TLS the bytes are read by the transport below.  It is an attribute of every transport of Twisted's
+        # reactors (twisted.internet.tcp.Connection.bufferSize); what has none is not harmed.
+        getattr(self._transport, "transport", self._transport).bufferSize = size
+
+    def silent(self) -> bool:
+        """Would a read have to wait?  If not, there are bytes, or the end."""
+        return self._socket is None or _nothing_in(self._socket)
+
+    def exhausted(self, *, drained: bool) -> bool:
+        """
+        Is what was read last all that has come?
+
+        TLS hands out what one read brought record by record.
+
+        @param drained: there was room for more in that read.
+        """
+        if self._records is not None:
+            return _nothing_in(self._records)
+        return drained or self.silent()
+
+
+def _nothing_in(readable: socket.socket | SSL.Connection) -> bool:
+    try:
+        readable.recv(1, socket.MSG_PEEK)
+    except (BlockingIOError, SSL.WantReadError):
+        return True
+    except (OSError, SSL.Error):
+        pass
+    return False

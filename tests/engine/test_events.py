@@ -1,0 +1,93 @@
+"""What the library tells through Twisted's log while a download goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from twisted.internet.task import Clock
+from twisted.logger import LogLevel, formatEvent, globalLogPublisher
+
+from pulp_dl import Attempt, Downloader, Places, Remote, Retries, Source, ToMemory
+from pulp_dl import errors as e
+from pulp_dl.testing import MemoryFetcher, MemoryScheme, Place
+
+A, B = "memory://a/f", "memory://b/f"
+
+
+@pytest.fixture
+def events() -> Iterator[list[dict[str, Any]]]:
+    """As an observer of the whole process has them."""
+    found: list[dict[str, Any]] = []
+
+    def observe(event: Any) -> None:
+        if event["log_namespace"] == "pulp_dl":
+            found.append(event)
+
+    observer: Any = observe
+    globalLogPublisher.addObserver(observer)
+    yield found
+    globalLogPublisher.removeObserver(observer)
+
+
+def download(places: dict[str, Any], **options: Any) -> None:
+    clock = Clock()
+    downloader = Downloader(
+        clock, Remote(retries=Retries(base=1, count=1)), schemes=[MemoryScheme(MemoryFetcher(places))], **options
+    )
+    downloader.download(A, ToMemory()).addErrback(lambda _: None)
+    clock.pump([1, 1])
+    downloader.close()
+
+
+def test_an_attempt_that_failed_and_the_wait_after_it_are_told(events: list[dict[str, Any]]) -> None:
+    download({A: [Place(b"abc", drop_at=2), Place(b"abc")]})
+    failed, waiting = events
+
+    known = {"event": "attempt_failed", "log_level": LogLevel.info, "url": A, "phase": "body", "error": "Truncated"}
+    assert known.items() <= failed.items()
+    known = {"status": 200, "offset": 0, "received": 2, "cause": "the body ended after 2 of 3 bytes"}
+    assert known.items() <= failed.items()
+    assert formatEvent(failed).startswith(
+        f"attempt failed: {A}: body: Truncated: the body ended after 2 of 3 bytes (2 "
+    )
+    known = {"event": "waiting", "log_level": LogLevel.debug, "url": A, "cause": failed["cause"]}
+    assert known.items() <= waiting.items()
+    assert 0.5 <= waiting["seconds"] <= 1
+
+
+def test_each_place_that_failed_is_told_and_the_one_that_did_not_is_not(events: list[dict[str, Any]]) -> None:
+    mirrors = Places(["memory://none/", "memory://b/"])
+    download({A: Place(b"abc", drop_at=0), B: Place(b"abc")}, mirrors=mirrors)
+
+    assert "memory://none/f" in [each["url"] for each in events]
+    assert B not in [each["url"] for each in events]
+
+
+def test_a_download_without_trouble_is_silent(events: list[dict[str, Any]]) -> None:
+    download({A: Place(b"abc")})
+
+    assert events == []
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "phase"),
+    [
+        (None, 200, "done"),
+        (e.ConnectFailed("no"), None, "connect"),
+        (e.TLSFailed("no"), None, "connect"),
+        (e.TimedOut("connect", 3), None, "connect"),
+        (e.TimedOut("head", 3), None, "head"),
+        (e.NotFound(404), None, "head"),
+        (e.ProtocolError("no"), None, "head"),
+        (e.TimedOut("idle", 3), 200, "body"),
+        (e.Truncated(1, 2), 200, "body"),
+        (e.NotResumable("no"), 206, "body"),
+        (e.DigestMismatch("sha256", "a", "b"), 200, "check"),
+        (e.ConsumerFailed("full"), 200, "consumer"),
+        (e.ConsumerGone("left"), None, "consumer"),
+    ],
+)
+def test_an_attempt_knows_how_far_it_came(error: e.DownloadError | None, status: int | None, phase: str) -> None:
+    assert Attempt(Source(A), 0, 0, 0.0, 0.0, status, error).phase == phase
