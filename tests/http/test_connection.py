@@ -411,6 +411,29 @@ class Broken(Sink):
         super().unregisterProducer()
         self._perhaps("unregister")
 
+    def test_one_that_pauses_for_short_is_read_for_in_large_pieces_after_a_while_and_one_that_pauses_for_long_is_not(
+        self, line: Line
+    ) -> None:
+        near: Any = line.near
+
+        def piece(pause: float) -> None:
+            line.send(bytes(65536))
+            sink.producer.pauseProducing()
+            line.clock.advance(pause)
+            sink.producer.resumeProducing()
+
+        _, sink, _ = delivered(line, OK + b"Content-Length: 1000000000\r\n\r\n")
+        for _ in range(100):
+            piece(0.01)
+            assert getattr(near, "bufferSize", 65536) == 65536
+        for _ in range(100):
+            piece(0.01)
+        assert near.bufferSize == 262144
+        piece(1)
+        assert near.bufferSize == 65536
+        piece(0.01)
+        assert near.bufferSize == 65536
+
 
 class TestConsumersThatFail:
     @pytest.mark.parametrize("where", ["register", "write"])

@@ -103,6 +103,17 @@ async def test_a_large_body_of_a_request_is_not_read(reactor: Any, field: str) -
         assert seen.status == 413
 
 
+async def test_what_was_refused_is_not_answered_again_when_its_end_comes(reactor: Any) -> None:
+    body = b"11170\r\n" + b"x" * 0x11170 + b"\r\n0\r\n\r\n"  # 70,000 bytes
+    async with serving(reactor, answer(DATA)) as served:
+        client = await served.connect()
+        client.transport.write(request("/f", "Transfer-Encoding: chunked", method="POST") + body)
+        await client.lost
+
+        assert client.raw.count(b"HTTP/1.1 ") == 1
+        assert served.told.begun == []
+
+
 # ---- names
 
 
