@@ -93,6 +93,10 @@ class StreamerService(Service):
         self._use(open_importer(self._reactor, self._configuration))
         super().startService()  # type: ignore[no-untyped-call]  # of Twisted
         self._signals.listen()
+        self._reactor.callWhenRunning(self._announce)
+
+    def _announce(self) -> None:
+        """When signals are heard: whoever reads this may send one."""
         for address in self._listeners.addresses:
             self._say(f"Serving on {address}")
         for address in self._admin.addresses:

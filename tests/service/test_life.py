@@ -15,6 +15,7 @@ from twisted.internet.threads import deferToThread
 
 from pulp_dl.testing import FaultServer, Hold, Send, answer
 from tests.service.running import ROOT, Streamer, ask, open_request, rest_of, streamer, until
+from tests.terminal import Terminal
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n"
 HELD = (Send(HEAD + b"0123456789"), Hold("rest"), Send(b"9876543210"))
@@ -188,3 +189,20 @@ async def test_it_ends_with_the_terminal_that_it_was_begun_in(tmp_path: Path) ->
             process.kill()
 
     assert await deferToThread(hang_up) == 0
+
+
+async def test_nobody_is_asked_for_a_password_although_there_is_a_terminal(tmp_path: Path) -> None:
+    """At the next hangup nobody would be there, and all clients would wait for the answer."""
+    (tmp_path / "settings.toml").write_text(
+        "[serve]\npassthrough = ['/a=here']\n[remotes.here]\nurl = 'http://h/'\nuser = 'elmer'\n"
+    )
+
+    def look() -> tuple[int, str]:
+        with Terminal.pulp_dl(["--config", "settings.toml", "serve"], tmp_path) as terminal:
+            terminal.wait_for("nobody to ask")
+            return terminal.exit_code(), terminal.typescript
+
+    code, shown = await deferToThread(look)
+
+    assert code == 2
+    assert "Password for elmer: \r" not in shown
