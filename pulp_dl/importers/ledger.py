@@ -104,7 +104,7 @@ class Ledger:
 
     def __init__(self, connection: Any) -> None:
         """
-        @param connection: one that was prepared, by L{open_ledger} or C{prepare}.
+        @param connection: one that was prepared, by C{open_ledger} or C{prepare}.
         """
         self._connection = connection
 
