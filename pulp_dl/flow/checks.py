@@ -11,12 +11,19 @@ from twisted.python.failure import Failure
 from ..errors import ConsumerFailed, DownloadError, ValidationError
 from ..interfaces import ICheck, IExpectation, IWorkers
 from ..model.expect import Hashing
+from .timers import Call, Clock
 from .valve import Valve
 
 __all__ = ["Checks"]
 
 FEW = 8
 """Pieces that a worker is given as they came; more of them are joined first."""
+
+LEAST = 128 * 1024
+"""Bytes of the first pieces for a consumer that may turn out to be slow; later ones grow with what it has taken."""
+
+REST = 0.1
+"""Seconds of a pause after which bytes are not kept any longer to make a larger piece of them."""
 
 INLINE = 256 * 1024
 """Bytes of a body that are hashed in the reactor: 0.25 ms of sha256, less than a thread's hand-over of many pieces."""
@@ -30,11 +37,13 @@ class Checks:
         expectations: Iterable[IExpectation],
         workers: IWorkers,
         valve: Valve,
+        clock: Clock,
         *,
         provable: bool,
     ) -> None:
         """
-        @param provable: keep a digest of what came so far, even if nobody expects one.
+        @param provable: keep a digest of what came so far, even if nobody expects one.  The consumer cannot forget: it
+            is a client, and there may be many slow ones.
         """
         self._pairs: list[tuple[IExpectation | None, ICheck]] = []
         for each in expectations:
@@ -46,12 +55,15 @@ class Checks:
                 raise _blamed(each, error) from error
         if provable and not any(isinstance(check, Hashing) for _, check in self._pairs):
             self._pairs.append((None, Hashing("sha256", None)))
+        self._free = not provable
         self._workers = workers
         self._valve = valve
         self._seen = 0
         self._lane: Any = None
         self._batch: list[bytes] = []
         self._batched = 0
+        self._clock = clock
+        self._resting: Call | None = None
 
     def update(self, data: bytes) -> None:
         """The next bytes."""
@@ -65,8 +77,13 @@ class Checks:
             self._lane = self._workers.lane(self._relieved, self._failed, None)
         self._batch.append(data)
         self._batched += len(data)
-        if self._batched >= self._lane.piece:
+        if self._batched >= self._piece:
             self._send()
+
+    @property
+    def _piece(self) -> int:
+        piece: int = self._lane.piece
+        return piece if self._free else min(piece, max(LEAST, self._seen >> 5))
 
     def _send(self) -> None:
         batch, size = self._batch, self._batched
@@ -90,6 +107,19 @@ class Checks:
             except Exception as error:
                 raise _blamed(expectation, error) from error
 
+    def turned(self, open_: bool) -> None:
+        """The valve opened or closed.  While a slow reader pauses, what is to be a larger piece is only in memory."""
+        if self._resting is not None:
+            self._resting.cancel()
+            self._resting = None
+        if self._batch and not open_:
+            self._resting = self._clock.callLater(REST, self._rest)
+
+    def _rest(self) -> None:
+        self._resting = None
+        if self._batch:
+            self._send()
+
     def _relieved(self) -> None:
         self._valve.release("checks")
 
@@ -111,6 +141,7 @@ class Checks:
         """None, or a Deferred that fires when all bytes so far have been looked at."""
         if self._lane is None:
             return None
+        self.turned(True)
         if self._batch:
             self._send()
         waiting: Deferred[None] = self._lane.settled()
@@ -148,6 +179,8 @@ class Checks:
 
     def drop(self) -> None:
         """This pass counts no more."""
+        self._batch = []
+        self.turned(True)
         if self._lane is not None:
             self._lane.drop()
         self._valve.release("checks")

@@ -64,13 +64,14 @@ class Pipe:
         """
         @param interrupt: called when the consumer wants no more, or failed, while no body comes.
         """
+        self._clock = clock
         self._interrupt = interrupt
         self._source = source
         self._consumer = consumer
         self._workers = workers
         self._demands = Demands(source.expect, max_size)
         self._watch = Watch(clock, timeouts, self._expired)
-        self.valve = make_valve(clock, self._accept, self._stopped, self._watch.turned)
+        self.valve = make_valve(clock, self._accept, self._stopped, self._turned)
         self.outlet = Outlet(consumer, self.valve)
         # the pass
         self.head: Head | None = None
@@ -176,7 +177,7 @@ class Pipe:
         expect = self._source.expect
         if not head.whole:
             expect = tuple(each for each in expect if each.partial)
-        return Checks(expect, self._workers, self.valve, provable=not self.outlet.rewindable)
+        return Checks(expect, self._workers, self.valve, self._clock, provable=not self.outlet.rewindable)
 
     def _join(self, head: Head, place: Source, ask: Ask) -> None:
         first = self.head
@@ -359,6 +360,11 @@ class Pipe:
             self.outlet.give(piece, self.head)
 
     # the ends
+
+    def _turned(self, open_: bool) -> None:
+        self._watch.turned(open_)
+        if self._checks is not None:
+            self._checks.turned(open_)
 
     def _expired(self, error: TimedOut) -> None:
         self._break(TimedOut(error.phase, error.seconds, self.answered))
