@@ -203,6 +203,7 @@ def _configuration(ctx: click.Context) -> Configuration:
             store=(f"{catalogue}.store" if store is None else store or None) if catalogue else None,
             store_size=options["store_size"],
             remotes=remotes,
+            anonymous=remotes.anonymous,
             answers=Answers(
                 max_age=options["max_age"],
                 patience=options["patience"],

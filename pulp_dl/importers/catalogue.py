@@ -66,18 +66,21 @@ class Catalogue:
         path: str | os.PathLike[str],
         *,
         remotes: Mapping[str, Remote] | None = None,
+        anonymous: Remote | None = None,
         store: Store | None = None,
         keep_share: float = 0.5,
     ) -> None:
         """
         @param path: the SQLite file; it is made if it is missing.  Its own files are beside it, in C{PATH.files}.
         @param remotes: the settings that the names in the catalogue stand for.
+        @param anonymous: the settings for what was published without a name.
         @param store: for what is C{on_demand}; without one that is streamed.
         @param keep_share: when all clients have left, a file is still stored if more than this share of it has come.
         @raise CatalogueError: there is no place for its files.
         """
         self._reactor = reactor
         self._remotes = remotes or {}
+        self._anonymous = anonymous or Remote()
         self.kept = kept_by(path)
         self._store = store
         self._keep_share = keep_share
@@ -168,7 +171,7 @@ class Catalogue:
 
     def _remote(self, name: str | None) -> Remote:
         if name is None:
-            return Remote()
+            return self._anonymous
         try:
             return self._remotes[name]
         except KeyError:

@@ -50,6 +50,7 @@ class Configuration:
     @ivar catalogue: the path of one, or None.
     @ivar store: the directory for what is stored on demand, or None; C{store_size}: bytes that it may hold.
     @ivar remotes: what the catalogue's remotes are, by their names.
+    @ivar anonymous: and for what was published without a name.
     @ivar grace: seconds that answers have to end in when the service does; those that take longer are cut.
     @ivar log_requests: a line in the log for each.
     """
@@ -61,6 +62,7 @@ class Configuration:
     store: str | None = None
     store_size: int | None = None
     remotes: Mapping[str, Remote] = field(factory=dict, repr=False)
+    anonymous: Remote = field(factory=Remote, repr=False)
     answers: Answers = field(factory=Answers)
     connections: ConnectionLimits = field(factory=ConnectionLimits)
     grace: float = field(default=60.0, validator=ge(0))

@@ -30,8 +30,9 @@ def open_importer(reactor: Any, configuration: Configuration) -> IImporter:
             store = None
             if configuration.store is not None:
                 store = Store(configuration.store, limit=configuration.store_size)
-            remotes = configuration.remotes
-            opened.append(Catalogue(reactor, configuration.catalogue, remotes=remotes, store=store))
+            remotes, anonymous = configuration.remotes, configuration.anonymous
+            catalogue = Catalogue(reactor, configuration.catalogue, remotes=remotes, anonymous=anonymous, store=store)
+            opened.append(catalogue)
         for prefix in sorted(configuration.passthrough, key=lambda each: len(each.path), reverse=True):
             opened.append(Passthrough(reactor, prefix.path, prefix.url, prefix.remote))  # noqa: PERF401  # see below
     except BaseException:

@@ -67,6 +67,20 @@ async def test_without_a_store_nothing_is_kept(reactor: Any, tmp_path: Path) -> 
     assert asked.count("/bear") == 2
 
 
+async def test_what_was_published_without_a_remote_goes_by_the_settings_for_all(reactor: Any, tmp_path: Path) -> None:
+    file = tmp_path / "catalogue.sqlite"
+    (tmp_path / "settings.toml").write_text('header = ["User-Agent: bear"]\n')
+    async with FaultServer(reactor, FILES) as origin:
+        await publish(reactor, origin.url("/PULP_MANIFEST"), file, "streamed")
+        async with streamer(
+            reactor, "--catalogue", file, "--config", tmp_path / "settings.toml", cwd=tmp_path
+        ) as running:
+            assert (await ask(running.url, "/files/bear")).body == BODY
+        request = origin.requests[-1]
+
+    assert b"User-Agent: bear" in request.raw
+
+
 def _made(folder: Path) -> Path:
     folder.mkdir()
     return folder
