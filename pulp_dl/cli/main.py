@@ -60,7 +60,11 @@ class _Command(click.Group):
             return super(_Command, self).main(args, prog_name, complete_var, standalone_mode=False, **extra)
 
         words = sys.argv[1:] if args is None else args
-        return sys.exit(_exit_code(run, as_json="--json" in words)) if standalone_mode else run()
+        if not standalone_mode:
+            return run()
+        code = _exit_code(run, as_json="--json" in words)
+        _flush()
+        return sys.exit(code)
 
 
 def _exit_code(run: Callable[[], Any], *, as_json: bool) -> int:
@@ -91,6 +95,17 @@ def _exit_code(run: Callable[[], Any], *, as_json: bool) -> int:
         with suppress(OSError):
             sys.stdout.close()  # or it would be tried again at the end
         return DISK
+
+
+def _flush() -> None:
+    """What a terminal that is gone did not take is not tried again by the interpreter: it would end with 120."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            with suppress(OSError, ValueError):
+                stream.close()
 
 
 def _print_refusal(message: str, code: int) -> None:

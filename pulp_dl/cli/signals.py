@@ -65,7 +65,7 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
     def now(again: int, _frame: FrameType | None) -> None:
         # The alarm ends what the first signal began; who presses Ctrl-C twice is told of the second.
         for _, last in _hooks:
-            with suppress(OSError):
+            with suppress(Exception):
                 last()
         os._exit(128 + (number if again == signal.SIGALRM else again))
 
@@ -74,5 +74,6 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
         signal.signal(each, now)
     signal.alarm(LAST)
     for first, _ in _hooks:
-        first()
+        with suppress(Exception):  # the main thread may be printing right now, for instance
+            first()
     raise Interrupted(number)

@@ -109,9 +109,9 @@ async def test_one_part_is_named_by_its_directory(slow_nginx: Nginx, reactor: An
 # ---- twice, or too slow
 
 SLOW = """
-import time
+import os, time
 from pulp_dl.cli.signals import Interrupted, interruptible, on_interrupt
-with interruptible(), on_interrupt(lambda: print("first", flush=True), lambda: print("last", flush=True)):
+with interruptible(), on_interrupt(lambda: os.write(1, b"first\\n"), lambda: os.write(1, b"last\\n")):
     try:
         print("ready", flush=True)
         time.sleep(60)
@@ -132,6 +132,22 @@ def end_slowly(*numbers: signal.Signals) -> tuple[int, float, str]:
             process.send_signal(number)
         rest = process.stdout.read()
         return process.wait(), time.monotonic() - began, rest
+
+
+RAISING = """
+from pulp_dl.cli.signals import Interrupted, interruptible, on_interrupt
+import os, signal
+with interruptible(), on_interrupt(lambda: 1 / 0, lambda: None):
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    except Interrupted as interrupted:
+        os._exit(interrupted.code)
+"""
+
+
+def test_a_signal_is_heard_although_nobody_could_be_told() -> None:
+    """Whoever tells of it may be interrupted while the very same is printed."""
+    assert subprocess.run([sys.executable, "-c", RAISING], cwd=ROOT, check=False).returncode == 130
 
 
 @pytest.mark.parametrize(("number", "code"), SIGNALS)
