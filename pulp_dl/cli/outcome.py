@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
@@ -71,6 +72,10 @@ class Failed(Exception):
         self.code = code
 
 
+class _Unprintable(click.ClickException):
+    exit_code = DISK
+
+
 @contextmanager
 def concluding(ctx: click.Context, summary: Summary) -> Iterator[None]:
     """Ends the command: whatever happens in the block, the summary is told."""
@@ -111,6 +116,8 @@ class Summary:
 
     def __init__(self, options: dict[str, Any], *, dry_run: bool = False) -> None:
         self._as_json: bool = options["as_json"]
+        if self._as_json and sys.stdout is None:
+            raise _Unprintable("stdout is closed, where --json would be printed")
         self.quiet: bool = options["quiet"]
         self.log = Log(options)
         self.dry_run = dry_run

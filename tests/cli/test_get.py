@@ -510,6 +510,7 @@ async def test_a_reader_that_has_enough_is_no_error_worth_a_traceback(repository
         (">/dev/full", "-o-", "Error: the output: No space left on device\n"),
         (">/dev/full", "--json", "Error: the output: No space left on device\n"),
         (">&-", "-o-", "1 failed:\n  -: stdout is closed\n"),
+        (">&-", "--json", "Error: stdout is closed, where --json would be printed\n"),
     ],
 )
 async def test_a_stdout_that_takes_nothing_is_8(
