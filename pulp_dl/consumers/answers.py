@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from email.utils import formatdate
 from time import time
 from typing import Final
@@ -10,7 +9,7 @@ from typing import Final
 from attrs import field, frozen
 
 from ..model.expect import Size
-from ..model.headers import Pairs
+from ..model.headers import CONTROL, TOKEN, Pairs
 from ..model.source import Head, Source
 
 __all__ = ["DROPPED", "HOP_BY_HOP", "Answers", "date", "etag_of", "size_of"]
@@ -33,8 +32,6 @@ credentials, and where else it is to be found (such a URL may hold a signature).
 
 _OURS: Final = frozenset({b"content-length", b"content-range"})  # said again, from what was understood
 _CACHING: Final = frozenset({b"cache-control", b"expires", b"pragma"})
-_NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 def _lower(names: frozenset[bytes]) -> frozenset[bytes]:
@@ -114,7 +111,7 @@ def _nominated(pairs: Pairs) -> set[bytes]:
 
 def _printable(pair: tuple[bytes, bytes]) -> bool:
     """A plugin's field must not become two (promises of HTTP's own reader do not hold for other protocols)."""
-    return _NAME.fullmatch(pair[0]) is not None and _CONTROL.search(pair[1]) is None
+    return TOKEN.fullmatch(pair[0]) is not None and CONTROL.search(pair[1]) is None
 
 
 def date() -> bytes:

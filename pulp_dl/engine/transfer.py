@@ -68,6 +68,11 @@ class Transfer:
         """Bytes that are kept."""
         return self._window.size
 
+    @property
+    def _everybody(self) -> tuple[Reader, ...]:
+        """All who get the body, as of now: any of them may leave meanwhile."""
+        return (*self._readers, *(() if self._keeper is None else (self._keeper,)))
+
     # readers
 
     def start(self, download: Callable[[Source, IBodyConsumer], Deferred[Report]]) -> None:
@@ -211,7 +216,7 @@ class Transfer:
             self._sharing.held(-self._window.size)
         self.head, self._seen = head, None
         self._window.clear()
-        for reader in (*self._readers, *((self._keeper,) if self._keeper else ())):
+        for reader in self._everybody:
             reader.rewind(head)
             if reader.attached and not reader.sated:
                 self._hungry[reader] = None
@@ -228,7 +233,7 @@ class Transfer:
         if self._over:
             return
         self.report = report
-        for reader in (*self._readers, *((self._keeper,) if self._keeper else ())):
+        for reader in self._everybody:
             self._settle(reader)
 
     def _broke(self, failure: Failure) -> None:
@@ -236,7 +241,7 @@ class Transfer:
             return
         self._close()
         first = True
-        for reader in (*self._readers, *((self._keeper,) if self._keeper else ())):
+        for reader in self._everybody:
             reader.broke(failure, own=first)
             first = False
 

@@ -36,7 +36,7 @@ from .timers import Clock
 from .valve import Valve
 from .watch import Watch
 
-__all__ = ["Ask", "Pipe"]
+__all__ = ["Pipe"]
 
 
 class Pipe:

@@ -104,7 +104,7 @@ class Ledger:
 
     def __init__(self, connection: Any) -> None:
         """
-        @param connection: one that was prepared, by C{open_ledger} or C{prepare}.
+        @param connection: one that was prepared, by C{schema.opened} or C{schema.prepare}.
         """
         self._connection = connection
 

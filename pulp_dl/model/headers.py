@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 Pairs = tuple[tuple[bytes, bytes], ...]
 
-_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # token, RFC 9110 section 5.6.2
-_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # token, RFC 9110 section 5.6.2
+CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+"""What ends a field, or may be taken for its end."""
 
 
 def _bytes(value: object, what: str) -> bytes:
@@ -36,9 +37,9 @@ def header_pairs(value: Mapping[Any, Any] | Iterable[tuple[Any, Any]]) -> Pairs:
         (_bytes(name, "name"), _bytes(content, "value").strip(b" \t")) for name, content in map(_pair, _items(value))
     )
     for number, (name, content) in enumerate(pairs, 1):
-        if not _NAME.fullmatch(name):
+        if not TOKEN.fullmatch(name):
             raise ValueError(f"headers: the name of field {number} is none; use letters, digits and hyphens")
-        if _CONTROL.search(content):
+        if CONTROL.search(content):
             raise ValueError(f"headers: the value of {name.decode('ascii')} holds a control character; remove it")
     return pairs
 

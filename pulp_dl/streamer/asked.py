@@ -9,7 +9,7 @@ from attrs import evolve
 
 from ..consumers.answers import etag_of, size_of
 from ..consumers.plain import Plain
-from ..model.headers import Pairs
+from ..model.headers import CONTROL, Pairs
 from ..model.source import Source, Span
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ __all__ = ["asked", "range_of"]
 # wants them gets the whole.
 _RANGE: Final = re.compile(rb"bytes=[ \t]*(?:([0-9]{1,18})-([0-9]{1,18})?|-([0-9]{1,18}))[ \t]*", re.IGNORECASE)
 _TAG: Final = re.compile(rb'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
-_CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 def asked(headers: Headers, source: Source, *, part: bool = True) -> Source | Plain:
@@ -93,7 +92,7 @@ def _value(headers: Headers, name: bytes) -> bytes | None:
     if not values:
         return None
     value: bytes = b", ".join(values)
-    return None if _CONTROL.search(value) else value
+    return None if CONTROL.search(value) else value
 
 
 def _weak(tag: bytes) -> bytes:

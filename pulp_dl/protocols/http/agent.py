@@ -17,11 +17,12 @@ from zope.interface import implementer
 
 from ...errors import DownloadError, Refused, TimedOut
 from ...flow.timers import Call
+from ...model.headers import CONTROL
 from ...model.remote import Timeouts
 from .answer import Answer
 from .connection import HTTPConnection
 from .endpoint import Dialled
-from .fields import CONTROL, Fields
+from .fields import Fields
 from .pool import HTTPConnectionPool
 from .proxy import Route
 

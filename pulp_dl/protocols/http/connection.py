@@ -27,13 +27,13 @@ __all__ = ["Answer", "HTTPConnection"]
 
 USUAL: Final = 64 * 1024
 LARGE: Final = 256 * 1024
+"""Bytes that are read at once, usually and of a large body; a MiB costs more again, for memory that comes and goes."""
 
 STEADY: Final = 8 * 1024 * 1024
 """Bytes after which a reader that pauses, but never for long, is taken for a quick one."""
 
 LONG: Final = 0.1
 """Seconds; a pause that is longer is that of a slow reader."""
-"""Bytes that are read at once, usually and of a large body; a MiB costs more again, for memory that comes and goes."""
 
 
 @implementer(IHandshakeListener)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -10,14 +9,11 @@ from twisted.web.http_headers import Headers
 
 from ..._version import __version__
 from ...errors import Refused
-from ...model.headers import Pairs
+from ...model.headers import CONTROL, Pairs
 from ...model.remote import Remote
 from ...model.source import Source, Span, Validators
 
-__all__ = ["CONTROL", "Fields", "RequestFields", "wanted"]
-
-CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-"""What ends a field, or may be taken for its end."""
+__all__ = ["Fields", "RequestFields", "wanted"]
 
 _PUBLIC: Final = frozenset({b"user-agent", b"accept", b"accept-language"})
 """What of a Remote's fields leaves the scope of its secrets; of any other field nobody knows whether it is one."""

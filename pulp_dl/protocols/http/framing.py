@@ -13,6 +13,8 @@ from typing import Final
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpResponseParser
 
+from ...model.headers import CONTROL
+
 __all__ = ["MAX_FIELDS", "MAX_HEAD", "MAX_INTERIM", "Framing", "Malformed"]
 
 MAX_FIELDS: Final = 256
@@ -27,7 +29,6 @@ _START = re.compile(rb"HTTP/1\.([01]) ([1-5])")
 _START_LENGTH = len(b"HTTP/1.1 2")
 _BLANK = (b" ", b"\t")
 _LENGTHS = (len(b"content-length"), len(b"transfer-encoding"))  # few fields have them, and looking costs
-_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class Malformed(Exception):
@@ -171,7 +172,7 @@ class Framing:
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
-        if _CONTROL.search(self._reason):
+        if CONTROL.search(self._reason):
             raise Malformed("a control character in the reason")
         self._count_fields()
         length = coding = None
