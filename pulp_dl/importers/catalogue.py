@@ -29,6 +29,7 @@ from .publish import Publishing, kept_by, withdraw
 from .schema import OPTIONS, prepare
 from .store import Store
 from .stored import Stored
+from .together import Together
 
 __all__ = ["Catalogue"]
 
@@ -91,6 +92,9 @@ class Catalogue:
             return ConnectionPool("sqlite3", file, **OPTIONS, **options, cp_max=connections)
 
         self._readers, self._writer = pool(READERS), pool(1)
+        self._lookups: Together[str, tuple[_Wanted, str | None]] = Together(
+            lambda paths: self._ask(self._readers, lambda connection: self._look(connection, paths))
+        )
         self._running = Running()
         self._closing: Deferred[None] | None = None
         # A disk does not get better by asking again, and what is stored may be as large as it is.
@@ -101,7 +105,7 @@ class Catalogue:
     # questions
 
     def find(self, path: str) -> Deferred[tuple[IDownloader, Source]]:
-        return self._ask(self._readers, lambda connection: self._look(connection, path)).addCallback(self._answer)
+        return self._lookups.ask(path).addCallback(self._answer)
 
     def list(self, path: str) -> Deferred[Iterable[Entry]]:
         return self._ask(self._readers, lambda connection: Ledger(connection).directory(path))
@@ -133,15 +137,17 @@ class Catalogue:
 
     # the answer to find()
 
-    def _look(self, connection: Any, path: str) -> tuple[_Wanted, str | None]:
-        """In a thread: what is published there, and where it is stored, if it is."""
-        publication, listed = Ledger(connection).find(path)
+    def _look(self, connection: Any, paths: Sequence[str]) -> Sequence[tuple[_Wanted, str | None] | Exception]:
+        """In a thread: for each what is published there, and where it is stored, if it is."""
+        found = zip(paths, Ledger(connection).find_all(paths), strict=True)
+        return [KeyError(path) if each is None else (_Wanted(*each), self._stored(*each)) for path, each in found]
+
+    def _stored(self, publication: Publication, listed: Listed) -> str | None:
         stores = [self.kept] if listed.kept else []
         if publication.policy != "streamed" and self._store is not None:
             stores.append(self._store)
         places = (each.use(listed.sha256, listed.size) for each in stores if listed.sha256 is not None)
-        stored = next(filter(None, places), None)
-        return _Wanted(publication, listed), stored
+        return next(filter(None, places), None)
 
     def _answer(self, found: tuple[_Wanted, str | None]) -> Any:
         wanted, stored = found

@@ -39,4 +39,4 @@ def open_importer(reactor: Any, configuration: Configuration) -> IImporter:
         for each in opened:  # which a comprehension would not know
             each.close().addErrback(lambda failure: log.failure("could not close", failure))
         raise
-    return Several(opened)
+    return opened[0] if len(opened) == 1 else Several(opened)
