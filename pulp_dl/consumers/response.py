@@ -137,7 +137,7 @@ class ToResponse:
             raise ConsumerFailed(f"{given} bytes were given of {self.total}")
         if self._last:
             self._request.write(self._last)
-        self.ended = True
+        self._end()
         self._request.finish()
 
     def fail(self, failure: Failure) -> None:
@@ -153,7 +153,7 @@ class ToResponse:
 
     def say(self, plain: Plain) -> None:
         """Answer in our own words.  Only before C{begin}."""
-        self.ended = True
+        self._end()
         self.total = len(plain.text)
         fields = plain.head()
         if plain.status == 304 and self.answers.max_age is not None:
@@ -168,9 +168,13 @@ class ToResponse:
         Break the connection: a reset, whatever the framing.  A body that ends where the connection does (HTTP/1.0)
         would otherwise look whole, and what is still buffered for a slow client would go on for as long as that likes.
         """
-        self.ended = True
+        self._end()
         transport: Any = self._request.transport
         transport.abortConnection()
+
+    def _end(self) -> None:
+        self.ended = True
+        self._leaving.clear()  # who waits there leads back here, and a collector would have to find it
 
     def _start(self, status: int, fields: Pairs) -> None:
         request: Any = self._request
