@@ -420,3 +420,15 @@ async def test_requests_of_one_connection_are_answered_in_order(reactor: Any) ->
         assert client.raw.endswith(b"small")
         assert client.raw.count(b"Connection: close") == 1
         await served.ended(102)
+
+
+async def test_who_waits_for_100_continue_hears_it_before_the_answer(reactor: Any) -> None:
+    async with serving(reactor, answer(DATA)) as served:
+        client = await served.connect()
+        raw = request("/f", "Expect: 100-continue", "Content-Length: 5", method="PUT")
+        await client.ask(raw + b"hello")
+        await client.close()
+
+        first, _, rest = bytes(client.raw).partition(b"\r\n\r\n")
+        assert first.startswith(b"HTTP/1.1 100 ")
+        assert rest.startswith(b"HTTP/1.1 405 ")
