@@ -124,9 +124,7 @@ class Content(ServerFactory):
         exchange = Exchange(self, request)
         self._running[exchange] = []
         self._tell(self._told.began, exchange)
-        exchange.start().addErrback(lambda failure: log.failure("an exchange failed", failure)).addCallback(
-            lambda _: self._ended(exchange)
-        )
+        exchange.start(self._ended)
 
     def log(self, request: Asking) -> None:
         """Nothing; L{ITold} hears of it."""

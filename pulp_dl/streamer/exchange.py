@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote
 
@@ -14,6 +15,7 @@ from zope.interface import implementer
 from ..consumers.answers import size_of
 from ..consumers.plain import Plain
 from ..consumers.response import ToResponse
+from ..engine.task import Task
 from ..errors import ConsumerGone, DownloadError, NotFound, SizeMismatch
 from ..interfaces import IDownloader, IExchange, IListing
 from ..model.report import Report
@@ -68,12 +70,15 @@ class Exchange:
     def total(self) -> int | None:
         return self._response.total
 
-    def start(self) -> Deferred[None]:
-        """Fires with None when the request is answered, or broken off.  Never fails."""
-        self._response.gone().addCallback(self._leave)
-        return Deferred.fromCoroutine(self._run())
+    def start(self, ended: Callable[[Exchange], None]) -> None:
+        """
+        @param ended: called once, when the request is answered, or broken off.
+        """
+        self._ended: Callable[[Exchange], None] | None = ended
+        self._request.when_lost(self._leave)
+        Task(self._run(), _never).start()
 
-    def _leave(self, _: DownloadError) -> None:
+    def _leave(self) -> None:
         self._left = True
         if self._waiting is not None:
             self._waiting.cancel()
@@ -104,7 +109,11 @@ class Exchange:
                 log.failure("{method} {path}: a fault of ours", method=self.method, path=self.path)
             # A download has told its consumer already; then this does nothing.
             self._response.fail(Failure(error))
-        self._log()
+        if self.error is not None:
+            self._log(self.error)
+        ended, self._ended = self._ended, None
+        assert ended is not None
+        ended(self)
 
     async def _answer(self) -> Plain | None:
         """Answer, or say what is to be answered."""
@@ -171,11 +180,8 @@ class Exchange:
         if not self._left:
             self._response.say(plain)
 
-    def _log(self) -> None:
+    def _log(self, error: BaseException) -> None:
         """One line for what went wrong: what, where, and why."""
-        error = self.error
-        if error is None:
-            return
         attempts = [str(each) for each in getattr(error, "attempts", ())]
         reason = f"{type(error).__name__}: {error}"
         kind = log.info if isinstance(error, ConsumerGone | NotFound | Refusal) else log.warn
@@ -184,3 +190,7 @@ class Exchange:
             method=self.method, path=self.path, client=self.client, status=self.status, sent=self.sent,
             reason=reason, attempts=attempts, tries="".join(f"; {each}" for each in attempts),
         )  # fmt: skip
+
+
+def _never(error: CancelledError) -> None:
+    """An exchange is not cancelled; its client leaves."""
