@@ -77,8 +77,10 @@ class Answers:
         """
         unwanted = self._unwanted if etag is None else self._unwanted_with_digest
         names = [name.lower() for name, _ in head.headers]
-        if b"connection" in names:
-            unwanted |= _nominated(head.headers)
+        at = -1
+        for _ in range(names.count(b"connection")):
+            at = names.index(b"connection", at + 1)
+            unwanted |= _nominated(head.headers[at][1])
         found = [
             pair
             for name, pair in zip(names, head.headers, strict=True)
@@ -105,10 +107,10 @@ class Answers:
         return b"public, max-age=%d" % (self.max_age or 0)
 
 
-def _nominated(pairs: Pairs) -> set[bytes]:
-    """What the Connection field names is for that connection only."""
-    values = [value for name, value in pairs if name.lower() == b"connection"]
-    return {token.strip().lower() for value in values for token in value.split(b",")}
+@lru_cache(64)
+def _nominated(value: bytes) -> frozenset[bytes]:
+    """What a Connection field names is for that connection only."""
+    return frozenset(token.strip().lower() for token in value.split(b","))
 
 
 @lru_cache(1024)
