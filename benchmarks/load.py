@@ -129,8 +129,12 @@ def first_bytes(load: Load, wanted: list[tuple[str, int]], clients: int) -> dict
 
 
 def stall(load: Load, wanted: list[tuple[str, int]], clients: int, take: int) -> dict[str, Any]:
-    """All want the same, and take no more after so many bytes; then it waits for somebody who looks."""
-    idle = [load.start(Client(load, iter(wanted[:1]), take), read=take > 0) for _ in range(clients)]
+    """
+    All want the same, and take no more after so many bytes, the last of them after twice as many; then it waits for
+    somebody who looks.
+    """
+    takes = [take + take * number // clients for number in range(clients)]
+    idle = [load.start(Client(load, iter(wanted[:1]), each), read=take > 0) for each in takes]
     load.run(QUIET * 5)
     time.sleep(QUIET)
     print("stalled", flush=True)

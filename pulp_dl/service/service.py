@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from signal import SIGINT
-from typing import Any
+from typing import Any, Final
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
@@ -27,6 +27,9 @@ from .signals import Signals
 __all__ = ["StreamerService"]
 
 log = Logger()
+
+LARGEST: Final = 2 * 1024 * 1024
+"""Bytes of the largest blocks of memory that are used again and again."""
 
 
 class StreamerService(Service):
@@ -88,6 +91,9 @@ class StreamerService(Service):
         self._listening = True
 
     def startService(self) -> None:
+        # The GNU C library returns to the system what is larger than any block that it has seen come and go.  Without
+        # this it does so with the pieces of a large body, and each of them costs a page fault for every page.
+        bytes(LARGEST)
         if not self._listening:
             self._listen()
         self._use(open_importer(self._reactor, self._configuration))
