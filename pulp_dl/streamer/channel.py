@@ -105,7 +105,12 @@ class Channel(_Untyped):  # type: ignore[misc]  # nothing in Twisted's channel h
         transport: Any = self.transport
         if ITCPTransport.providedBy(self.transport) and not ISSLTransport.providedBy(self.transport):
             self._socket = transport.getHandle()
+        self._host = transport.getHost()
         self.factory.opened(self)
+
+    def getHost(self) -> Any:
+        """Each request asks, and the kernel would be asked each time."""
+        return self._host
 
     def connectionLost(self, reason: Failure) -> None:
         super().connectionLost(reason)
