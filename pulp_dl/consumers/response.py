@@ -19,7 +19,16 @@ from .plain import PHRASES, Plain, answer_to
 if TYPE_CHECKING:
     from twisted.web.http import Request
 
-__all__ = ["ToResponse"]
+__all__ = ["Outdated", "ToResponse"]
+
+
+class Outdated(ConsumerFailed):
+    """
+    The client has a part of another file than the one that is there.  Its condition (If-Range) went with the first
+    attempt only, and a later one has found this; so the whole is to be asked for (RFC 9110 section 13.1.5).
+    """
+
+    answer = 503
 
 
 @implementer(IBodyConsumer, IPushProducer)
@@ -33,6 +42,7 @@ class ToResponse:
     Fields go out as they came in, in order and case; those of C{request.responseHeaders} follow them.
 
     @ivar answers: how it is answered; may be replaced before C{begin}.
+    @ivar asks_again: whoever downloads asks for the whole after L{Outdated}; else that is answered.
     @ivar status: of the answer, or None before there is one.
     @ivar total: bytes of the body that was announced, or None.
     @ivar ended: True if nothing more will be said.
@@ -41,6 +51,7 @@ class ToResponse:
     def __init__(self, request: Request, answers: Answers | None = None, source: Source | None = None) -> None:
         self._request = request
         self.answers = answers or Answers()
+        self.asks_again = False
         self._etag: bytes | None = None
         self._size: int | None = None
         self._if_range: bytes | None = None
@@ -69,8 +80,7 @@ class ToResponse:
         tell.  Only before C{begin}.
         """
         self._etag, self._size = etag_of(source), size_of(source)
-        if source.conditions:
-            self._if_range = find(source.conditions, b"if-range")
+        self._if_range = find(source.conditions, b"if-range") if source.conditions else None
 
     # the client
 
@@ -100,8 +110,7 @@ class ToResponse:
             return
         judged = head.status != 206 or self._etag is not None or self._if_range is None
         if not judged and self._if_range not in {head.etag, head.get(b"last-modified")}:
-            # The condition went with the first attempt only; another one may have found another file.
-            raise ConsumerFailed("the part is not of the file that the client has", head.url)
+            raise Outdated("the part is not of the file that the client has", head.url)
         self.total = self._length(head)
         self._start(head.status, self.answers.fields(head, self.total, self._etag))
 
@@ -167,7 +176,7 @@ class ToResponse:
             request.channel.write(data)
 
     def fail(self, failure: Failure) -> None:
-        if self._over:
+        if self._over or (self.asks_again and failure.check(Outdated)):
             return
         if self.status is None or self._head:  # the client has heard nothing yet
             self._unsay()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from twisted.logger import Logger
@@ -27,6 +28,10 @@ def open_importer(reactor: Any, configuration: Configuration) -> IImporter:
     opened: list[IImporter] = []
     try:
         if configuration.catalogue is not None:
+            if not Path(configuration.catalogue).exists():  # a name mistyped; nobody would ever find anything
+                raise FileNotFoundError(
+                    f"there is no catalogue {configuration.catalogue!r}; pulp-dl publish --catalogue makes one"
+                )
             store = None
             if configuration.store is not None:
                 store = Store(configuration.store, limit=configuration.store_size)

@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from ..consumers.answers import size_of
 from ..consumers.plain import Plain
-from ..consumers.response import ToResponse
+from ..consumers.response import Outdated, ToResponse
 from ..engine.task import Task
 from ..errors import ConsumerGone, DownloadError, NotFound, SizeMismatch
 from ..interfaces import IDownloader, IExchange, IListing
@@ -135,8 +135,17 @@ class Exchange:
         if request.method == b"HEAD":
             await self._head(downloader, wanted)
         else:
-            self.report = await downloader.download(wanted, self._response)
+            self.report = await self._download(downloader, wanted)
         return None
+
+    async def _download(self, downloader: IDownloader, source: Source) -> Report:
+        self._response.asks_again = bool(source.conditions)
+        try:
+            return await downloader.download(source, self._response)
+        except Outdated:
+            whole = evolve(source, span=None, conditions=())
+            self._response.asked_for(whole)
+            return await downloader.download(whole, self._response)
 
     async def _find(self, path: str) -> tuple[IDownloader, Source] | Plain | None:
         """Who has it; or the answer; or None if it was a directory, which is shown."""

@@ -16,7 +16,7 @@ from pulp_dl.consumers.plain import Plain
 from pulp_dl.streamer import Answers, etag_of
 from pulp_dl.streamer.asked import asked
 from pulp_dl.streamer.path import Refusal, path_of
-from pulp_dl.testing import Entity, Send, answer, response_head
+from pulp_dl.testing import Entity, Nth, Send, answer, response_head
 from tests.streamer.client import request
 from tests.streamer.serving import serving, sha256
 
@@ -375,6 +375,18 @@ async def test_without_a_digest_if_range_is_for_the_origin(reactor: Any, value: 
 
         assert seen.status == status
         assert served.origin.requests[0].get(b"if-range") == value.encode()
+
+
+async def test_who_has_a_part_of_a_file_that_changed_while_it_was_tried_gets_the_whole(reactor: Any) -> None:
+    changed = Nth([answer(b"", 503), answer(Entity(b"new " + DATA, etag=b'"2"'))])
+    async with serving(reactor, changed) as served:
+        seen = await served.ask("/f", "Range: bytes=5-9", 'If-Range: "1"')
+        exchange = await served.ended()
+
+        assert (seen.status, seen.body, seen.whole) == (200, b"new " + DATA, True)
+        assert seen.get("etag") == b'"2"'
+        assert exchange.error is None
+        assert [each.get(b"range") for each in served.origin.requests] == [b"bytes=5-9", b"bytes=5-9", None]
 
 
 @pytest.mark.parametrize(("value", "status"), [(ETAG, 200), ("*", 200), ('"1"', 412), (f"W/{ETAG}", 412)])
