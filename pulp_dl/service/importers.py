@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from attrs import evolve
 from twisted.logger import Logger
 
 from ..importers.catalogue import Catalogue
@@ -12,6 +13,7 @@ from ..importers.passthrough import Passthrough
 from ..importers.several import Several
 from ..importers.store import Store
 from ..interfaces import IImporter
+from ..model.remote import Remote
 from .configuration import Configuration
 
 __all__ = ["open_importer"]
@@ -19,12 +21,17 @@ __all__ = ["open_importer"]
 log = Logger()
 
 
-def open_importer(reactor: Any, configuration: Configuration) -> IImporter:
+def open_importer(reactor: Any, configuration: Configuration, name: str | None = None) -> IImporter:
     """
     Who knows all that is to be served: the catalogue first, then prefixes, the longer ones before the shorter.
 
+    @param name: what requests call us in Via, so that one that comes back is known.
     @raise Exception: one of them cannot be opened; none of them is left open.
     """
+
+    def named(remote: Remote) -> Remote:
+        return remote if name is None else evolve(remote, headers=(*remote.headers, (b"Via", f"1.1 {name}")))
+
     opened: list[IImporter] = []
     try:
         if configuration.catalogue is not None:
@@ -35,11 +42,12 @@ def open_importer(reactor: Any, configuration: Configuration) -> IImporter:
             store = None
             if configuration.store is not None:
                 store = Store(configuration.store, limit=configuration.store_size)
-            remotes, anonymous = configuration.remotes, configuration.anonymous
+            remotes = {each: named(configuration.remotes[each]) for each in configuration.remotes}
+            anonymous = named(configuration.anonymous)
             catalogue = Catalogue(reactor, configuration.catalogue, remotes=remotes, anonymous=anonymous, store=store)
             opened.append(catalogue)
         for prefix in sorted(configuration.passthrough, key=lambda each: len(each.path), reverse=True):
-            opened.append(Passthrough(reactor, prefix.path, prefix.url, prefix.remote))  # noqa: PERF401  # see below
+            opened.append(Passthrough(reactor, prefix.path, prefix.url, named(prefix.remote)))  # noqa: PERF401  # see below
     except BaseException:
         for each in opened:  # which a comprehension would not know
             each.close().addErrback(lambda failure: log.failure("could not close", failure))

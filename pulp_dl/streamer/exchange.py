@@ -18,6 +18,7 @@ from ..consumers.response import Outdated, ToResponse
 from ..engine.task import Task
 from ..errors import ConsumerGone, DownloadError, NotFound, SizeMismatch
 from ..interfaces import IDownloader, IExchange, IListing
+from ..model.headers import CONTROL
 from ..model.report import Report
 from ..model.source import Head, Source
 from ..urls import shown
@@ -123,10 +124,13 @@ class Exchange:
         if request.clientproto == b"HTTP/1.1" and len(request.requestHeaders.getRawHeaders(b"host", ())) != 1:
             raise Refusal(400, "no Host field, or several")  # RFC 9112 section 3.2
         path = path_of(request.uri, self._content.answers.max_target)
+        way = self._way()
         found = await self._find(path)
         if found is None or isinstance(found, Plain):
             return found
         downloader, source = found
+        if way is not None and source.place.scheme != "file":
+            source = evolve(source, headers=(*source.headers, (b"Via", way)))
         self.url = shown(source.url)
         wanted = asked(request.requestHeaders, source, part=request.method == b"GET")
         if isinstance(wanted, Plain):
@@ -146,6 +150,17 @@ class Exchange:
             whole = evolve(source, span=None, conditions=())
             self._response.asked_for(whole)
             return await downloader.download(whole, self._response)
+
+    def _way(self) -> bytes | None:
+        """Where the request has been, and here: for the next one on its way.  None for a client's own request."""
+        name, vias = self._content.name, self._request.requestHeaders.getRawHeaders(b"via")
+        if name is None or not vias:
+            return None
+        way = b", ".join(vias)
+        if name in {hop.split()[1] for hop in way.split(b",") if len(hop.split()) > 1}:
+            # Not one of the statuses for which it would be tried again and again, at each place on the way.
+            raise Refusal(421, "it has been here before: where files come from leads back to here")
+        return None if CONTROL.search(way) else b"%b, 1.1 %b" % (way, name)
 
     async def _find(self, path: str) -> tuple[IDownloader, Source] | Plain | None:
         """Who has it; or the answer; or None if it was a directory, which is shown."""
