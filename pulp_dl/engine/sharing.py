@@ -102,6 +102,10 @@ class Sharing:
         transfer.start(self.inner.download)
         return reader
 
+    def joins(self, source: Source) -> bool:
+        """Is there a transfer from the same URL that may still be joined?"""
+        return source.url in self._open
+
     def head(self, source: Source | str) -> Deferred[Head]:
         return self.inner.head(source)
 

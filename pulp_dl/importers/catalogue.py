@@ -11,19 +11,21 @@ from attrs import evolve
 from twisted.enterprise.adbapi import ConnectionPool
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail
 from twisted.logger import Logger
+from twisted.plugin import getPlugins
 from zope.interface import implementer
 
 from ..engine.downloader import Downloader
 from ..engine.sharing import Sharing
 from ..errors import Refused
 from ..flow.running import Running
-from ..interfaces import IBodyConsumer, IDownloader, IListing, IMirrors
+from ..interfaces import IBodyConsumer, IDownloader, IListing, IMirrors, IScheme
 from ..model.entry import Entry
 from ..model.expect import Digest, Size, Vouched
 from ..model.remote import Limits, Remote, Retries
 from ..model.report import Attempt
 from ..model.source import Source
 from .file import Manifest
+from .following import SCHEME, Following, url_of
 from .ledger import Ledger, Listed, Place, Publication
 from .publish import Publishing, kept_by, withdraw
 from .schema import OPTIONS, prepare
@@ -100,7 +102,7 @@ class Catalogue:
         # A disk does not get better by asking again, and what is stored may be as large as it is.
         local = Remote(limits=Limits(max_size=None), retries=Retries(count=0))
         self._files = Downloader(reactor, local)
-        self._upstreams: dict[str | None, IDownloader] = {}
+        self._upstreams: dict[str | None, Sharing] = {}
 
     # questions
 
@@ -163,14 +165,18 @@ class Catalogue:
         place = publication.places[0]
         upstream = self._upstream(place.remote)
         source = Source(_url(place, listed), expect=_expected(listed), tag=wanted)
+        if stored is None and store is not None and store.growing(str(listed.sha256)) and not upstream.joins(source):
+            return upstream.inner, evolve(source, url=url_of(str(listed.sha256)))
         if stored is None:
             return upstream, source
         return Stored(self._files, upstream, source), _file(stored, wanted)
 
-    def _upstream(self, name: str | None) -> IDownloader:
+    def _upstream(self, name: str | None) -> Sharing:
         """For each remote one; what is shared by its downloads is shared for good."""
         if name not in self._upstreams:
-            downloader = Downloader(self._reactor, self._remote(name), mirrors=_Mirrors(self._remote))
+            schemes = None if self._store is None else [*getPlugins(IScheme), Following(self._store)]
+            mirrors = _Mirrors(self._remote)
+            downloader = Downloader(self._reactor, self._remote(name), mirrors=mirrors, schemes=schemes)
             share = self._keep_share
             self._upstreams[name] = Sharing(downloader, self._reactor, keep=self._keep, keep_share=share)
         return self._upstreams[name]
@@ -186,7 +192,7 @@ class Catalogue:
     def _keep(self, source: Source) -> IBodyConsumer | None:
         """What is to store a transfer of a whole file, if anything."""
         listed, store = source.tag.listed, self._home(source.tag)
-        return None if store is None else store.consumer(listed.sha256, listed.size)
+        return None if store is None else store.consumer(listed.sha256, listed.size, self._reactor.callFromThread)
 
     def _home(self, wanted: _Wanted) -> Store | None:
         """Where a file is to be stored when somebody has asked for it, if anywhere."""
@@ -219,7 +225,9 @@ class _Mirrors:
     def locate(self, source: Source, direct: IDownloader) -> Iterator[Source]:
         yield source
         publication, listed = source.tag
-        for place in publication.places[1:]:
+        # Who reads what is being stored has the rest from anywhere.
+        first = 0 if source.place.scheme == SCHEME else 1
+        for place in publication.places[first:]:
             try:
                 remote = self._remote(place.remote)
             except Refused as error:
