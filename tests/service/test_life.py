@@ -44,6 +44,21 @@ async def test_it_serves_what_is_below_a_prefix_whichever_way_it_is_begun(
     assert (got.status, got.body, nothing.status, code) == (200, b"brown", 404, 0)
 
 
+async def test_of_several_prefixes_the_longer_one_answers(reactor: Any, tmp_path: Path) -> None:
+    async with (
+        FaultServer(reactor, {"/one/f": answer(b"one"), "/two/f": answer(b"two")}) as origin,
+        streamer(
+            reactor,
+            *("--passthrough", f"/={origin.url('/one/')}"),
+            *("--passthrough", f"/inner/={origin.url('/two/')}"),
+            cwd=tmp_path,
+        ) as running,
+    ):
+        outer, inner = await ask(running.url, "/f"), await ask(running.url, "/inner/f")
+
+    assert (outer.body, inner.body) == (b"one", b"two")
+
+
 @pytest.mark.parametrize("way", ["serve", "twistd"])
 async def test_what_runs_is_finished_before_it_ends_and_nothing_new_is_begun(
     way: str, reactor: Any, tmp_path: Path
