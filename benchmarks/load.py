@@ -128,15 +128,15 @@ def first_bytes(load: Load, wanted: list[tuple[str, int]], clients: int) -> dict
     return {"first_byte": median(seconds)}
 
 
-def stall(load: Load, wanted: list[tuple[str, int]], clients: int, take: int) -> dict[str, Any]:
+def stall(load: Load, wanted: list[tuple[str, int]], clients: int, take: int, apart: int) -> dict[str, Any]:
     """
-    All want the same, and take no more after so many bytes, the last of them after twice as many; then it waits for
-    somebody who looks.
+    All want the same, and take no more after so many bytes, each after C{apart} more than the one before; then it waits
+    for somebody who looks.
     """
-    takes = [take + take * number // clients for number in range(clients)]
+    takes = [take + apart * number for number in range(clients)]
     idle = [load.start(Client(load, iter(wanted[:1]), each), read=take > 0) for each in takes]
     load.run(QUIET * 5)
-    time.sleep(QUIET)
+    time.sleep(QUIET * 3)  # what is on its way fills all buffers
     print("stalled", flush=True)
     sys.stdin.readline()
     return {"least": min(client.taken for client in idle)}
@@ -151,11 +151,12 @@ def main() -> None:
     parser.add_argument("host", help="of the streamer, with its port")
     parser.add_argument("files", type=Path, help="lines of a path, a tab, and its size")
     parser.add_argument("--clients", type=int, default=1)
-    parser.add_argument("--take", type=int)
+    parser.add_argument("--take", type=int, default=0)
+    parser.add_argument("--apart", type=int, default=0)
     options = parser.parse_args()
     lines = (line.split("\t") for line in options.files.read_text().splitlines())
     wanted = [(path, int(size)) for path, size in lines]
-    more = {} if options.take is None else {"take": options.take}
+    more = {"take": options.take, "apart": options.apart} if options.way == "stall" else {}
     began = time.perf_counter()
     found = WAYS[options.way](Load(options.host), wanted, options.clients, **more)
     print(json.dumps({"wall": time.perf_counter() - began, **found}))
