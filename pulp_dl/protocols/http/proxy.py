@@ -12,7 +12,7 @@ from ...model.headers import Pairs
 from ...model.remote import Remote
 from ...model.tls import TLS
 from ...urls import URL
-from .endpoint import reach
+from ..endpoint import reach
 from .pool import PoolKey
 
 __all__ = ["Route", "route"]

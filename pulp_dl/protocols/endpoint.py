@@ -13,10 +13,10 @@ from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 from zope.interface import implementer
 
-from ...errors import ConnectFailed, DownloadError, ProxyFailed, TLSFailed
-from ...flow.deadline import deadline
-from ...model.tls import TLS
-from ...urls import URL, shown
+from ..errors import ConnectFailed, DownloadError, ProxyFailed, TLSFailed
+from ..flow.deadline import deadline
+from ..model.tls import TLS
+from ..urls import URL, shown
 from .tls import creator, explain
 
 __all__ = ["Dialled", "reach"]
