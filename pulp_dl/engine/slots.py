@@ -6,8 +6,8 @@ included.  Whenever something changes, two questions are asked again: who can go
 someone who waits for a full host is in nobody's way), and which idle socket has to be closed so that more can go?  A
 place that is being closed counts as promised, so that one who waits costs one socket and not all of them.
 
-Who needs two sockets at once gets both or none, so nobody holds one and waits for another.  While the total has room for
-one of the two only, those behind wait as well; else small requests would go first for ever.
+Who needs two sockets at once gets both or none, so nobody holds one and waits for another.  While the total has room
+for one of the two only, those behind wait as well; else small requests would go first for ever.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from ..model.tls import TLS
 from ..urls import URL, shown
 from .tls import creator, explain
 
-__all__ = ["Dialled", "reach"]
+__all__ = ["Dialled", "reach", "translate"]
 
 
 def reach(reactor: Any, place: URL, tls: TLS | None) -> IStreamClientEndpoint:

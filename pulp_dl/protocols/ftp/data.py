@@ -1,0 +1,183 @@
+"""A data connection: where its port is, how it is opened, and how it ended."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.internet.abstract import isIPv6Address
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
+from twisted.internet.error import ConnectionDone
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+
+from ...errors import ConnectFailed, DownloadError, ProtocolError
+from ...flow.deadline import deadline
+from ..endpoint import translate
+from .replies import refusal
+from .tls import Wrapped
+
+if TYPE_CHECKING:
+    from .session import Session
+
+__all__ = ["DataConnection", "open_data"]
+
+_EPSV: Final = re.compile(r"\(([!-~])\1\1([0-9]{1,5})\1\)")  # RFC 2428 section 3
+_PASV: Final = re.compile(r"(?<![0-9])" + ",".join([r"([0-9]{1,3})"] * 6) + r"(?![0-9])")
+_UNKNOWN: Final = frozenset({500, 501, 502, 504, 522})
+_LOWEST: Final = 1024
+"""No server takes a port below for data; who names one wants us to talk to another service (RFC 2577 section 3)."""
+
+
+class DataConnection(Protocol):
+    """
+    Brings bytes to whoever listens; until somebody does, those of one read are kept.
+
+    @ivar ended: it is closed.
+    @ivar clean: it was closed in good order: FIN, and over TLS a close_notify.
+    @ivar reset: it broke; over TLS an end without close_notify is neither clean nor this.
+    """
+
+    transport: Any
+
+    def __init__(self, gone: Callable[[DataConnection], None]) -> None:
+        self._kept: list[bytes] = []
+        self._arrived: Callable[[bytes], None] | None = None
+        self._lost: Callable[[], object] = bool
+        self.ended = self.clean = self.reset = False
+        self._gone = gone
+        self._aborted = False
+        self._connecting: Deferred[Any] | None = None
+
+    def listen(self, arrived: Callable[[bytes], None], lost: Callable[[], None]) -> None:
+        """
+        From here on bytes come, and what has come already comes at once.
+
+        @param lost: called when it is closed.
+        """
+        self._arrived, self._lost = arrived, lost
+        kept, self._kept = self._kept, []
+        if kept:
+            arrived(b"".join(kept))
+            self.resume()
+
+    async def connect(self, endpoint: Any, factory: Any) -> None:
+        """Cancelling, and C{abort}, leave nothing."""
+        self._connecting = endpoint.connect(factory)
+        try:
+            await self._connecting
+        except BaseException:
+            self._over()
+            raise
+        finally:
+            self._connecting = None
+
+    def connectionMade(self) -> None:
+        if self._aborted:
+            self.transport.abortConnection()
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._aborted:
+            return
+        if self._arrived is None:
+            self._kept.append(data)
+            self.transport.pauseProducing()
+        else:
+            self._arrived(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.clean = bool(reason.check(ConnectionDone))
+        below = getattr(self, "transport", None)
+        self.reset = not self.clean and not (isinstance(below, Wrapped) and below.unclean)
+        self._over()
+        self._lost()
+
+    def _over(self) -> None:
+        if not self.ended:
+            self.ended = True
+            self._gone(self)
+
+    def abort(self) -> None:
+        """Close it at once, also while it connects.  May be called again."""
+        self._aborted = True
+        if self._connecting is not None:
+            self._connecting.cancel()
+        elif not self.ended and self.transport is not None:
+            self.transport.abortConnection()
+
+    def pause(self) -> None:
+        if not self.ended and not self._aborted:
+            self.transport.pauseProducing()
+
+    def resume(self) -> None:
+        if not self.ended and not self._aborted:
+            self.transport.resumeProducing()
+
+
+async def open_data(reactor: Any, session: Session, seconds: float | None) -> DataConnection:
+    """
+    Ask for a port and connect to it, always at the address of the control connection: that in the reply of PASV may
+    lead to somebody else (CVE-2020-8284), or be one that only the server's own network knows.
+
+    @param seconds: limit for the connecting.
+    @raise DownloadError: there is no data connection.
+    """
+    host = session.client.transport.getPeer().host
+    client, url = session.client, session.client.url
+    port = await _extended(session)
+    if port is None:
+        if isIPv6Address(host):
+            raise ProtocolError("the server has no EPSV, and without that no data connection over IPv6", url)
+        port = await _passive(session)
+    if port < _LOWEST:
+        raise ProtocolError(f"the server names port {port} for data, which is another service's", url)
+    data = DataConnection(session.closed)
+    factory: Any = Factory.forProtocol(lambda: data)
+    factory.noisy = False
+    if session.protection is not None:
+        factory = session.protection.data(reactor, factory)
+    kind: Any = TCP6ClientEndpoint if isIPv6Address(host) else TCP4ClientEndpoint
+    session.opening(data)
+    try:
+        await deadline(
+            Deferred.fromCoroutine(data.connect(kind(reactor, host, port, None), factory)),
+            seconds,
+            reactor,
+            "connect",
+            url,
+        )
+    except DownloadError:
+        raise
+    except Exception as cause:
+        error = translate(cause, url, proxied=False)
+        raise ConnectFailed(f"no data connection: {error.message}", client.url) from cause
+    return data
+
+
+async def _extended(session: Session) -> int | None:
+    """The port by EPSV, or None if the server does not know that."""
+    if b"EPSV" in session.lacks:
+        return None
+    reply = await session.tell(b"EPSV")
+    if reply.code in _UNKNOWN:
+        session.lacks.add(b"EPSV")
+        return None
+    if reply.code != 229:
+        raise refusal(reply, session.client.url)
+    match = _EPSV.search(reply.lines[-1])
+    if match is None or not 0 < int(match[2]) < 65536:
+        raise ProtocolError(f"the server names no port for data: {reply.said()}", session.client.url)
+    return int(match[2])
+
+
+async def _passive(session: Session) -> int:
+    reply = await session.tell(b"PASV")
+    if reply.code != 227:
+        raise refusal(reply, session.client.url)
+    match = _PASV.search(reply.lines[-1][4:])
+    numbers = [int(each) for each in match.groups()] if match else []
+    if not numbers or max(numbers) > 255:
+        raise ProtocolError(f"the server names no port for data: {reply.said()}", session.client.url)
+    return numbers[4] * 256 + numbers[5]
