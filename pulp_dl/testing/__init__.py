@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .answer import Framing, Respond, answer, redirect, response_head
 from .consumers import Misuse, Recorder, RewindableRecorder, Sink
 from .entity import Entity, History, Reply
+from .ftp import Data, FaultFTP, Port, StartTLS, reply
 from .http import FaultServer
 from .memory import MemoryFetcher, MemoryScheme
 from .network import MemoryNetwork
@@ -50,8 +51,10 @@ __all__ = [
     "ConsumerCase",
     "Cut",
     "CutTLS",
+    "Data",
     "Drip",
     "Entity",
+    "FaultFTP",
     "FaultServer",
     "FetcherCase",
     "Framing",
@@ -65,6 +68,7 @@ __all__ = [
     "OnPath",
     "OnRange",
     "Place",
+    "Port",
     "Recorder",
     "Repeat",
     "Reply",
@@ -77,6 +81,7 @@ __all__ = [
     "ServerTLS",
     "Sink",
     "Stage",
+    "StartTLS",
     "Step",
     "Verbatim",
     "Wait",
@@ -84,6 +89,7 @@ __all__ = [
     "check_consumer",
     "check_fetcher",
     "redirect",
+    "reply",
     "response_head",
 ]
 

@@ -58,6 +58,9 @@ class Player(Protocol):
             self._wire.setTcpNoDelay(True)
         self.number = self._stage.enter(self)
         self._wire.registerProducer(self, False)
+        self._greet()
+
+    def _greet(self) -> None:
         self._play(self._stage.greeting, Request("", ""))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

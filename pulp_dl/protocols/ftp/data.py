@@ -7,13 +7,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.abstract import isIPv6Address
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectingCancelledError, ConnectionDone
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from ...errors import ConnectFailed, DownloadError, ProtocolError
+from ...errors import ConnectFailed, DownloadError, ProtocolError, TimedOut
 from ...flow.deadline import deadline
 from ..endpoint import translate
 from .replies import refusal
@@ -124,15 +124,30 @@ async def open_data(reactor: Any, session: Session, seconds: float | None) -> Da
     @param seconds: limit for the connecting.
     @raise DownloadError: there is no data connection.
     """
-    host = session.client.transport.getPeer().host
-    client, url = session.client, session.client.url
+    host, url = session.client.transport.getPeer().host, session.client.url
+    v6 = isIPv6Address(host)
     port = await _extended(session)
-    if port is None:
-        if isIPv6Address(host):
-            raise ProtocolError("the server has no EPSV, and without that no data connection over IPv6", url)
-        port = await _passive(session)
+    if port is not None:
+        try:
+            return await _connect(reactor, session, host, _checked(port, url), seconds)
+        except (ConnectFailed, TimedOut):
+            if v6 or session.reused:
+                raise
+            # Something between us may know PASV only, and open no port for this; as curl, we ask for one that it knows.
+            session.lacks.add(b"EPSV")
+    if v6:
+        raise ProtocolError("the server has no EPSV, and without that no data connection over IPv6", url)
+    return await _connect(reactor, session, host, _checked(await _passive(session), url), seconds)
+
+
+def _checked(port: int, url: str) -> int:
     if port < _LOWEST:
         raise ProtocolError(f"the server names port {port} for data, which is another service's", url)
+    return port
+
+
+async def _connect(reactor: Any, session: Session, host: str, port: int, seconds: float | None) -> DataConnection:
+    url = session.client.url
     data = DataConnection(session.closed)
     factory: Any = Factory.forProtocol(lambda: data)
     factory.noisy = False
@@ -140,19 +155,16 @@ async def open_data(reactor: Any, session: Session, seconds: float | None) -> Da
         factory = session.protection.data(reactor, factory)
     kind: Any = TCP6ClientEndpoint if isIPv6Address(host) else TCP4ClientEndpoint
     session.opening(data)
+    connecting = Deferred.fromCoroutine(data.connect(kind(reactor, host, port, None), factory))
     try:
-        await deadline(
-            Deferred.fromCoroutine(data.connect(kind(reactor, host, port, None), factory)),
-            seconds,
-            reactor,
-            "connect",
-            url,
-        )
+        await deadline(connecting, seconds, reactor, "connect", url)
     except DownloadError:
         raise
+    except (CancelledError, ConnectingCancelledError) as cause:
+        raise CancelledError from cause
     except Exception as cause:
         error = translate(cause, url, proxied=False)
-        raise ConnectFailed(f"no data connection: {error.message}", client.url) from cause
+        raise ConnectFailed(f"no data connection: {error.message}", url) from cause
     return data
 
 
