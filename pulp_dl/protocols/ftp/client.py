@@ -39,6 +39,7 @@ class Client(FTPClient):
 
     @ivar url: what is asked for; errors name it.
     @ivar lost: why it is gone, or None.
+    @ivar secret: what none of its errors may show, whoever repeats it.
     @ivar marked: called, once, with the next preliminary reply (1yz).
     """
 
@@ -55,6 +56,7 @@ class Client(FTPClient):
         self.url = url
         self.lost: Failure | None = None
         self.marked: Callable[[Reply], None] | None = None
+        self.secret = ""
         self._gone = gone
         self._reader = ReplyReader()
         self._marks = 0
@@ -132,11 +134,14 @@ class Client(FTPClient):
         return self._reply(self.queueStringCommand(command))  # type: ignore[no-untyped-call]
 
     def _reply(self, answer: Deferred[Any]) -> Deferred[Reply]:
-        return answer.addCallbacks(_as_reply, self._unanswered)
+        return answer.addCallbacks(self._answered, self._unanswered)
+
+    def _answered(self, lines: list[str]) -> Reply:
+        return Reply(int(lines[-1][:3]), tuple(lines), self.secret)
 
     def _unanswered(self, failure: Failure) -> Any:
         if isinstance(failure.value, CommandFailed):
-            return _as_reply(failure.value.args[0])
+            return self._answered(failure.value.args[0])
         return failure if self.lost is None else Failure(self._why())
 
     def sendLine(self, line: bytes) -> None:
@@ -151,7 +156,7 @@ class Client(FTPClient):
                 return
             if self.nextDeferred is None:
                 # "421 Timeout", or something that would answer the next command.
-                raise ProtocolError(f"the server said {reply.code} {reply.said()} although nothing was asked")
+                raise ProtocolError(f"the server said {reply.code} although nothing was asked")
             if reply.code < 200:
                 self._mark(reply)
                 return
@@ -214,7 +219,3 @@ class Client(FTPClient):
             error = ConnectFailed(f"{how} the control connection", self.url)
         error.__cause__ = cause if isinstance(cause, Exception | SSL.Error) else None
         return error
-
-
-def _as_reply(lines: list[str]) -> Reply:
-    return Reply(int(lines[-1][:3]), tuple(lines))

@@ -67,7 +67,8 @@ async def log_in(client: Client, login: Basic, protection: Protection | None, *,
     @raise Crowded: there are too many connections.
     @raise DownloadError: it did not work; another code of the server is in its words.
     """
-    url, password = client.url, login.password
+    url = client.url
+    client.secret = login.password
 
     async def tell(command: str, *fine: int) -> Reply:
         reply: Reply = await client.ask(command.encode())
@@ -75,9 +76,9 @@ async def log_in(client: Client, login: Basic, protection: Protection | None, *,
 
     def accept(reply: Reply, *fine: int) -> Reply:
         if is_crowded(reply):
-            raise Crowded(refusal(reply, url, password))
+            raise Crowded(refusal(reply, url))
         if reply.code not in fine:
-            raise refusal(reply, url, password)
+            raise refusal(reply, url)
         return reply
 
     accept(await client.greeted(), 220)
@@ -86,13 +87,13 @@ async def log_in(client: Client, login: Basic, protection: Protection | None, *,
         client.start_tls(protection.control())
     reply = await tell(f"USER {login.user}", 230, 232, 331)
     if reply.code == 331:
-        await tell(f"PASS {password}", 230, 202)
+        await tell(f"PASS {login.password}", 230, 202)
     if protection is not None:
         _protected(await client.ask(b"PBSZ 0"), 200, url)
         _protected(await client.ask(b"PROT P"), 200, url)
     reply = await client.ask(b"TYPE I")
     if not reply.good:
-        raise ProtocolError(f"the server has no binary transfers: {reply.code} {reply.said(password)}", url)
+        raise ProtocolError(f"the server has no binary transfers: {reply.code} {reply.said()}", url)
 
 
 def _protected(reply: Reply, fine: int, url: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from ...errors import AuthFailed, BadStatus, DownloadError, NotFound, ProtocolError, Unavailable
 
@@ -27,22 +27,25 @@ _SHOWN: Final = 200
 class Reply:
     """
     @ivar code: three digits.
-    @ivar lines: as they came, without line ends, the first one with its code.
+    @ivar lines: as they came, without line ends, the first one with its code.  Some servers repeat what they were told,
+        so these are for programs only; C{said} is for people.
+    @ivar secret: what may not be shown.
     """
 
     code: int
-    lines: tuple[str, ...]
+    lines: tuple[str, ...] = field(repr=False)
+    secret: str = field(default="", repr=False)
 
     @property
     def good(self) -> bool:
         """Done, or go on."""
         return self.code < 400
 
-    def said(self, *secrets: str) -> str:
-        """The text of its last line, fit to be printed: some servers repeat what they were told."""
+    def said(self) -> str:
+        """The text of its last line, fit to be printed."""
         text = self.lines[-1][4:].encode("latin-1").decode("utf-8", "replace")
-        for secret in secrets:
-            text = text.replace(secret, "***") if secret else text
+        if self.secret:
+            text = text.replace(self.secret, "***")
         text = "".join(each if each.isprintable() else "?" for each in text.strip())
         return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
@@ -83,9 +86,9 @@ class ReplyReader:
         return Reply(int(lines[-1][:3]), lines)
 
 
-def refusal(reply: Reply, url: str, *secrets: str) -> DownloadError:
+def refusal(reply: Reply, url: str) -> DownloadError:
     """What it means when a server says no."""
-    code, said = reply.code, reply.said(*secrets)
+    code, said = reply.code, reply.said()
     if code == 550:
         return NotFound(code, said, url)
     if code in {530, 532, 331, 332}:
