@@ -82,16 +82,17 @@ async def test_the_servers_own_words_are_in_the_error(reactor: Any, fetching: Ma
 async def test_a_password_that_the_server_repeats_is_not_shown(reactor: Any, verb: str) -> None:
     """In no error, log, or repr of anything."""
     heard: list[LogEvent] = []
+    hear: Any = heard.append
     echo: dict[str, Script] = {verb: reply(530, f"{SECRET} is wrong")}
     remote = Remote(auth=Basic("elmer", SECRET), retries=Retries(count=0))
-    globalLogPublisher.addObserver(heard.append)
+    globalLogPublisher.addObserver(hear)
     try:
         async with FaultFTP(reactor, FILES, echo) as server:
             async with Downloader(reactor, remote) as downloader:
                 with pytest.raises(DownloadError) as caught:
                     await downloader.download(server.url("/a"), ToMemory())
     finally:
-        globalLogPublisher.removeObserver(heard.append)
+        globalLogPublisher.removeObserver(hear)
     error: BaseException | None = caught.value
     texts = [eventAsText(event) for event in heard] + [repr(remote)]
     while error is not None:

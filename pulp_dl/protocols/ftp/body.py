@@ -14,9 +14,10 @@ from twisted.internet.interfaces import IConsumer, IPushProducer
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ...errors import DownloadError, ProtocolError, Truncated
+from ...errors import DownloadError, ProtocolError, TLSFailed, Truncated
 from ...interfaces import IBody
 from ...model.source import Head
+from ..tls import explain
 from .replies import Reply, refusal
 
 if TYPE_CHECKING:
@@ -191,8 +192,12 @@ class Body:
             self._end(self._broken(self._lost))
         elif self._reply is not None and not self._reply.good:
             self._end(self._broken(refusal(self._reply, self.url)))
-        elif self._data.ended and self._data.reset:
-            self._end(self._broken(ProtocolError("the data connection broke", self.url)))
+        elif self._data.broken is not None:
+            why = explain(self._data.broken)
+            error = self._broken(ProtocolError("the data connection broke", self.url))
+            error = error if why is None else TLSFailed(f"data connection: {why}", self.url)
+            error.__cause__ = self._data.broken
+            self._end(error)
         elif self._reply is not None and self._data.ended:
             missing = self._length is not None and self._received != self._length
             unproven = self._length is None and not self._data.clean

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.internet.abstract import isIPv6Address
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
-from twisted.internet.error import ConnectingCancelledError, ConnectionDone
+from twisted.internet.error import ConnectingCancelledError, ConnectionDone, ConnectionLost
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
@@ -37,7 +37,7 @@ class DataConnection(Protocol):
 
     @ivar ended: it is closed.
     @ivar clean: it was closed in good order: FIN, and over TLS a close_notify.
-    @ivar reset: it broke; over TLS an end without close_notify is neither clean nor this.
+    @ivar broken: why, if it broke; over TLS an end without close_notify is neither clean nor this.
     """
 
     transport: Any
@@ -46,7 +46,8 @@ class DataConnection(Protocol):
         self._kept: list[bytes] = []
         self._arrived: Callable[[bytes], None] | None = None
         self._lost: Callable[[], object] = bool
-        self.ended = self.clean = self.reset = False
+        self.ended = self.clean = False
+        self.broken: Exception | None = None
         self._gone = gone
         self._aborted = False
         self._connecting: Deferred[Any] | None = None
@@ -62,6 +63,8 @@ class DataConnection(Protocol):
         if kept:
             arrived(b"".join(kept))
             self.resume()
+        if self.ended:
+            lost()
 
     async def connect(self, endpoint: Any, factory: Any) -> None:
         """Cancelling, and C{abort}, leave nothing."""
@@ -89,8 +92,9 @@ class DataConnection(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.clean = bool(reason.check(ConnectionDone))
-        below = getattr(self, "transport", None)
-        self.reset = not self.clean and not (isinstance(below, Wrapped) and below.unclean)
+        unclean = isinstance(self.transport, Wrapped) and self.transport.unclean and reason.check(ConnectionLost)
+        if not self.clean and not unclean:
+            self.broken = reason.value if isinstance(reason.value, Exception) else ConnectionLost()
         self._over()
         self._lost()
 
