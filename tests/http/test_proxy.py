@@ -10,7 +10,7 @@ from pulp_dl.errors import BadStatus, ConnectFailed, ProxyFailed, Refused, Timed
 from pulp_dl.model.auth import Basic
 from pulp_dl.model.remote import Proxy, Remote, Timeouts
 from pulp_dl.model.source import Source
-from pulp_dl.protocols.endpoint import Dialled
+from pulp_dl.protocols.http.endpoint import Dialled
 from pulp_dl.protocols.http.proxy import route
 from pulp_dl.testing import FaultServer, Hold, Reset, answer, redirect
 from pulp_dl.urls import parse

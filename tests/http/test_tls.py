@@ -36,7 +36,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pulp_dl.model.tls import TLS
-from pulp_dl.protocols.tls import ChainError, creator, explain
+from pulp_dl.protocols.http.tls import ChainError, creator, explain
 from tests.needs import lacking
 
 NOW = dt.datetime.now(dt.UTC)

@@ -17,7 +17,7 @@ from zope.interface import implementer
 from ...errors import DownloadError, ProtocolError, TLSFailed, Truncated
 from ...interfaces import IBody
 from ...model.source import Head
-from ..tls import explain
+from ..endpoint import explain
 from .replies import Reply, refusal
 
 if TYPE_CHECKING:

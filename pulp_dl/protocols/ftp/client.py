@@ -23,7 +23,7 @@ from zope.interface import implementer
 
 from ...errors import ConnectFailed, DownloadError, ProtocolError, Refused, TLSFailed
 from ...model.headers import CONTROL
-from ..tls import explain
+from ..endpoint import explain
 from .replies import Reply, ReplyReader
 
 __all__ = ["Client"]

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ...model.tls import TLS
-from ..tls import creator
+from ..endpoint import creator
 
 __all__ = ["Protection", "Wrapped"]
 

@@ -19,9 +19,9 @@ from ...errors import DownloadError, Refused, TimedOut
 from ...flow.timers import Call
 from ...model.headers import CONTROL
 from ...model.remote import Timeouts
-from ..endpoint import Dialled
 from .answer import Answer
 from .connection import HTTPConnection
+from .endpoint import Dialled
 from .fields import Fields
 from .pool import HTTPConnectionPool
 from .proxy import Route

@@ -18,9 +18,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ...errors import ConnectFailed, DownloadError, ProtocolError, TLSFailed, Truncated
-from ..tls import explain
 from .answer import Answer
 from .framing import Framing, Malformed
+from .tls import explain
 from .wire import Wire
 
 __all__ = ["Answer", "HTTPConnection"]

@@ -12,7 +12,7 @@ from ...model.headers import Pairs
 from ...model.remote import Remote
 from ...model.tls import TLS
 from ...urls import URL
-from ..endpoint import reach
+from .endpoint import reach
 from .pool import PoolKey
 
 __all__ = ["Route", "route"]
@@ -54,7 +54,7 @@ def route(reactor: Any, remote: Remote, place: URL, *, inside: bool) -> Route:
         return Route(key, reach(reactor, place, tls), len(str(place)) - len(place.target), host)
     if proxy.place.scheme != "http":
         raise Refused("a proxy has to be reached by http:// for now; https:// proxies are not supported", str(place))
-    if place.scheme != "http":
+    if place.scheme not in {"http", "ftp"}:
         raise Refused("https: through a proxy is not supported yet; leave Remote.proxy out", str(place))
     # One connection to the proxy serves all origins.
     key = PoolKey((proxy.place.host, proxy.place.port), ("proxy", proxy.url, proxy.auth))

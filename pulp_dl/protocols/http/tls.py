@@ -21,7 +21,7 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..model.tls import TLS
+from ...model.tls import TLS
 
 __all__ = ["ChainError", "creator", "explain"]
 
