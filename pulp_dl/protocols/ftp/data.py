@@ -10,6 +10,7 @@ from twisted.internet.abstract import isIPv6Address
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.error import ConnectingCancelledError, ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
@@ -31,6 +32,15 @@ _LOWEST: Final = 1024
 """No server takes a port below for data; who names one wants us to talk to another service (RFC 2577 section 3)."""
 
 
+USUAL: Final = 65536
+LARGE: Final = 256 * 1024
+"""Bytes that are read at once, usually and of a large body."""
+STEADY: Final = 8 * 1024 * 1024
+"""Bytes after which a reader that pauses, but never for long, is taken for a quick one."""
+LONG: Final = 0.1
+"""Seconds; a pause that is longer is that of a slow reader."""
+
+
 class DataConnection(Protocol):
     """
     Brings bytes to whoever listens; until somebody does, those of one read are kept.
@@ -42,7 +52,8 @@ class DataConnection(Protocol):
 
     transport: Any
 
-    def __init__(self, gone: Callable[[DataConnection], None]) -> None:
+    def __init__(self, clock: IReactorTime, gone: Callable[[DataConnection], None]) -> None:
+        self._clock = clock
         self._kept: list[bytes] = []
         self._arrived: Callable[[bytes], None] | None = None
         self._lost: Callable[[], object] = bool
@@ -51,6 +62,10 @@ class DataConnection(Protocol):
         self._gone = gone
         self._aborted = False
         self._connecting: Deferred[Any] | None = None
+        self._joining: IDelayedCall | None = None
+        self._paused_at: float | None = None
+        self._unpaused = 0  # bytes that came since the last pause
+        self._steady = 0  # bytes that came since the last long one
 
     def listen(self, arrived: Callable[[bytes], None], lost: Callable[[], None]) -> None:
         """
@@ -59,9 +74,8 @@ class DataConnection(Protocol):
         @param lost: called when it is closed.
         """
         self._arrived, self._lost = arrived, lost
-        kept, self._kept = self._kept, []
-        if kept:
-            arrived(b"".join(kept))
+        if self._kept:
+            self._hand_on()
             self.resume()
         if self.ended:
             lost()
@@ -81,16 +95,62 @@ class DataConnection(Protocol):
         if self._aborted:
             self.transport.abortConnection()
 
+    # what comes
+
     def dataReceived(self, data: bytes) -> None:
         if self._aborted:
             return
+        self._kept.append(data)
         if self._arrived is None:
-            self._kept.append(data)
             self.transport.pauseProducing()
-        else:
+        elif not isinstance(self.transport, Wrapped):
+            self._hand_on()
+        elif self._joining is None:
+            # TLS hands out records of 16 KiB, many from one read of a large body; each alone would go the whole way.
+            self._joining = self._clock.callLater(0, self._join)
+
+    def _join(self) -> None:
+        self._joining = None
+        self._hand_on()
+
+    def _hand_on(self) -> None:
+        kept, self._kept = self._kept, []
+        data = kept[0] if len(kept) == 1 else b"".join(kept)
+        self._unpaused += len(data)
+        self._steady += len(data)
+        if self._unpaused > LARGE or self._steady > STEADY:
+            self._read_at_once(LARGE)
+        if self._arrived is not None and data and not self._aborted:
             self._arrived(data)
 
+    def _read_at_once(self, size: int) -> None:
+        # Over TLS the bytes are read by the transport below; all of Twisted's have this attribute.
+        getattr(self.transport, "transport", self.transport).bufferSize = size
+
+    def pause(self) -> None:
+        if self.ended or self._aborted or self._paused_at is not None:
+            return
+        self._paused_at = self._clock.seconds()
+        self._unpaused = 0
+        if self._steady <= STEADY:
+            self._read_at_once(USUAL)
+        self.transport.pauseProducing()
+
+    def resume(self) -> None:
+        if self.ended or self._aborted:
+            return
+        if self._paused_at is not None and self._clock.seconds() > self._paused_at + LONG:
+            self._steady = 0
+            self._read_at_once(USUAL)
+        self._paused_at = None
+        self.transport.resumeProducing()
+
+    # the end
+
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._joining is not None:
+            self._joining.cancel()
+            self._join()
         self.clean = bool(reason.check(ConnectionDone))
         unclean = isinstance(self.transport, Wrapped) and self.transport.unclean and reason.check(ConnectionLost)
         if not self.clean and not unclean:
@@ -110,14 +170,6 @@ class DataConnection(Protocol):
             self._connecting.cancel()
         elif not self.ended and self.transport is not None:
             self.transport.abortConnection()
-
-    def pause(self) -> None:
-        if not self.ended and not self._aborted:
-            self.transport.pauseProducing()
-
-    def resume(self) -> None:
-        if not self.ended and not self._aborted:
-            self.transport.resumeProducing()
 
 
 async def open_data(reactor: Any, session: Session, seconds: float | None) -> DataConnection:
@@ -152,7 +204,7 @@ def _checked(port: int, url: str) -> int:
 
 async def _connect(reactor: Any, session: Session, host: str, port: int, seconds: float | None) -> DataConnection:
     url = session.client.url
-    data = DataConnection(session.closed)
+    data = DataConnection(reactor, session.closed)
     factory: Any = Factory.forProtocol(lambda: data)
     factory.noisy = False
     if session.protection is not None:
