@@ -28,6 +28,8 @@ from twisted.web.server import Request, Site
 from twisted.web.static import Data, File
 from zope.interface import implementer
 
+from pulp_dl.testing import FaultFTP, ServerTLS
+
 FILES = {
     "bear.iso": bytes(range(250)) * 4000,
     "cub.iso": b"cub" * 100_000,
@@ -43,6 +45,7 @@ class World:
     def __init__(self, reactor: Any, folder: Path) -> None:
         self._reactor = reactor
         self._ports: list[Any] = []
+        self._ftp: list[FaultFTP] = []
         self.names: dict[str, str] = {}
         self.files = folder / "repository"
         self.digests = {name: hashlib.sha256(data).hexdigest() for name, data in FILES.items()}
@@ -64,6 +67,7 @@ class World:
         self._listen("http://registry.example.org", _Registry(str(self.files)))
         self._listen("https://secure.example.org", File(str(self.files)), self._tls())
         self._listen("http://gateway.example.org:3128", None)
+        self._listen_ftp()
         for port in ("8751", "8752"):  # of the streamer that a page begins
             with socket.create_server(("127.0.0.1", 0)) as probe:
                 free = probe.getsockname()[1]
@@ -71,11 +75,13 @@ class World:
         base = self.names["http://repo.example.org"]
         listing = "".join(f"{name},{self.digests[name]},{len(data)}\n" for name, data in FILES.items())
         (self.files / "PULP_MANIFEST").write_text(listing)
+        for server in self._ftp:
+            server.files["PULP_MANIFEST"] = listing.encode()
         (self.files / "mirrors.txt").write_text(f"{self.names['http://mirror2.example.org']}\n{base}\n")
 
     def close(self) -> Any:
         """No longer; fires when the ports are closed."""
-        return gatherResults([port.stopListening() for port in self._ports])
+        return gatherResults([*(port.stopListening() for port in self._ports), *(each.close() for each in self._ftp)])
 
     def here(self, text: str) -> str:
         """What a page says, in the names of this machine."""
@@ -99,6 +105,14 @@ class World:
             port = self._reactor.listenSSL(0, factory, tls, interface="127.0.0.1")
             self.names[name] = f"https://localhost:{port.getHost().port}"
         self._ports.append(port)
+
+    def _listen_ftp(self) -> None:
+        identity = ServerTLS(self.authority.issue_cert("localhost").private_key_and_cert_chain_pem.bytes())
+        plain, secure = FaultFTP(self._reactor, FILES), FaultFTP(self._reactor, FILES, tls=identity)
+        self._ftp += [plain, secure]
+        # What names the port first, since the other name is part of it.
+        self.names["ftp.example.org:2121"] = f"localhost:{secure.port}"
+        self.names["ftp.example.org"] = f"127.0.0.1:{plain.port}"
 
     def _tls(self) -> Any:
         server = self.authority.issue_cert("localhost")

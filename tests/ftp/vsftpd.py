@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -84,6 +85,8 @@ class Vsftpd:
             if each.owner() == "root" and each != Path("/tmp") and each != Path("/"):
                 each.chmod(each.stat().st_mode | 0o055)
         port = port or _free_port(address)
+        if os.getuid():
+            more += "run_as_launching_user=YES\n"
         if tls:
             authority = trustme.CA()
             authority.cert_pem.write_to_path(str(work / "ca.pem"))

@@ -1,10 +1,10 @@
 """
 The control connection: Twisted's L{FTPClient}, whose queue of commands is kept, and what it gets wrong set right.
 
-- A reply ends where RFC 959 says, and has a size that it may not exceed (L{ReplyReader}).
-- Login is a matter of its own (L{login}), so that what the server says to it is heard.
-- A connection that is lost says so to every later question; Twisted's never answers them.
-- No line that is sent can hold a control character.
+  - A reply ends where RFC 959 says, and has a size that it may not exceed (L{ReplyReader}).
+  - Login is a matter of its own (L{pulp_dl.protocols.ftp.login}), so that what the server says to it is heard.
+  - A connection that is lost says so to every later question; Twisted's never answers them.
+  - No line that is sent can hold a control character.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Client(FTPClient):
         return "<FTP control connection>"
 
     def queueLogin(self, username: str, password: str) -> None:
-        """Not by itself: see L{login}."""
+        """Not by itself: see L{pulp_dl.protocols.ftp.login}."""
 
     # getting ready
 
