@@ -17,7 +17,7 @@ from pulp_dl.interfaces import IAuth, IAuthenticator, IDownloader
 from pulp_dl.mirrors.places import Places
 from pulp_dl.model.auth import Basic
 from pulp_dl.model.netrc import Netrc
-from pulp_dl.model.remote import Remote, Retries
+from pulp_dl.model.remote import Limits, Remote, Retries
 from pulp_dl.model.source import Head, Source
 from pulp_dl.testing import FaultFTP, Request, Script, reply
 from pulp_dl.urls import InvalidURL
@@ -246,6 +246,18 @@ async def test_who_is_turned_away_shares_the_sessions_there_are(reactor: Any, fu
     assert len(found) == 30
     assert all(len(outcome.report.attempts) == 1 for outcome in found if outcome.report)
     assert len(said(server, "USER")) < 10
+
+
+async def test_where_none_of_us_is_let_in_all_hear_it_at_once(reactor: Any) -> None:
+    """And nobody asks again and again."""
+    async with FaultFTP(reactor, FILES, greeting=FULL[0]) as server:
+        remote = Remote(retries=Retries(count=0), limits=Limits(connections=8, per_host=8))
+        async with Downloader(reactor, remote) as downloader:
+            asked = [downloader.download(server.url("/a"), ToMemory()) for _ in range(20)]
+            for each in asked:
+                with pytest.raises(Unavailable):
+                    await each
+        assert server.connections.total <= 8
 
 
 async def test_pyftpdlib_that_is_full_is_no_reason_to_fail(reactor: Any, tmp_path: Path) -> None:

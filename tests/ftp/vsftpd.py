@@ -137,6 +137,7 @@ class Vsftpd:
     def commands(self) -> list[str]:
         """What clients said since this was last called, in order: verb and argument."""
         log = self.folder / "log"
+        log.touch()
         lines = log.read_text(errors="replace").splitlines()
         log.write_text("")
         said = (line.partition("FTP command: ")[2] for line in lines)

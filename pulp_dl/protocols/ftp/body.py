@@ -17,8 +17,8 @@ from zope.interface import implementer
 from ...errors import DownloadError, ProtocolError, TLSFailed, Truncated
 from ...interfaces import IBody
 from ...model.source import Head
-from ..endpoint import explain
 from .replies import Reply, refusal
+from .tls import explained
 
 if TYPE_CHECKING:
     from .data import DataConnection
@@ -193,7 +193,7 @@ class Body:
         elif self._reply is not None and not self._reply.good:
             self._end(self._broken(refusal(self._reply, self.url)))
         elif self._data.broken is not None:
-            why = explain(self._data.broken)
+            why = explained(self._data.broken)
             error = self._broken(ProtocolError("the data connection broke", self.url))
             error = error if why is None else TLSFailed(f"data connection: {why}", self.url)
             error.__cause__ = self._data.broken

@@ -23,8 +23,8 @@ from zope.interface import implementer
 
 from ...errors import ConnectFailed, DownloadError, ProtocolError, Refused, TLSFailed
 from ...model.headers import CONTROL
-from ..endpoint import explain
 from .replies import Reply, ReplyReader
+from .tls import explained
 
 __all__ = ["Client"]
 
@@ -114,6 +114,11 @@ class Client(FTPClient):
 
     # questions and answers
 
+    @property
+    def usable(self) -> bool:
+        """It may be asked something: it is there, and has not said what it was not asked."""
+        return self.lost is None and self._broken is None
+
     def greeted(self) -> Deferred[Reply]:
         """What the server says first; asked once.  Fires and fails as C{ask}."""
         self._greeted = True
@@ -148,7 +153,7 @@ class Client(FTPClient):
         self.transport.write(line + b"\r\n")
 
     def lineReceived(self, line: bytes) -> None:
-        if self.lost is not None or self._broken is not None:
+        if not self.usable:
             return  # one read may bring many lines
         try:
             reply = self._reader.feed(line.removesuffix(b"\r"))
@@ -208,12 +213,12 @@ class Client(FTPClient):
     def _why(self) -> DownloadError:
         assert self.lost is not None
         cause = self.lost.value
-        explained = explain(cause)
+        why = explained(cause)
         error: DownloadError
         if self._broken is not None:
             error = type(self._broken)(self._broken.message, self.url)
-        elif explained is not None:
-            error = TLSFailed(explained, self.url)
+        elif why is not None:
+            error = TLSFailed(why, self.url)
         else:
             how = "the server closed" if isinstance(cause, ConnectionDone) else "something broke"
             error = ConnectFailed(f"{how} the control connection", self.url)

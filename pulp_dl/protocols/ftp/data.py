@@ -75,8 +75,8 @@ class DataConnection(Protocol):
         """
         self._arrived, self._lost = arrived, lost
         if self._kept:
+            self.resume()  # in the next turn, unless this is enough for now
             self._hand_on()
-            self.resume()
         if self.ended:
             lost()
 
@@ -102,7 +102,7 @@ class DataConnection(Protocol):
             return
         self._kept.append(data)
         if self._arrived is None:
-            self.transport.pauseProducing()
+            self.pause()
         elif not isinstance(self.transport, Wrapped):
             self._hand_on()
         elif self._joining is None:

@@ -9,12 +9,14 @@ of them for a while, and those who wait share the ones there are.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Hashable
+from copy import copy
 from typing import Any, Final
 
 from attrs import define, field, frozen
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.python.failure import Failure
 
+from ...errors import DownloadError
 from ...flow.timers import Call, Clock
 from ...interfaces import ISlot, ISlots
 from .login import Crowded
@@ -53,13 +55,14 @@ class _Place:
     """
     @ivar sessions: all, from before they are opened until they are closed.
     @ivar idle: of these; the one that was used last is used next.
-    @ivar seekers: who waits, in the order of asking.
+    @ivar seekers: who waits, in the order of asking; C{unasked}: of these, those who have not asked for a slot.
     @ivar most: how many the server took when it said that there are too many; C{since}: when that was.
     """
 
     sessions: set[Session] = field(factory=set)
     idle: list[Session] = field(factory=list)
     seekers: dict[_Seeker, None] = field(factory=dict)
+    unasked: dict[_Seeker, None] = field(factory=dict)
     most: int | None = None
     since: float = 0.0
 
@@ -95,7 +98,7 @@ class SessionPool:
                 return succeed(session)
             session.abort()
         seeker = _Seeker(self, key, url, dial)
-        place.seekers[seeker] = None
+        self.enter(seeker)
         self._admit(key)
         return seeker.result
 
@@ -126,35 +129,47 @@ class SessionPool:
             return
         if place.most is not None and (not place.sessions or self.timers.seconds() - place.since > CALM):
             place.most = None
-        asking = sum(seeker.request is not None for seeker in place.seekers)
-        for seeker in list(place.seekers):
+        while place.unasked:
+            asking = len(place.seekers) - len(place.unasked)
             if place.most is not None and len(place.sessions) + asking >= place.most:
-                break
-            if seeker.request is None and seeker in place.seekers:
-                asking += 1
-                seeker.ask()
+                return
+            seeker = next(iter(place.unasked))
+            del place.unasked[seeker]
+            seeker.ask()
+
+    def enter(self, seeker: _Seeker) -> None:
+        """It waits, and has not asked for a slot (any more)."""
+        place = self._places.setdefault(seeker.key, _Place())
+        place.seekers[seeker] = place.unasked[seeker] = None
 
     def leave(self, seeker: _Seeker) -> None:
-        self._places[seeker.key].seekers.pop(seeker, None)
-        self._forget(seeker.key)
-
-    def crowded(self, seeker: _Seeker, session: Session) -> bool:
-        """The server has turned this one away.  True if it may wait for another session."""
         place = self._places[seeker.key]
-        others = len(place.sessions - {session})
+        place.seekers.pop(seeker, None)
+        place.unasked.pop(seeker, None)
+        self._forget(seeker.key)  # a session that it has by now is known already
+
+    def crowded(self, seeker: _Seeker, session: Session, error: DownloadError) -> None:
+        """
+        The server has turned this one away.  It waits for another session; if there is none, it fails, and so do all
+        who would only hear the same.
+        """
+        place = self._places[seeker.key]
+        others = sum(not each.aborted for each in place.sessions if each is not session)
         if not others or self._closed:
-            return False
+            for each in (seeker, *place.seekers):
+                each.fail(copy(error))
+            return
         place.most, place.since = others, self.timers.seconds()
-        place.seekers[seeker] = None
-        # Those who have a place among the slots, but would be turned away as well, give it back.
+        self.enter(seeker)
+        # Those who wait for a slot, but would be turned away as well, leave it to others.
         for each in list(place.seekers):
             each.withdraw()
+            self.enter(each)
         if place.idle:  # it has become idle meanwhile, and nobody would hand it over
             idle = place.idle[-1]
             self.wake(idle)
             idle.slot.unpark()
             self.rest(idle)
-        return True
 
     # sessions come, rest and go
 
@@ -253,11 +268,17 @@ class _Seeker:
         session, self._session = self._session, None
         if session is None:
             return  # cancelled
-        error = failure.value
-        waits = isinstance(error, Crowded) and self._pool.crowded(self, session)
+        if isinstance(failure.value, Crowded):
+            self._pool.crowded(self, session, failure.value.error)
+        else:
+            self.result.errback(failure)
         session.abort()
-        if not waits:
-            self.result.errback(error.error if isinstance(error, Crowded) else failure)
+
+    def fail(self, error: DownloadError) -> None:
+        """It will have none."""
+        self._pool.leave(self)
+        self.withdraw()
+        self.result.errback(error)
 
     def _cancel(self, _: Deferred[Session]) -> None:
         session, self._session = self._session, None

@@ -36,6 +36,7 @@ class Session(Factory):
     @ivar protection: its TLS, or None.
     @ivar lacks: commands that this server does not know.
     @ivar reused: it has brought something before.
+    @ivar aborted: it is over, though sockets may be open for a moment yet.
     """
 
     noisy = False
@@ -51,7 +52,7 @@ class Session(Factory):
         self._url = url
         self._proven = False  # the server has answered since it is used again
         self._dialling = True
-        self._aborted = False
+        self.aborted = False
         self._open: set[Client | DataConnection] = set()  # more than one client, if an endpoint tries addresses at once
         self._timer: Any = None
 
@@ -61,7 +62,7 @@ class Session(Factory):
     # the control connection
 
     def buildProtocol(self, addr: IAddress | None) -> Client | None:
-        if not self._dialling or self._aborted:
+        if not self._dialling or self.aborted:
             return None  # too late: the slot is spoken for
         client = Client(self._url, self.closed)
         self._open.add(client)
@@ -79,7 +80,8 @@ class Session(Factory):
 
     @property
     def usable(self) -> bool:
-        return not self._aborted and self.client.lost is None
+        """It may bring something."""
+        return not self.aborted and self.client.usable
 
     def use(self, url: str) -> None:
         """It is used for this URL."""
@@ -153,7 +155,7 @@ class Session(Factory):
 
     def abort(self) -> None:
         """Close everything at once.  May be called again."""
-        self._aborted = True
+        self.aborted = True
         self._stop_waiting()
         self._pool.wake(self)
         for each in list(self._open):

@@ -13,9 +13,15 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ...model.tls import TLS
-from ..endpoint import creator
+from ..endpoint import creator, explain
 
-__all__ = ["Protection", "Wrapped"]
+__all__ = ["Protection", "Wrapped", "explained"]
+
+
+def explained(cause: object) -> str | None:
+    """What L{explain} says of a failure of TLS, with the schemes of FTP."""
+    why = explain(cause)
+    return None if why is None else why.replace("http://", "ftp://").replace("https://", "ftps://")
 
 
 class Protection:
