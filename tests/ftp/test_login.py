@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import deferLater
 from twisted.logger import LogEvent, eventAsText, globalLogPublisher
 from zope.interface import implementer
 
@@ -19,11 +20,11 @@ from pulp_dl.model.auth import Basic
 from pulp_dl.model.netrc import Netrc
 from pulp_dl.model.remote import Limits, Remote, Retries
 from pulp_dl.model.source import Head, Source
-from pulp_dl.testing import FaultFTP, Request, Script, reply
+from pulp_dl.testing import FaultFTP, Hold, Request, Script, reply
 from pulp_dl.urls import InvalidURL
 from tests.ftp.conftest import MakeFetcher, put
 from tests.ftp.pyftpd import PyFTPd
-from tests.sinks import read
+from tests.sinks import Sink, read
 
 FILES = {"a": b"bytes", "b": b"other bytes"}
 SECRET = "wabbit söup"
@@ -246,6 +247,26 @@ async def test_who_is_turned_away_shares_the_sessions_there_are(reactor: Any, fu
     assert len(found) == 30
     assert all(len(outcome.report.attempts) == 1 for outcome in found if outcome.report)
     assert len(said(server, "USER")) < 10
+
+
+async def test_who_is_turned_away_takes_the_session_that_idles_meanwhile(reactor: Any, fetching: MakeFetcher) -> None:
+    """Nobody would hand it over any more."""
+
+    def let_in(request: Request) -> Script:
+        return reply(230) if said(server, "PASS")[1:] == [] else (Hold("late"), FULL[0])
+
+    server: FaultFTP
+    async with FaultFTP(reactor, FILES, {"PASS": let_in}) as server:
+        fetcher = fetching()
+        opening = [fetcher.open(Source(server.url("/a"))), fetcher.open(Source(server.url("/b")))]
+        sink = Sink()
+        await (await opening[0]).deliver(sink)
+        while len(said(server, "PASS")) < 2:
+            await deferLater(reactor, 0.005)
+        assert not opening[1].called
+        server.release("late")
+        await (await opening[1]).deliver(sink)
+    assert sink.data == b"bytesother bytes"
 
 
 async def test_where_none_of_us_is_let_in_all_hear_it_at_once(reactor: Any) -> None:

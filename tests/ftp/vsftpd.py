@@ -27,6 +27,7 @@ local_enable=NO
 anon_root={root}
 secure_chroot_dir={folder}/empty
 seccomp_sandbox=NO
+allow_writeable_chroot=YES
 pasv_promiscuous=NO
 use_localtime=NO
 xferlog_enable=YES
