@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from calendar import timegm
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred
@@ -72,7 +71,8 @@ async def _fact(session: Session, command: bytes, path: bytes) -> Reply | None:
 
 def _seconds(digits: str) -> int | None:
     try:
-        return timegm(datetime.strptime(digits, "%Y%m%d%H%M%S").timetuple())  # noqa: DTZ007  # it is UTC
+        month, day, hour, minute, second = (int(digits[at : at + 2]) for at in range(4, 14, 2))
+        return int(datetime(int(digits[:4]), month, day, hour, minute, second, tzinfo=UTC).timestamp())
     except ValueError:
         return None
 
