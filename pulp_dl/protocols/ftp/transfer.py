@@ -40,9 +40,9 @@ async def look(session: Session, path: bytes, now: float) -> Entity | None:
     """
     size = await _fact(session, b"SIZE", path)
     time = await _fact(session, b"MDTM", path)
-    answers = [each for each in (size, time) if each is not None]
-    if answers and all(each.code == 550 for each in answers):
-        raise NotFound(550, answers[0].said(), session.client.url)
+    # One of them alone may be forbidden; whether the file is there, RETR will then tell.
+    if size is not None and time is not None and size.code == time.code == 550:
+        raise NotFound(550, size.said(), session.client.url)
     total = modified = etag = None
     found = None if size is None else _SIZE.fullmatch(size.lines[-1])
     if found is not None:
