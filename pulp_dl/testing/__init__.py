@@ -17,7 +17,9 @@ from .memory import MemoryFetcher, MemoryScheme
 from .network import MemoryNetwork
 from .places import Asked, Place, Verbatim
 from .script import (
+    ESTABLISHED,
     FOREVER,
+    Alert,
     Chunk,
     Close,
     Cut,
@@ -25,6 +27,7 @@ from .script import (
     Drip,
     Hold,
     Nth,
+    OnConnect,
     OnPath,
     OnRange,
     Repeat,
@@ -32,7 +35,9 @@ from .script import (
     Reset,
     Script,
     Send,
+    StartTLS,
     Step,
+    Tunnel,
     Wait,
 )
 from .stage import Connections, Stage
@@ -42,7 +47,9 @@ if TYPE_CHECKING:
     from .checks import ConsumerCase, FetcherCase, check_consumer, check_fetcher
 
 __all__ = [
+    "ESTABLISHED",
     "FOREVER",
+    "Alert",
     "Asked",
     "Chunk",
     "Close",
@@ -62,6 +69,7 @@ __all__ = [
     "MemoryScheme",
     "Misuse",
     "Nth",
+    "OnConnect",
     "OnPath",
     "OnRange",
     "Place",
@@ -77,7 +85,9 @@ __all__ = [
     "ServerTLS",
     "Sink",
     "Stage",
+    "StartTLS",
     "Step",
+    "Tunnel",
     "Verbatim",
     "Wait",
     "answer",

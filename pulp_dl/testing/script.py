@@ -7,6 +7,7 @@ so that they can be compared, printed and shrunk by hypothesis::
     Send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"), Send(b"half "), Reset()
     Nth([Cut(answer(entity), after=1000), answer(entity)])        # breaks once, then is honest
     answer(b"whole"), Repeat(Send(b"more"))                       # bytes after the end
+    OnConnect([Wait(1), ESTABLISHED, Tunnel()])                   # a proxy that takes its time
 
 A player plays them: L{pulp_dl.testing.FaultServer} over sockets, L{pulp_dl.testing.MemoryNetwork} in memory.
 """
@@ -17,19 +18,24 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, TypeAlias
 
 from attrs import field, frozen
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 
 from ..model.headers import Pairs, find
 
 __all__ = [
+    "ESTABLISHED",
     "FOREVER",
     "Act",
+    "Alert",
     "Chunk",
     "Close",
     "Cut",
     "CutTLS",
     "Drip",
     "Hold",
+    "Join",
     "Nth",
+    "OnConnect",
     "OnPath",
     "OnRange",
     "Repeat",
@@ -37,7 +43,9 @@ __all__ = [
     "Reset",
     "Script",
     "Send",
+    "StartTLS",
     "Step",
+    "Tunnel",
     "Wait",
     "acts",
 ]
@@ -138,7 +146,29 @@ class CutTLS(_Act):
     """End TLS as an attacker would: FIN without close_notify."""
 
 
-Act: TypeAlias = Send | Wait | Hold | Close | Reset | CutTLS
+@frozen
+class StartTLS(_Act):
+    """
+    From here on the connection speaks TLS, and all that follows is said in it.
+
+    As a greeting, after a C{Wait} or a C{Hold}, it is a handshake that comes late; after L{ESTABLISHED} it is the
+    server behind a proxy that CONNECT asked for.
+
+    @ivar tls: such as L{pulp_dl.testing.ServerTLS}.
+    """
+
+    tls: IOpenSSLServerConnectionCreator
+
+
+@frozen
+class Join(_Act):
+    """From here on the connection is one to this host and port: bytes go through in both directions."""
+
+    host: str
+    port: int
+
+
+Act: TypeAlias = Send | Wait | Hold | Close | Reset | CutTLS | StartTLS | Join
 Script: TypeAlias = "Step | Sequence[Script] | Callable[[Request], Script]"
 
 
@@ -260,6 +290,51 @@ class OnRange(Step):
 
     def acts(self, request: Request) -> Iterator[Act]:
         yield from acts(self.without if request.get(b"range") is None else self.with_range, request)
+
+
+ESTABLISHED: Final = Send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+"""The answer of a proxy that has made a tunnel."""
+
+
+@frozen
+class OnConnect(Step):
+    """One script for requests for a tunnel (CONNECT), another for all others."""
+
+    connect: Script
+    otherwise: Script = Send(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+
+    def acts(self, request: Request) -> Iterator[Act]:
+        yield from acts(self.connect if request.method == "CONNECT" else self.otherwise, request)
+
+
+@frozen
+class Tunnel(Step):
+    """
+    The tunnel that CONNECT has asked for, after L{ESTABLISHED}: an honest proxy is
+    C{OnConnect([ESTABLISHED, Tunnel()])}.
+
+    @ivar to: lead it to this host and port instead of the one that was asked for.
+    """
+
+    to: tuple[str, int] | None = None
+
+    def acts(self, request: Request) -> Iterator[Act]:
+        host, _, port = request.target.rpartition(":")
+        yield Join(*(self.to or (host.strip("[]"), int(port))))
+
+
+@frozen
+class Alert(Step):
+    """
+    TLS gives up with this alert, before any key is agreed on.
+
+    @ivar description: its number (RFC 8446 section 6), such as 40 for handshake_failure.
+    """
+
+    description: int
+
+    def acts(self, request: Request) -> Iterator[Act]:
+        yield Send(bytes([21, 3, 3, 0, 2, 2, self.description]))
 
 
 @frozen

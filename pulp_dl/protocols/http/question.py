@@ -87,12 +87,13 @@ class Question:
             raise
 
     def _judged(self, head: Head, answer: Answer) -> Body:
-        fetcher = self._fetcher
+        fetcher, place = self._fetcher, self._trail.place
+        proxy = fetcher.remote.proxy_for(place)
         judge(
             head,
             self._span,
             conditions=bool(self._source.conditions),
-            proxied=fetcher.remote.proxy_for(self._trail.place) is not None,
+            proxied=proxy is not None and proxy.forwards(place),
             now=fetcher.reactor.seconds(),
         )
         return Body(fetcher, head, answer, public=not self._trail.inside)

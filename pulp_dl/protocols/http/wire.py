@@ -27,14 +27,17 @@ class Wire:
     def __init__(self, transport: Any) -> None:
         self._transport = transport
         self.tls = bool(ISSLTransport.providedBy(transport))
-        self._records: SSL.Connection | None = None
-        below = getattr(transport, "transport", None) if self.tls else transport
+        # TLS through a proxy that is reached over TLS lies in TLS.
+        self._records: list[SSL.Connection] = []
+        below: Any = transport
+        while bool(ISSLTransport.providedBy(below)) and hasattr(below, "transport"):
+            handle = below.getHandle()
+            if isinstance(handle, SSL.Connection):
+                self._records.append(handle)
+            below = below.transport
+        self._below = below
         self._socket: socket.socket | None = below.getHandle() if isinstance(below, tcp.Connection) else None
         self._direct = None if self.tls else self._socket
-        if self.tls:
-            handle = self._transport.getHandle()
-            if isinstance(handle, SSL.Connection):
-                self._records = handle
 
     def close(self) -> None:
         """There is no socket any more."""
@@ -53,9 +56,9 @@ class Wire:
 
     def read_at_once(self, size: int) -> None:
         """Read so many bytes at once, at most."""
-        # Over TLS the bytes are read by the transport below.  It is an attribute of every transport of Twisted's
-        # reactors (twisted.internet.tcp.Connection.bufferSize); what has none is not harmed.
-        getattr(self._transport, "transport", self._transport).bufferSize = size
+        # It is an attribute of every transport of Twisted's reactors (twisted.internet.tcp.Connection.bufferSize);
+        # what has none is not harmed.
+        self._below.bufferSize = size
 
     def silent(self) -> bool:
         """Would a read have to wait?  If not, there are bytes, or the end."""
@@ -69,8 +72,8 @@ class Wire:
 
         @param drained: there was room for more in that read.
         """
-        if self._records is not None:
-            return _nothing_in(self._records)
+        if self._records:
+            return all(map(_nothing_in, self._records))
         return drained or self.silent()
 
 
