@@ -40,20 +40,24 @@ def _pins(value: object) -> frozenset[str]:
         raise TypeError(f"TLS.pins: texts like {_PIN} are needed, not {type(value).__name__}")
     found = set()
     for text in texts:
-        kind, _, digest = str(text).strip().partition("//")
+        kind, _, encoded = str(text).strip().partition("//")
         try:
-            known = kind == "sha256" and len(b64decode(digest, validate=True)) == sha256().digest_size
+            digest = b64decode(encoded, validate=True)
         except ValueError:
-            known = False
-        if not known:
+            digest = b""
+        if kind != "sha256" or len(digest) != sha256().digest_size:
             raise ValueError(f"TLS.pins: {str(text)!r} is no digest of a public key; write {_PIN}")
-        found.add(f"{kind}//{digest}")
+        found.add(_pin(digest))
     return frozenset(found)
+
+
+def _pin(digest: bytes) -> str:
+    return f"sha256//{b64encode(digest).decode('ascii')}"
 
 
 def pin_of(certificate: x509.Certificate) -> str:
     """The digest of a certificate's public key (its SubjectPublicKeyInfo), as L{TLS.pins} has it."""
-    return f"sha256//{b64encode(sha256(_public(certificate.public_key())).digest()).decode('ascii')}"
+    return _pin(sha256(_public(certificate.public_key())).digest())
 
 
 @frozen(kw_only=True)

@@ -32,7 +32,12 @@ class Relay(Protocol):
         factory: Any = Factory.forProtocol(lambda: self._far)
         factory.noisy = False
         self._connecting = connecting = HostnameEndpoint(self._clock, *self._place).connect(factory)
-        connecting.addCallbacks(self._joined, lambda _: self.transport.abortConnection())
+        connecting.addCallbacks(self._joined, self._alone)
+
+    def _alone(self, _: object) -> None:
+        self._connecting = None
+        if self.transport is not None:
+            self.transport.abortConnection()
 
     def _joined(self, _: object) -> None:
         self._connecting = None
@@ -44,10 +49,11 @@ class Relay(Protocol):
     def dataReceived(self, data: bytes) -> None:
         if self._connecting is not None:
             self._early += data
-        else:
+        elif self._far.transport is not None:
             self._far.transport.write(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.transport = None
         if self._connecting is not None:
             self._connecting.cancel()
         else:
@@ -64,9 +70,11 @@ class _Far(Protocol):
         self._near = near
 
     def dataReceived(self, data: bytes) -> None:
-        self._near.transport.write(data)
+        if self._near.transport is not None:
+            self._near.transport.write(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.transport = None
         self._near.far_ended(reason)
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from ...model.headers import Pairs
 from ...urls import URL
-from .tunnel import Refusal
+from .tunnel import Refusal, early
 
 __all__ = ["MAX_HEAD", "MAX_INTERIM", "Connect"]
 
@@ -67,7 +67,7 @@ class Connect:
             del self._head[: end + len(_END)]
             searched = 0
         if self._head:
-            raise Refusal("the proxy sent bytes into the tunnel before anybody else did; they are not the server's")
+            raise early()
         return b""
 
     def _read(self, head: bytes) -> None:

@@ -17,6 +17,7 @@ from ...errors import ConnectFailed, DownloadError, ProxyFailed, TLSFailed
 from ...flow.deadline import deadline
 from ...model.tls import TLS
 from ...urls import URL, shown
+from .sessions import NotResumed
 from .tls import creator, explain, of_proxy
 from .tunnel import ProxyLost, Refusal
 
@@ -75,13 +76,16 @@ class Dialled:
         return deadline(Deferred.fromCoroutine(self._connect(factory)), self.seconds, self.reactor, "connect", self.url)
 
     async def _connect(self, factory: IProtocolFactory) -> IProtocol:
-        try:
-            protocol = await self.endpoint.connect(factory)
-            connection: Any = protocol
-            await connection.ready()
-        except Exception as cause:
-            raise translate(cause, self.url, proxied=self.proxied) from cause
-        return protocol
+        while True:
+            try:
+                protocol = await self.endpoint.connect(factory)
+                connection: Any = protocol
+                await connection.ready()
+            except Exception as cause:
+                if isinstance(cause.cause if isinstance(cause, ProxyLost) else cause, NotResumed):
+                    continue  # no fault of anybody's but ours, who wanted to save time
+                raise translate(cause, self.url, proxied=self.proxied) from cause
+            return protocol
 
 
 def translate(cause: Exception, url: str, *, proxied: bool) -> DownloadError:

@@ -15,11 +15,18 @@ from typing import Any, Final
 
 from OpenSSL import SSL
 
-__all__ = ["CHECKED", "KEPT", "Sessions"]
+__all__ = ["CHECKED", "KEPT", "NotResumed", "Sessions"]
 
 CHECKED: Final = 3600.0
 """Seconds after a handshake with all checks in which its sessions, and those that came of them, may be resumed."""
 KEPT: Final = 16
+
+
+class NotResumed(SSL.Error):
+    """
+    The handshake failed in which a session was offered.  There will be no other one like it: another try is a whole
+    handshake.
+    """
 
 
 class Sessions:
@@ -67,7 +74,7 @@ class Sessions:
             self._kept.append((session, until))
 
     def broken(self) -> None:
-        """A server does not know how to resume (OpenSSL's fails, if it was not given a name for its sessions)."""
+        """The server cannot do it (OpenSSL's fails if it asks for certificates and was given no name for sessions)."""
         self._able = False
         self._kept.clear()
 
@@ -89,9 +96,10 @@ class _Connection(SSL.Connection):
             super().do_handshake()
         except SSL.WantReadError:
             raise
-        except SSL.Error:
+        except SSL.Error as error:
             if self._resuming and not self._proven and self._sessions is not None:
                 self._sessions.broken()
+                raise NotResumed(*error.args) from error
             raise
         if not self._proven and self._sessions is not None:
             self._proven = True

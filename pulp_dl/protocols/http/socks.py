@@ -19,7 +19,7 @@ from twisted.internet.interfaces import (
 from zope.interface import implementer
 
 from ...model.auth import Basic
-from .tunnel import Refusal
+from .tunnel import Refusal, early
 
 __all__ = ["Resolving", "Socks", "Unreachable"]
 
@@ -78,7 +78,7 @@ class Socks:
             else:
                 said += more
         if self.complete and self._buffer:
-            raise Refusal("the proxy sent bytes into the tunnel before anybody else did; they are not the server's")
+            raise early()
         return said
 
 

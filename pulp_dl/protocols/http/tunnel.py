@@ -22,7 +22,7 @@ from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-__all__ = ["Opening", "ProxyLost", "Refusal", "Tunnel"]
+__all__ = ["Opening", "ProxyLost", "Refusal", "Tunnel", "early"]
 
 
 class Refusal(Exception):
@@ -68,9 +68,19 @@ class Opening(Protocol):
         """
         The proxy said this.  Returns what to say then, which may be nothing.
 
-        @raise Refusal: there will be no tunnel.  So it is, too, if the proxy has said more than it was asked: what came
-            before anything was sent through a tunnel did not come through it.
+        @raise Refusal: there will be no tunnel.  So it is, too, if there are bytes behind the answer (L{early}).
         """
+
+
+def early() -> Refusal:
+    """
+    Bytes that came before anything was sent through a tunnel: by whoever they were sent, nobody knows (as in
+    CVE-2021-22947), and a server of TLS or HTTP does not speak first.
+    """
+    return Refusal(
+        "bytes came out of the tunnel before anything was sent into it; is that the right port of the server?",
+        transient=False,
+    )
 
 
 @implementer(IStreamClientEndpoint)
