@@ -67,6 +67,7 @@ class Connect:
             del self._head[: end + len(_END)]
             searched = 0
         if self._head:
+            self.complete = False
             raise early()
         return b""
 

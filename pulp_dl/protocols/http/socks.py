@@ -78,6 +78,7 @@ class Socks:
             else:
                 said += more
         if self.complete and self._buffer:
+            self.complete = False
             raise early()
         return said
 

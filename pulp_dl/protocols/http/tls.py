@@ -121,10 +121,7 @@ def _context(tls: TLS, _names: tuple[str | None, str | None]) -> SSL.Context:
     else:
         context.set_verify(SSL.VERIFY_NONE)
         if not tls.pinned:
-            _log.warn(
-                "TLS.verify is off: whoever is on the way can read and change all that is sent and received",
-                event="unverified",
-            )
+            _log.warn("TLS.verify is off: whoever is on the way can read and change what goes by", event="unverified")
     if tls.certificate is not None:
         context.use_certificate(tls.certificate)
         for certificate in tls.chain:
