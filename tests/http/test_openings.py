@@ -106,7 +106,7 @@ def test_whatever_is_no_2xx_is_a_refusal_with_its_status(status: int) -> None:
 
     assert refusal.status == status
     assert str(status) in refusal.message
-    assert ("Proxy(auth=" in refusal.message) == (status == 407)
+    assert ("Proxy(auth=" in refusal.message) == (status in {401, 407})
 
 
 @pytest.mark.parametrize("beginning", [b"S", b"\x15\x03", b"HTTP/2", b"HTTP/0.9 200", b"<html>", b" HTTP/1.1", b"\r\n"])

@@ -89,8 +89,9 @@ class Connect:
 
 
 def _refusal(status: int, authority: str) -> Refusal:
-    if status == 407:
-        return Refusal("the proxy answered 407: it wants other credentials; give Proxy(auth=Basic(...))", status)
+    if status in {401, 407}:  # tinyproxy says 401 to a wrong password
+        words = f"the proxy answered {status}: it wants other credentials; give Proxy(auth=Basic(...))"
+        return Refusal(words, status)
     return Refusal(
         f"the proxy makes no tunnel to {authority}: it answered {status} {_PHRASES.get(status, '')}".rstrip(), status
     )
