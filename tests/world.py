@@ -22,11 +22,12 @@ from twisted.internet.ssl import Certificate, PrivateCertificate
 from twisted.internet.task import LoopingCall
 from twisted.web.http import HTTPFactory
 from twisted.web.pages import notFound
-from twisted.web.proxy import Proxy, ProxyRequest
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
 from twisted.web.static import Data, File
 from zope.interface import implementer
+
+from pulp_dl.testing import ESTABLISHED, FaultServer, Forward, OnConnect, Tunnel, answer
 
 FILES = {
     "bear.iso": bytes(range(250)) * 4000,
@@ -63,7 +64,9 @@ class World:
         self._listen("http://private.example.org", _Guarded(str(self.files)))
         self._listen("http://registry.example.org", _Registry(str(self.files)))
         self._listen("https://secure.example.org", File(str(self.files)), self._tls())
-        self._listen("http://gateway.example.org:3128", None)
+        self._listen("https://vault.example.org", _Guarded(str(self.files)), self._tls())
+        self._gateway = FaultServer(self._reactor, _gateway)
+        self.names["http://gateway.example.org:3128"] = self._gateway.url("")
         for port in ("8751", "8752"):  # of the streamer that a page begins
             with socket.create_server(("127.0.0.1", 0)) as probe:
                 free = probe.getsockname()[1]
@@ -75,7 +78,7 @@ class World:
 
     def close(self) -> Any:
         """No longer; fires when the ports are closed."""
-        return gatherResults([port.stopListening() for port in self._ports])
+        return gatherResults([self._gateway.close(), *(port.stopListening() for port in self._ports)])
 
     def here(self, text: str) -> str:
         """What a page says, in the names of this machine."""
@@ -89,8 +92,8 @@ class World:
         (folder / "client.pem").write_bytes(b"".join(blob.bytes() for blob in self.identity.cert_chain_pems))
         self.identity.private_key_pem.write_to_path(folder / "client.key")
 
-    def _listen(self, name: str, root: IResource | None, tls: Any = None, request: type[Request] = Request) -> None:
-        factory: HTTPFactory = _ProxyFactory() if root is None else Site(root, requestFactory=request)
+    def _listen(self, name: str, root: IResource, tls: Any = None, request: type[Request] = Request) -> None:
+        factory: HTTPFactory = Site(root, requestFactory=request)
         factory.log = lambda request: None  # not one line for each request
         if tls is None:
             port = self._reactor.listenTCP(0, factory, interface="127.0.0.1")
@@ -179,26 +182,7 @@ class _Denied(Resource):
         return b""
 
 
-class _AskedProxyRequest(ProxyRequest):
-    """For those with a password."""
-
-    def process(self) -> None:
-        if self.getHeader(b"proxy-authorization") == BASIC["gateway"]:
-            super().process()  # type: ignore[no-untyped-call]
-        else:
-            self.setResponseCode(407)
-            self.finish()
-
-    def finish(self) -> None:
-        request: Any = super()
-        if self.channel is not None:  # the client may have left, which Twisted's proxy does not look at
-            request.finish()
-
-
-class _ProxyChannel(Proxy):
-    requestFactory = _AskedProxyRequest
-
-
-class _ProxyFactory(HTTPFactory):
-    def buildProtocol(self, addr: Any) -> Any:
-        return _ProxyChannel()
+def _gateway(request: Any) -> Any:
+    """A proxy for those with a password."""
+    known = request.get(b"proxy-authorization") == BASIC["gateway"]
+    return OnConnect([ESTABLISHED, Tunnel()], Forward()) if known else answer(b"", 407)

@@ -199,8 +199,8 @@ class Player(Protocol):
                 factory = TLSMemoryBIOFactory(tls, isClient=False, wrappedFactory=after, clock=self._clock)
                 factory.noisy = False
                 self._hand_over(factory.buildProtocol(None))
-            case Join(host, port):
-                self._hand_over(Relay(self._clock, host, port))
+            case Join(host, port, first):
+                self._hand_over(Relay(self._clock, host, port, first))
         return True
 
     def _hand_over(self, behind: Any) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 __all__ = ["Relay"]
 
@@ -21,11 +23,11 @@ class Relay(Protocol):
 
     transport: Any
 
-    def __init__(self, clock: Any, host: str, port: int) -> None:
+    def __init__(self, clock: Any, host: str, port: int, first: bytes = b"") -> None:
         self._clock = clock
         self._place = host, port
         self._far = _Far(self)
-        self._early = b""
+        self._early = first
         self._connecting: Deferred[Any] | None = None
 
     def connectionMade(self) -> None:
@@ -42,8 +44,8 @@ class Relay(Protocol):
     def _joined(self, _: object) -> None:
         self._connecting = None
         near, far = self.transport, self._far.transport
-        near.registerProducer(far, True)
-        far.registerProducer(near, True)
+        near.registerProducer(_Flow(far), True)
+        far.registerProducer(_Flow(near), True)
         far.write(self._early)
 
     def dataReceived(self, data: bytes) -> None:
@@ -76,6 +78,18 @@ class _Far(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.transport = None
         self._near.far_ended(reason)
+
+
+@implementer(IPushProducer)
+class _Flow:
+    """What one end sends to the other.  A transport that is lost would stop its producer in good order, always."""
+
+    def __init__(self, transport: Any) -> None:
+        self.pauseProducing = transport.pauseProducing
+        self.resumeProducing = transport.resumeProducing
+
+    def stopProducing(self) -> None:
+        """The end tells."""
 
 
 def _end(transport: Any, reason: Failure) -> None:

@@ -7,7 +7,7 @@ so that they can be compared, printed and shrunk by hypothesis::
     Send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"), Send(b"half "), Reset()
     Nth([Cut(answer(entity), after=1000), answer(entity)])        # breaks once, then is honest
     answer(b"whole"), Repeat(Send(b"more"))                       # bytes after the end
-    OnConnect([Wait(1), ESTABLISHED, Tunnel()])                   # a proxy that takes its time
+    OnConnect([Wait(1), ESTABLISHED, Tunnel()], Forward())        # a proxy that takes its time over tunnels
 
 A player plays them: L{pulp_dl.testing.FaultServer} over sockets, L{pulp_dl.testing.MemoryNetwork} in memory.
 """
@@ -32,6 +32,7 @@ __all__ = [
     "Cut",
     "CutTLS",
     "Drip",
+    "Forward",
     "Hold",
     "Join",
     "Nth",
@@ -162,10 +163,15 @@ class StartTLS(_Act):
 
 @frozen
 class Join(_Act):
-    """From here on the connection is one to this host and port: bytes go through in both directions."""
+    """
+    From here on the connection is one to this host and port: bytes go through in both directions.
+
+    @ivar first: what is sent there before anything else.
+    """
 
     host: str
     port: int
+    first: bytes = b""
 
 
 Act: TypeAlias = Send | Wait | Hold | Close | Reset | CutTLS | StartTLS | Join
@@ -311,7 +317,7 @@ class OnConnect(Step):
 class Tunnel(Step):
     """
     The tunnel that CONNECT has asked for, after L{ESTABLISHED}: an honest proxy is
-    C{OnConnect([ESTABLISHED, Tunnel()])}.
+    C{OnConnect([ESTABLISHED, Tunnel()], Forward())}.
 
     @ivar to: lead it to this host and port instead of the one that was asked for.
     """
@@ -319,8 +325,34 @@ class Tunnel(Step):
     to: tuple[str, int] | None = None
 
     def acts(self, request: Request) -> Iterator[Act]:
-        host, _, port = request.target.rpartition(":")
-        yield Join(*(self.to or (host.strip("[]"), int(port))))
+        yield Join(*(self.to or _authority(request.target, 443)))
+
+
+@frozen
+class Forward(Step):
+    """
+    What an honest proxy does with a request in absolute-form (RFC 9112 section 3.2.2): asks the server, and passes on
+    what that says, until it ends.
+    """
+
+    def acts(self, request: Request) -> Iterator[Act]:
+        host, port = _authority(request.target.partition("://")[2].partition("/")[0], 80)
+        kept = (pair for pair in request.headers if pair[0].lower() not in _TO_THE_PROXY)
+        target = request.target.partition("://")[2].partition("/")[2].encode("latin-1")
+        lines = (name + b": " + value for name, value in (*kept, (b"Connection", b"close")))
+        first = b"%b /%b HTTP/1.1\r\n%b\r\n\r\n" % (request.method.encode("latin-1"), target, b"\r\n".join(lines))
+        yield Join(host, port, first)
+
+
+_TO_THE_PROXY: Final = {b"connection", b"proxy-authorization", b"proxy-connection"}
+
+
+def _authority(text: str, default: int) -> tuple[str, int]:
+    bracketed, _, behind = text.partition("]")
+    if text.startswith("["):
+        return bracketed[1:], int(behind.removeprefix(":") or default)
+    host, _, port = text.partition(":")
+    return host, int(port or default)
 
 
 @frozen
