@@ -50,6 +50,23 @@ class Pipe:
     @ivar received: bytes that the current attempt brought.
     """
 
+    # the pass
+    head: Head | None = None
+    offset = 0
+    _places: tuple[str, ...] = ()
+    _earlier: str | None = None  # the fingerprint of the place, if an earlier run brought the first bytes
+    _checks: Checks | None = None
+    _tail: Tail | None = None
+    _limit: int | None = None
+    _may_continue = True
+    # what the consumer has already, if it cannot forget it and a body comes from its beginning again
+    _prefix: Prefix | None = None
+    # the attempt
+    received = 0
+    _taking = False
+    _delivery: Deferred[None] | None = None
+    _error: DownloadError | None = None
+
     def __init__(
         self,
         clock: Clock,
@@ -67,28 +84,11 @@ class Pipe:
         self._clock = clock
         self._interrupt = interrupt
         self._source = source
-        self._consumer = consumer
         self._workers = workers
         self._demands = Demands(source.expect, max_size)
         self._watch = Watch(clock, timeouts, self._expired)
         self.valve = make_valve(clock, self._accept, self._stopped, self._turned)
         self.outlet = Outlet(consumer, self.valve)
-        # the pass
-        self.head: Head | None = None
-        self.offset = 0
-        self._places: tuple[str, ...] = ()
-        self._earlier: str | None = None  # the fingerprint of the place, if an earlier run brought the first bytes
-        self._checks: Checks | None = None
-        self._tail: Tail | None = None
-        self._limit: int | None = None
-        self._may_continue = True
-        # what the consumer has already, if it cannot forget it and a body comes from its beginning again
-        self._prefix: Prefix | None = None
-        # the attempt
-        self.received = 0
-        self._taking = False
-        self._delivery: Deferred[None] | None = None
-        self._error: DownloadError | None = None
 
     @property
     def open_seconds(self) -> float:

@@ -17,7 +17,8 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ...errors import ConnectFailed, DownloadError, ProtocolError, TLSFailed, Truncated
+from ...errors import ConnectFailed, DownloadError, ProtocolError, TimedOut, TLSFailed, Truncated
+from ...flow.timers import Call, Clock
 from .answer import Answer
 from .framing import Framing, Malformed
 from .tls import explain
@@ -58,8 +59,13 @@ class HTTPConnection(Protocol):
         idle: Callable[[HTTPConnection], None],
         resting: Callable[[HTTPConnection], None],
         gone: Callable[[HTTPConnection], None],
+        timers: Clock | None = None,
     ) -> None:
+        """
+        @param timers: for limits of time; None for C{clock}.
+        """
         self.clock = clock
+        self._timers: Clock = timers or clock
         self._tell_idle = idle
         self._tell_resting = resting
         self._tell_gone = gone
@@ -80,6 +86,7 @@ class HTTPConnection(Protocol):
         self._wire: Wire | None = None
         self._getting_ready: Deferred[None] | None = None
         self._asking: Deferred[Answer] | None = None
+        self._limit: Call | None = None
         self._answer: Answer | None = None
 
     @property
@@ -142,15 +149,16 @@ class HTTPConnection(Protocol):
 
     # asking
 
-    def request(self, data: bytes, method: bytes, url: str) -> Deferred[Answer]:
+    def request(self, data: bytes, method: bytes, url: str, limit: float | None = None) -> Deferred[Answer]:
         """
         Ask, when nothing else is asked.
 
-        Fires with an L{Answer} when its head has come, after interim ones; fails with L{ConnectFailed}, L{TLSFailed} or
-        L{ProtocolError}.  Cancelling aborts the connection at once.
+        Fires with an L{Answer} when its head has come, after interim ones; fails with L{ConnectFailed}, L{TLSFailed},
+        L{ProtocolError} or, when it has not come in time, L{TimedOut}.  Cancelling aborts the connection at once.
 
         @param data: the head of the request as it goes on the wire.
         @param url: what errors name.
+        @param limit: seconds until the head has to be here.
         """
         if self._asking is not None or self._answer is not None:
             raise RuntimeError("one request at a time")
@@ -162,14 +170,30 @@ class HTTPConnection(Protocol):
         self._framing.expect(method)
         asking: Deferred[Answer] = Deferred(self._cancel_request)
         self._asking = asking
+        if limit is not None:
+            self._limit = self._timers.callLater(limit, self._late, limit)
         assert self._wire is not None
         self._wire.send(data)
         return asking
 
     def _cancel_request(self, asking: Deferred[Answer]) -> None:
         if self._asking is asking:
-            self._asking = None
+            self._no_longer_asking()
             self.abort()
+
+    def _late(self, limit: float) -> None:
+        self._limit = None
+        asking = self._no_longer_asking()
+        self.abort()
+        if asking is not None:
+            asking.errback(TimedOut("head", limit, self._url))
+
+    def _no_longer_asking(self) -> Deferred[Answer] | None:
+        asking, self._asking = self._asking, None
+        limit, self._limit = self._limit, None
+        if limit is not None:
+            limit.cancel()
+        return asking
 
     # the answer
 
@@ -226,7 +250,7 @@ class HTTPConnection(Protocol):
 
     def _begin(self) -> Answer:
         framing = self._framing
-        self._asking = None
+        self._no_longer_asking()
         self._answer = answer = Answer(
             self,
             framing.version,
@@ -281,7 +305,7 @@ class HTTPConnection(Protocol):
         """Whoever waits hears of it, and the connection is of no use any more."""
         error = ProtocolError(str(malformed), self._url)
         error.__cause__ = malformed
-        asking, self._asking = self._asking, None
+        asking = self._no_longer_asking()
         answer, self._answer = self._answer, None
         self.abort()
         if asking is not None:
@@ -335,7 +359,7 @@ class HTTPConnection(Protocol):
             self._wire.close()
             self._wire = None
         ready, self._getting_ready = self._getting_ready, None
-        asking, self._asking = self._asking, None
+        asking = self._no_longer_asking()
         answer, self._answer = self._answer, None
         # First of all, so that whoever hears of the end finds the place free.
         self._tell_gone(self)

@@ -7,7 +7,6 @@ All of it saves time or shuts a door; over a transport that is none of Twisted's
 from __future__ import annotations
 
 import socket
-from contextlib import suppress
 from typing import Any
 
 from OpenSSL import SSL
@@ -44,8 +43,10 @@ class Wire:
         """At once: C{transport.write} would wait for another turn of the reactor, at the price of two system calls."""
         sent = 0
         if self._direct:
-            with suppress(OSError):  # the transport will find out, and say so
+            try:
                 sent = self._direct.send(data)
+            except OSError:
+                sent = 0  # the transport will find out, and say so
             if sent == len(data):
                 return
             self._direct = None  # from now on the transport may have something to send itself
