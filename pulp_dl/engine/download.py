@@ -218,7 +218,7 @@ class Download(_Visits):
         began, offset = self._clock.seconds(), pipe.offset
         status: int | None = None
         failed: DownloadError | None = None
-        pipe.received = 0
+        pipe.attempt()
         try:
             if not pipe.complete:
                 ask = pipe.ask(place)

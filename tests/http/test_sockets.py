@@ -201,7 +201,7 @@ class TestSockets:
             await turn(reactor)  # it is in the kernel then
         pausing.resumeProducing()
         assert len(await body_of(await asking)) in {65000, 16000}
-        await gone(reactor, told)
+        await gone(reactor, told, turns=5)
         assert told == ["gone"]
 
     async def test_an_abort_within_the_first_answer(self, reactor: Any, serve: Any) -> None:

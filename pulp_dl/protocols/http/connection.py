@@ -80,6 +80,7 @@ class HTTPConnection(Protocol):
         self._paused_at = 0.0
         self._paused = False
         self._just_read = False
+        self._drained = False  # there was room for more in the last read
         self._gathered: list[bytes] = []
         self._gathering: IDelayedCall | None = None
         self._lost: Failure | None = None
@@ -109,7 +110,9 @@ class HTTPConnection(Protocol):
         """
         if self._aborted or self._lost is not None:
             return False
-        return self._wire is None or self._just_read or self._wire.silent()
+        if self._wire is None:
+            return True
+        return self._wire.exhausted(drained=self._drained) if self._just_read else self._wire.silent()
 
     # getting ready
 
@@ -221,7 +224,7 @@ class HTTPConnection(Protocol):
             self.abort()  # nobody asked
             return
         self.silent = False
-        drained = len(data) < self._buffer  # else there was no room for more in one read
+        self._drained = len(data) < self._buffer
         framing = self._framing
         try:
             body = framing.feed(data)
@@ -236,7 +239,7 @@ class HTTPConnection(Protocol):
             answer.arrived(body)
             self._came(len(body))
         if framing.complete:
-            self._complete(answer, drained)
+            self._complete(answer)
         # From here on the connection may be at work for somebody else.
         if asking is not None:
             self._hand_over(asking, answer)
@@ -285,21 +288,21 @@ class HTTPConnection(Protocol):
             assert self._wire is not None
             self._wire.read_at_once(size)
 
-    def _complete(self, answer: Answer, drained: bool) -> None:
+    def _complete(self, answer: Answer) -> None:
         self._answer = None
         self._unpaused = self._steady = 0
         self._read_at_once(USUAL)
         answer.ended()
-        if self._framing.reusable and self._lost is None and self._nothing_behind(drained=drained):
+        # What came with it would become the answer to the next request.  To look for it costs something over TLS, so
+        # there it is done when the next request is at hand.
+        wire = self._wire
+        alone = wire is None or wire.tls or wire.exhausted(drained=self._drained)
+        if self._framing.reusable and self._lost is None and alone:
             self.resume()
             self._just_read = True
             self._tell_idle(self)
         else:
             self.abort()
-
-    def _nothing_behind(self, *, drained: bool) -> bool:
-        """Is what was read last all that has come?  What came with it would become the answer to the next request."""
-        return self._wire is None or self._wire.exhausted(drained=drained)
 
     def _fail(self, malformed: Malformed) -> None:
         """Whoever waits hears of it, and the connection is of no use any more."""

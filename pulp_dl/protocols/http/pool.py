@@ -143,6 +143,9 @@ class HTTPConnectionPool(client.HTTPConnectionPool):
         """It may carry another request."""
         seekers = self._seekers.get(socket.key)
         if seekers:
+            if not socket.connection.usable():
+                socket.evict()
+                return
             seeker = next(iter(seekers))
             if not socket.slot.owed(seeker.request):
                 seeker.take(socket)

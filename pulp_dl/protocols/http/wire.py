@@ -6,6 +6,7 @@ All of it saves time or shuts a door; over a transport that is none of Twisted's
 
 from __future__ import annotations
 
+import select
 import socket
 from typing import Any
 
@@ -30,6 +31,9 @@ class Wire:
         below = getattr(transport, "transport", None) if self.tls else transport
         self._socket: socket.socket | None = below.getHandle() if isinstance(below, tcp.Connection) else None
         self._direct = None if self.tls else self._socket
+        self._readable = select.poll()
+        if self._socket is not None:
+            self._readable.register(self._socket, select.POLLIN)
         if self.tls:
             handle = self._transport.getHandle()
             if isinstance(handle, SSL.Connection):
@@ -60,7 +64,7 @@ class Wire:
 
     def silent(self) -> bool:
         """Would a read have to wait?  If not, there are bytes, or the end."""
-        return self._socket is None or _nothing_in(self._socket)
+        return self._socket is None or not self._readable.poll(0)
 
     def exhausted(self, *, drained: bool) -> bool:
         """
@@ -75,11 +79,11 @@ class Wire:
         return drained or self.silent()
 
 
-def _nothing_in(readable: socket.socket | SSL.Connection) -> bool:
+def _nothing_in(records: SSL.Connection) -> bool:
     try:
-        readable.recv(1, socket.MSG_PEEK)
-    except (BlockingIOError, SSL.WantReadError):
+        records.recv(1, socket.MSG_PEEK)
+    except SSL.WantReadError:
         return True
-    except (OSError, SSL.Error):
+    except SSL.Error:
         pass
     return False
