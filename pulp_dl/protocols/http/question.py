@@ -10,6 +10,7 @@ from ...model.headers import Pairs
 from ...model.source import Head, Source, Span, Validators
 from .answer import Answer
 from .body import Body
+from .client import unwrapped
 from .fields import wanted
 from .judge import announced, judge, make_head
 from .redirect import REDIRECTS, Trail
@@ -63,10 +64,11 @@ class Question:
     def _send(self, credentials: Pairs) -> Deferred[Body]:
         trail = self._trail
         fields = self._fetcher.fields.select(self._source, credentials, self._asked, inside=trail.inside)
-        answer = self._fetcher.client(trail).request(self._method, self._url, fields)
-        return answer.addCallback(self._answered)
+        response = self._fetcher.client(trail).request(self._method, self._url, fields)
+        return response.addCallback(self._answered)
 
-    def _answered(self, answer: Answer) -> Body | Deferred[Body]:
+    def _answered(self, response: object) -> Body | Deferred[Body]:
+        answer = unwrapped(response)
         trail, status = self._trail, answer.status
         if status in REDIRECTS:
             # Its slot is back before the next request takes one.
@@ -87,13 +89,15 @@ class Question:
             raise
 
     def _judged(self, head: Head, answer: Answer) -> Body:
-        fetcher, place = self._fetcher, self._trail.place
-        proxy = fetcher.remote.proxy_for(place)
-        judge(
-            head,
-            self._span,
-            conditions=bool(self._source.conditions),
-            proxied=proxy is not None and proxy.forwards(place),
-            now=fetcher.reactor.seconds(),
-        )
+        fetcher = self._fetcher
+        if head.status != 200:
+            place = self._trail.place
+            proxy = fetcher.remote.proxy_for(place)
+            judge(
+                head,
+                self._span,
+                conditions=bool(self._source.conditions),
+                proxied=proxy is not None and proxy.forwards(place),
+                now=fetcher.reactor.seconds(),
+            )
         return Body(fetcher, head, answer, public=not self._trail.inside)

@@ -29,6 +29,9 @@ class Trail:
     @ivar own: may it have the user and password that stood in the URL?
     """
 
+    own = True
+    _seen: set[tuple[str, bool, bool]] | None = None
+
     def __init__(self, remote: Remote, source: Source) -> None:
         self.place = source.place
         # The usual case without reading a URL again.
@@ -37,8 +40,6 @@ class Trail:
         self._remote = remote
         self._source = source
         self.inside = self.place.origin == self._scope and not source.public
-        self.own = True
-        self._seen: set[tuple[str, bool, bool]] | None = None
 
     def follow(self, pairs: Pairs) -> None:
         """

@@ -6,8 +6,8 @@ All of it saves time or shuts a door; over a transport that is none of Twisted's
 
 from __future__ import annotations
 
+import select
 import socket
-from contextlib import suppress
 from typing import Any
 
 from OpenSSL import SSL
@@ -38,6 +38,9 @@ class Wire:
         self._below = below
         self._socket: socket.socket | None = below.getHandle() if isinstance(below, tcp.Connection) else None
         self._direct = None if self.tls else self._socket
+        self._readable = select.poll()
+        if self._socket is not None:
+            self._readable.register(self._socket, select.POLLIN)
 
     def close(self) -> None:
         """There is no socket any more."""
@@ -47,8 +50,10 @@ class Wire:
         """At once: C{transport.write} would wait for another turn of the reactor, at the price of two system calls."""
         sent = 0
         if self._direct:
-            with suppress(OSError):  # the transport will find out, and say so
+            try:
                 sent = self._direct.send(data)
+            except OSError:
+                sent = 0  # the transport will find out, and say so
             if sent == len(data):
                 return
             self._direct = None  # from now on the transport may have something to send itself
@@ -62,7 +67,7 @@ class Wire:
 
     def silent(self) -> bool:
         """Would a read have to wait?  If not, there are bytes, or the end."""
-        return self._socket is None or _nothing_in(self._socket)
+        return self._socket is None or not self._readable.poll(0)
 
     def exhausted(self, *, drained: bool) -> bool:
         """
@@ -77,11 +82,11 @@ class Wire:
         return drained or self.silent()
 
 
-def _nothing_in(readable: socket.socket | SSL.Connection) -> bool:
+def _nothing_in(records: SSL.Connection) -> bool:
     try:
-        readable.recv(1, socket.MSG_PEEK)
-    except (BlockingIOError, SSL.WantReadError):
+        records.recv(1, socket.MSG_PEEK)
+    except SSL.WantReadError:
         return True
-    except (OSError, SSL.Error):
+    except SSL.Error:
         pass
     return False
