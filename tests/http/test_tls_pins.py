@@ -103,12 +103,13 @@ async def test_a_pin_of_an_issuer_is_none_of_the_server(
 async def test_pins_hold_where_a_redirect_leads_too(
     reactor: Any, fetching: MakeFetcher, ca: trustme.CA, right: Server, wrong: Server
 ) -> None:
-    """Else, with verify=False, anybody could be there."""
+    """Else, with verify=False, anybody could be there.  Where our certificate does not go, the pins do."""
+    mine = ca.issue_cert("mine@example.org").private_key_and_cert_chain_pem.bytes()
     async with FaultServer(reactor, answer(b"x"), tls=wrong.tls) as other:
         async with FaultServer(reactor, redirect(other.url("/")), tls=right.tls) as first:
-            for verify in (True, False):
+            for settings in ({}, {"verify": False}, {"cert": mine}):
                 with pytest.raises(TLSFailed, match=r"TLS\.pins"):
-                    await read(fetching(tls=trusting(ca, pins=right.pin, verify=verify)), first.url("/"))
+                    await read(fetching(tls=trusting(ca, pins=right.pin, **settings)), first.url("/"))
             both = trusting(ca, pins=f"{right.pin};{wrong.pin}")
             assert (await read(fetching(tls=both), first.url("/")))[1] == b"x"
         assert len(other.requests) == 1

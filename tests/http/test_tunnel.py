@@ -8,7 +8,9 @@ import pytest
 import trustme
 from OpenSSL import SSL
 from twisted.internet.defer import CancelledError
+from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import IHostnameResolver
+from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
@@ -18,7 +20,8 @@ from pulp_dl.model.auth import Basic
 from pulp_dl.model.remote import Proxy, Remote, Timeouts
 from pulp_dl.model.source import Source
 from pulp_dl.model.tls import TLS
-from pulp_dl.protocols.http import HTTPFetcher
+from pulp_dl.protocols.http import HTTPFetcher, tunnel
+from pulp_dl.protocols.http.connect import Connect
 from pulp_dl.protocols.http.proxy import route
 from pulp_dl.testing import (
     ESTABLISHED,
@@ -506,6 +509,27 @@ async def test_cancelling_in_any_phase_leaves_no_socket_and_no_slot(
         assert (await read(fetcher, "https://h.example/"))[1] == b"then"
         assert proxy.connections.peak == 1
         await fetcher.close()
+
+
+@pytest.mark.parametrize("way", ["refused", "cancelled"])
+def test_whoever_hears_that_there_is_no_tunnel_may_open_another_socket(way: str) -> None:
+    """The socket is closed by then; the server may not have noticed yet."""
+    network = MemoryNetwork()
+    network.serve("proxy.example", answer(b"", 403) if way == "refused" else Hold(), port=3128)
+    endpoint = tunnel.Tunnel(
+        HostnameEndpoint(network, "proxy.example", 3128), lambda: Connect(parse("https://h.example/"), ())
+    )
+    heard: list[int] = []
+    connecting = endpoint.connect(Factory())
+    connecting.addBoth(lambda _: heard.append(network.connections))
+    if way == "cancelled":
+        network.advance(1)
+        connecting.cancel()
+    network.run()
+
+    assert len(heard) == 1
+    assert heard[0] < 2, "both ends of the connection are open"
+    assert network.connections == 0
 
 
 async def test_a_refusal_gives_the_slot_back_when_its_socket_is_closed(reactor: Any, ca: trustme.CA, gate: Any) -> None:
