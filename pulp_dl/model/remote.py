@@ -60,7 +60,7 @@ class Timeouts:
     """
     Limits of time, in seconds; None switches one off.
 
-    @ivar connect: until the connection may carry a request: DNS, TCP and TLS together.
+    @ivar connect: until the connection may carry a request: DNS, TCP and TLS together, and the way through a proxy.
     @ivar head: from the request to the end of the answer's head, for each hop of a redirect.
     @ivar idle: without one byte of the body.
     @ivar low_speed: bytes a second that the body has to reach on average over C{low_speed_window}.

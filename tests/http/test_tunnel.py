@@ -239,9 +239,25 @@ async def test_our_certificate_goes_to_the_server_and_not_to_the_proxy(
         names = [each.requests[0].certificate.subject.rfc4514_string() for each in (proxy, server)]  # type: ignore[attr-defined]
         assert ["CN=card" in names[0], "CN=mine" in names[1]] == [True, True]
 
-        without = await failing(fetching(proxy=Proxy(proxy.url("/"), tls=trusting(ca)), tls=tls), server.url("/other"))
-        assert isinstance(without, ConnectFailed)
+        for url in (server.url("/other"), "http://plain.example/"):
+            error = await failing(fetching(proxy=Proxy(proxy.url("/"), tls=trusting(ca)), tls=tls), url)
+            assert isinstance(error, ProxyFailed)
+            assert not error.transient
+            assert "the proxy wants a certificate of ours; give Proxy.tls.cert" in error.message
         assert len(proxy.requests) == 1
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_proxy_may_be_an_address_of_ipv6(
+    reactor: Any, fetching: MakeFetcher, ca: trustme.CA, scheme: str
+) -> None:
+    tls = identity(ca, "::1") if scheme == "https" else None
+    async with FaultServer(reactor, HONEST, tls=tls, interface="::1") as proxy, origin(reactor, ca) as server:
+        assert proxy.url("/").startswith(f"{scheme}://[::1]:")
+        fetcher = fetching(proxy=Proxy(proxy.url("/"), tls=trusting(ca)), tls=trusting(ca))
+
+        assert (await read(fetcher, server.url("/")))[1] == b"whole"
+        assert (await read(fetcher, "http://plain.example/"))[1] == b"plain"
 
 
 async def test_what_differs_in_its_proxy_never_shares_a_tunnel(

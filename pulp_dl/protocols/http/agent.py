@@ -15,7 +15,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
-from ...errors import DownloadError, Refused, TimedOut
+from ...errors import DownloadError, ProxyFailed, Refused, TimedOut, TLSFailed
 from ...model.headers import CONTROL
 from ...model.remote import Timeouts
 from .answer import Answer
@@ -24,6 +24,7 @@ from .endpoint import Dialled
 from .fields import Fields
 from .pool import HTTPConnectionPool
 from .proxy import Route
+from .tls import of_proxy
 
 __all__ = ["URI", "Agent", "Sealed"]
 
@@ -116,6 +117,10 @@ class _Exchange:
         stale = self._connection.reused and self._connection.silent
         if stale and failure.check(DownloadError) and not failure.check(TimedOut):
             return self.begin()
+        if self._agent.route.proxied and failure.check(TLSFailed):
+            # In TLS 1.3 a proxy judges our certificate after our side of the handshake is done.
+            error: Any = failure.value
+            raise ProxyFailed(of_proxy(error.message), self._url, transient=False) from error
         return failure
 
 

@@ -1,5 +1,5 @@
 """
-TLS sessions of one server, to be resumed: a handshake without certificates costs a third.
+TLS sessions of one server, to be resumed: a handshake without certificates costs half as much.
 
 A session that is resumed is not checked again: that the server has the key of the session proves that it is the one
 that was checked.  So sessions belong to one host, one trust, one identity; they are kept only of connections whose
