@@ -130,11 +130,13 @@ async def test_a_redirect_out_of_the_tunnel_takes_the_way_of_its_own_scheme(
 ) -> None:
     async with gate.serve() as proxy, origin(reactor, ca, redirect("http://plain.example/b")) as server:
         fetcher = fetching(proxy=gate.proxy(proxy), tls=trusting(ca), allow_downgrade=True)
+        await read(fetcher, "http://other.example/")
 
         assert (await read(fetcher, server.url("/a")))[1] == b"plain"
-        assert [request.target for request in proxy.requests] == [
-            f"127.0.0.1:{server.port}",
-            "http://plain.example/b",
+        assert [(request.target, request.connection) for request in proxy.requests] == [
+            ("http://other.example/", 0),
+            (f"127.0.0.1:{server.port}", 1),
+            ("http://plain.example/b", 0),
         ]
 
 
