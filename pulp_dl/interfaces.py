@@ -40,6 +40,7 @@ __all__ = [
     "IExpectation",
     "IFetcher",
     "IImporter",
+    "IListening",
     "IListing",
     "IMirrors",
     "IProxies",
@@ -230,11 +231,21 @@ class IAuth(Interface):
     """Credentials as a value, in C{Remote.auth}."""
 
     def start(direct: IDownloader) -> IAuthenticator:
-        """The live authenticator, one for each Remote, shared by all its downloads."""
+        """
+        The live authenticator, one for each Remote, shared by all its downloads.
+
+        @param direct: downloads with the Remote's settings, but without its C{auth}, without mirrors, and without
+            retries: whoever waits for what is fetched tries again.
+        """
 
 
 class IAuthenticator(Interface):
-    """Puts credentials on requests; asked only for the origin that the secrets belong to."""
+    """
+    Puts credentials on requests; asked only for the origin that the secrets belong to.
+
+    What a method raises or fails with ends the attempt: a L{DownloadError} as it is, all else as C{Refused}.  Its
+    Deferreds are cancelled with the download that waits for them.
+    """
 
     def authorize(method: bytes, url: str, headers: dict[bytes, bytes]) -> Any:
         """
@@ -245,7 +256,17 @@ class IAuthenticator(Interface):
         """
         The server answered 401.  Fires with True if it is worth asking again; refreshes once, and only if C{sent} is
         still what would be sent.
+
+        For each URL of a chain of redirects it is called once, and once more if C{authorize} had nothing to add at
+        first.
         """
+
+
+class IListening(IAuthenticator):
+    """An authenticator that hears of good answers, too."""
+
+    def answered(method: bytes, url: str, head: Head, sent: Any) -> None:
+        """The server answered, and not with a 401."""
 
 
 class IProxies(Interface):

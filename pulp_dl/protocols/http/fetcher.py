@@ -16,7 +16,7 @@ from .agent import Agent
 from .body import Body
 from .client import Client
 from .fields import RequestFields
-from .login import Login
+from .login import Login, Unauthenticated
 from .pool import HTTPConnectionPool
 from .proxy import route
 from .question import Question
@@ -93,7 +93,7 @@ class HTTPFetcher:
             authenticator = source.auth
         elif trail.inside and self.remote.auth is not None:
             if self._authenticator is None:
-                self._authenticator = self.remote.auth.start(self._shared.direct)
+                self._authenticator = self.remote.auth.start(Unauthenticated(self._shared.direct, self.remote))
             authenticator = self._authenticator
         else:
             return None

@@ -27,7 +27,7 @@ class Question:
     Callbacks, not a coroutine: each download has one of these, and a coroutine costs more than all the rest of it.
     """
 
-    __slots__ = ("_asked", "_challenged", "_fetcher", "_login", "_method", "_source", "_span", "_trail", "_url")
+    __slots__ = ("_asked", "_chances", "_fetcher", "_login", "_method", "_source", "_span", "_trail", "_url")
 
     def __init__(
         self, fetcher: HTTPFetcher, method: str, source: Source, span: Span | None, same_as: Validators | None
@@ -41,7 +41,7 @@ class Question:
         self._span = span
         self._asked = wanted(source.conditions, span, same_as)
         self._trail = Trail(fetcher.remote, source)
-        self._challenged = False
+        self._chances = 2
 
     def ask(self) -> Deferred[Body]:
         """
@@ -67,20 +67,27 @@ class Question:
         return answer.addCallback(self._answered)
 
     def _answered(self, answer: Answer) -> Body | Deferred[Body]:
-        trail, status = self._trail, answer.status
+        trail, login, status = self._trail, self._login, answer.status
         if status in REDIRECTS:
             # Its slot is back before the next request takes one.
             answer.abandon()
+            if login is not None and login.listens:
+                login.answered(make_head(self._url, status, answer.pairs, answer.length))
             trail.follow(answer.pairs)
+            self._chances = 2
             return self.ask()
         try:
             length = announced(answer.pairs) if self._method == "HEAD" else answer.length
             head = make_head(self._url, status, answer.pairs, length)
-            if status == 401 and self._login is not None and not self._challenged:
-                self._challenged = True
-                answer.abandon()
-                again = Deferred.fromCoroutine(self._login.challenged(head))
-                return again.addCallback(lambda worth: self.ask() if worth else self._judged(head, answer))
+            if login is not None:
+                if status == 401 and self._chances:
+                    # Credentials that were refused are replaced once.  Who had none to send has not been refused yet.
+                    self._chances = 1 if login.bare and self._chances == 2 else 0
+                    answer.abandon()
+                    again = Deferred.fromCoroutine(login.challenged(head))
+                    return again.addCallback(lambda worth: self.ask() if worth else self._judged(head, answer))
+                if status != 401 and login.listens:
+                    login.answered(head)
             return self._judged(head, answer)
         except BaseException:
             answer.abandon()
