@@ -40,7 +40,6 @@ __all__ = [
     "IExpectation",
     "IFetcher",
     "IImporter",
-    "IListening",
     "IListing",
     "IMirrors",
     "IProxies",
@@ -232,41 +231,26 @@ class IAuth(Interface):
 
     def start(direct: IDownloader) -> IAuthenticator:
         """
-        The live authenticator, one for each Remote, shared by all its downloads.
-
-        @param direct: downloads with the Remote's settings, but without its C{auth}, without mirrors, and without
-            retries: whoever waits for what is fetched tries again.
+        The live authenticator, one for each Remote, shared by all its downloads.  C{direct} downloads as the Remote
+        says, but without its C{auth}, without mirrors, and once: whoever waits for it tries again.
         """
 
 
 class IAuthenticator(Interface):
     """
-    Puts credentials on requests; asked only for the origin that the secrets belong to.
-
-    What a method raises or fails with ends the attempt: a L{DownloadError} as it is, all else as C{Refused}.  Its
-    Deferreds are cancelled with the download that waits for them.
+    Puts credentials on requests; asked only for the origin that the secrets belong to.  What it raises or fails with
+    ends the attempt, as C{Refused} unless it is a L{DownloadError}; its Deferreds are cancelled with the download.  If
+    it has C{answered(method, url, head, sent)}, that is called for each answer that is no 401.
     """
 
     def authorize(method: bytes, url: str, headers: dict[bytes, bytes]) -> Any:
-        """
-        Add fields to C{headers}.  Returns whatever identifies what was sent, or a Deferred of it.
-        """
+        """Add fields to C{headers}.  Returns whatever identifies what was sent, or a Deferred of it."""
 
     def challenged(method: bytes, url: str, head: Head, sent: Any) -> Deferred[bool]:
         """
-        The server answered 401.  Fires with True if it is worth asking again; refreshes once, and only if C{sent} is
-        still what would be sent.
-
-        For each URL of a chain of redirects it is called once, and once more if C{authorize} had nothing to add at
-        first.
+        The server answered 401: once for each URL of a chain, and once more if nothing had been sent.  Fires with True
+        if it is worth asking again; refreshes once, and only if C{sent} is still what would be sent.
         """
-
-
-class IListening(IAuthenticator):
-    """An authenticator that hears of good answers, too."""
-
-    def answered(method: bytes, url: str, head: Head, sent: Any) -> None:
-        """The server answered, and not with a 401."""
 
 
 class IProxies(Interface):

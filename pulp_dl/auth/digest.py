@@ -13,7 +13,7 @@ from attrs import define, field, frozen
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
-from ..interfaces import IAuth, IAuthenticator, IDownloader, IListening
+from ..interfaces import IAuth, IAuthenticator, IDownloader
 from ..model.auth import Basic
 from ..model.source import Head
 from ..urls import URL, parse
@@ -129,7 +129,7 @@ class Session:
         return [f"username*=UTF-8''{quote(auth.user, safe='')}"]
 
 
-@implementer(IListening)
+@implementer(IAuthenticator)
 class _Sessions:
     """The live one: a session for each origin."""
 

@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from ..consumers.memory import ToMemory
 from ..errors import AuthFailed, NotFound, ProtocolError, Refused
-from ..interfaces import IAuth, IAuthenticator, IDownloader, IListening
+from ..interfaces import IAuth, IAuthenticator, IDownloader
 from ..model.auth import Basic
 from ..model.source import Head, Source
 from ..urls import URL, InvalidURL, parse, shown
@@ -112,7 +112,7 @@ class _Token:
     accepted: bool = False
 
 
-@implementer(IListening)
+@implementer(IAuthenticator)
 class _Tokens:
     """The live one."""
 

@@ -165,6 +165,9 @@ class Remote:
     @ivar url: where the remote is.  Its origin is the scope of all secrets: C{auth}, C{headers} and the client
         certificate go there and nowhere else.  None: the origin of each URL that the caller gives.
     @ivar proxy: one for everything, or L{Proxies} that choose.
+    @ivar allow_downgrade: follow redirects from C{https:} to C{http:}.
+    @ivar allow_private: go wherever servers lead, also from a public network into a private one or to this machine.
+        Hosts that the caller names (in C{url} and in sources) may be anywhere without it.
     @ivar headers: request fields; only User-Agent, Accept and Accept-Language of them leave the scope.
     """
 
@@ -177,6 +180,7 @@ class Remote:
     limits: Limits = field(factory=Limits)
     retries: Retries = field(factory=Retries)
     allow_downgrade: bool = False
+    allow_private: bool = False
 
     def __attrs_post_init__(self) -> None:
         for name, kind in (("tls", TLS), ("timeouts", Timeouts), ("limits", Limits), ("retries", Retries)):

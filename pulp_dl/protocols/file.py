@@ -67,6 +67,8 @@ class FileFetcher:
         return opening.addBoth(opened)
 
     async def _open(self, source: Source, span: Span | None, same_as: Validators | None) -> _Body:
+        if source.found and not (source.scope or "").startswith("file:"):
+            raise Refused("a file: URL that a server names is not read", source.url)
         file = _File(self._workers, self._files.discard)
         self._files.add(file)
         try:

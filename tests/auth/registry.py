@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qs
 
 from pulp_dl.testing import FaultServer, Hold, Request, answer
@@ -54,7 +54,7 @@ class Registry:
         """What the registry was shown."""
         return [request.get(b"authorization") for request in self.files.requests if request.path != "/token"]
 
-    async def __aenter__(self) -> Registry:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *reason: object) -> None:

@@ -23,7 +23,7 @@ from pulp_dl import DigestAuth, Downloader, Remote, Retries, ToMemory
 from pulp_dl.auth.challenge import Challenge, parameters
 from pulp_dl.auth.digest import Session
 from pulp_dl.errors import AuthFailed
-from pulp_dl.interfaces import IAuth, IListening
+from pulp_dl.interfaces import IAuth, IAuthenticator
 from pulp_dl.testing import FaultServer, Request, answer, redirect
 
 PASSWORD = "Circle of Life"
@@ -339,7 +339,7 @@ def test_it_is_a_value_and_says_nothing() -> None:
     direct: Any = None
 
     assert verifyObject(IAuth, MUFASA)
-    assert verifyObject(IListening, MUFASA.start(direct))
+    assert verifyObject(IAuthenticator, MUFASA.start(direct))
     assert repr(MUFASA) == "DigestAuth(user='Mufasa')"
     assert hash(DigestAuth("Mufasa", PASSWORD)) == hash(MUFASA)
     assert "n0nce" not in repr(session(realm="r", nonce="n0nce"))

@@ -13,8 +13,8 @@ from zope.interface.verify import verifyObject
 from pulp_dl import Basic, Downloader, Limits, Remote, Retries, Source, TokenAuth, ToMemory
 from pulp_dl.auth.tokens import LONGEST
 from pulp_dl.errors import AuthFailed, DownloadError, ProtocolError, Refused, TooLarge
-from pulp_dl.interfaces import IAuth, IListening
-from pulp_dl.testing import FaultServer, answer, redirect
+from pulp_dl.interfaces import IAuth, IAuthenticator
+from pulp_dl.testing import FaultServer, Hold, answer, redirect
 from pulp_dl.urls import InvalidURL
 from tests.auth.registry import Registry
 
@@ -115,7 +115,10 @@ async def test_a_server_that_wants_Basic_gets_that(reactor: Any) -> None:
 @pytest.mark.parametrize("auth", [TokenAuth(), TokenAuth(USER)])
 @pytest.mark.parametrize("fields", [(), ((b"WWW-Authenticate", b"Negotiate"),), ((b"WWW-Authenticate", b"Bearer"),)])
 async def test_what_cannot_be_answered_is_an_AuthFailed(reactor: Any, auth: TokenAuth, fields: Any) -> None:
-    async with FaultServer(reactor, answer(b"", 401, fields)) as server, Downloader(reactor, remote(auth)) as downloader:
+    async with (
+        FaultServer(reactor, answer(b"", 401, fields)) as server,
+        Downloader(reactor, remote(auth)) as downloader,
+    ):
         with pytest.raises(AuthFailed):
             await fetch(downloader, server.url("/a"))
 
@@ -208,8 +211,6 @@ async def test_a_token_that_is_refused_is_replaced_once_for_all(reactor: Any) ->
             if request.get(b"authorization") != b"Bearer token-1":
                 return script(request)  # type: ignore[operator]
             late.append(request)
-            from pulp_dl.testing import Hold
-
             return Hold(request.path), registry.refusal(request)
 
         registry.files.script = slowly
@@ -230,7 +231,7 @@ async def test_a_token_that_is_refused_is_replaced_once_for_all(reactor: Any) ->
 async def test_a_new_token_that_is_refused_is_the_end(reactor: Any) -> None:
     """One question, one answer, no loop."""
     async with Registry(reactor) as registry, Downloader(reactor, remote(TokenAuth())) as downloader:
-        registry.files.script = lambda request: registry.refusal(request)
+        registry.files.script = registry.refusal
         for number in (1, 2):
             with pytest.raises(AuthFailed):
                 await fetch(downloader, registry.files.url(BLOB))
@@ -253,7 +254,7 @@ async def test_a_token_server_that_repeats_itself_is_believed(reactor: Any) -> N
     async with Registry(reactor) as registry, Downloader(reactor, remote(TokenAuth())) as downloader:
         registry.give = lambda _: {"token": "token-1"}
         await fetch(downloader, registry.files.url(BLOB))
-        registry.files.script = lambda request: registry.refusal(request)
+        registry.files.script = registry.refusal
         with pytest.raises(AuthFailed):
             await fetch(downloader, registry.files.url(BLOB))
 
@@ -299,7 +300,7 @@ async def test_the_origin_of_the_registry_gets_them(reactor: Any) -> None:
 async def test_another_origin_gets_them_only_if_it_is_named(reactor: Any) -> None:
     async with Registry(reactor) as registry:
         async with Downloader(reactor, remote(TokenAuth(USER))) as downloader:
-            with pytest.raises(Refused, match="only if TokenAuth.realms names it") as raised:
+            with pytest.raises(Refused, match=r"only if TokenAuth\.realms names it") as raised:
                 await fetch(downloader, registry.files.url(BLOB))
         assert registry.tokens.requests == []
         assert f"127.0.0.1:{registry.tokens.port}" in str(raised.value)
@@ -420,7 +421,10 @@ async def test_those_who_wait_try_again(reactor: Any) -> None:
 
 async def test_a_source_with_a_remote_of_its_own_asks_by_that(reactor: Any) -> None:
     """Its proxy and its trust are what leads to its token server, not the Downloader's."""
-    async with Registry(reactor) as registry, Downloader(reactor, Remote(headers={"User-Agent": "other"})) as downloader:
+    async with (
+        Registry(reactor) as registry,
+        Downloader(reactor, Remote(headers={"User-Agent": "other"})) as downloader,
+    ):
         body = ToMemory()
         own = remote(TokenAuth(), headers={"User-Agent": "own"})
         await downloader.download(Source(registry.files.url(BLOB), remote=own), body)
@@ -435,7 +439,7 @@ def test_it_is_a_value() -> None:
     auth = TokenAuth(USER, realms=["https://auth.example/token?x=1", "HTTPS://Other.example:443"])
 
     assert verifyObject(IAuth, auth)
-    assert verifyObject(IListening, auth.start(None))  # type: ignore[arg-type]
+    assert verifyObject(IAuthenticator, auth.start(None))  # type: ignore[arg-type]
     assert auth == TokenAuth(USER, realms=["https://auth.example/", "https://other.example/"])
     assert hash(auth) == hash(TokenAuth(USER, realms=["https://auth.example", "https://other.example/"]))
     assert "wabbit" not in repr(auth)

@@ -10,7 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from zope.interface import implementer
 
 from ...errors import DownloadError, Refused
-from ...interfaces import IAuthenticator, IBodyConsumer, IDownloader, IListening
+from ...interfaces import IAuthenticator, IBodyConsumer, IDownloader
 from ...model.headers import Pairs
 from ...model.remote import Remote, Retries
 from ...model.report import Report
@@ -27,6 +27,7 @@ class Login:
         self._method = method
         self._url = url
         self._sent: Any = None
+        self.hears: Callable[..., object] | None = getattr(authenticator, "answered", None)  # called for good answers
         self.bare = False  # nothing was sent
 
     async def authorize(self) -> Pairs:
@@ -40,16 +41,11 @@ class Login:
         """The server answered 401: is it worth asking again?"""
         return bool(await self._call(self._authenticator.challenged, head, self._sent))
 
-    @property
-    def listens(self) -> bool:
-        """Is C{answered} to be called?"""
-        return IListening.providedBy(self._authenticator)
-
     def answered(self, head: Head) -> None:
-        """The server answered, and not with a 401."""
-        authenticator: Any = self._authenticator
+        """The server answered, and not with a 401; not called if nobody C{hears} it."""
+        assert self.hears is not None
         try:
-            authenticator.answered(self._method, self._url, head, self._sent)
+            self.hears(self._method, self._url, head, self._sent)
         except Exception as error:
             raise self._refused(error) from error
 

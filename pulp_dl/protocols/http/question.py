@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 
 from ...model.headers import Pairs
 from ...model.source import Head, Source, Span, Validators
+from ..spaces import Space
 from .answer import Answer
 from .body import Body
 from .fields import wanted
@@ -54,11 +55,17 @@ class Question:
 
     def _ask(self) -> Deferred[Body]:
         trail = self._trail
+        if trail.home is not None:
+            return self._fetcher.space_of(trail.home).addCallback(self._begin_at)
         self._url = url = str(trail.place)
         self._login = login = self._fetcher.login(self._method, url, trail, self._source)
         if login is None:
             return self._send(())
         return Deferred.fromCoroutine(login.authorize()).addCallback(self._send)
+
+    def _begin_at(self, space: Space) -> Deferred[Body]:
+        self._trail.begin_at(space)
+        return self._ask()
 
     def _send(self, credentials: Pairs) -> Deferred[Body]:
         trail = self._trail
@@ -71,9 +78,9 @@ class Question:
         if status in REDIRECTS:
             # Its slot is back before the next request takes one.
             answer.abandon()
-            if login is not None and login.listens:
+            if login is not None and login.hears is not None:
                 login.answered(make_head(self._url, status, answer.pairs, answer.length))
-            trail.follow(answer.pairs)
+            trail.follow(answer.pairs, self._fetcher.space_of_peer(trail.place, answer))
             self._chances = 2
             return self.ask()
         try:
@@ -86,7 +93,7 @@ class Question:
                     answer.abandon()
                     again = Deferred.fromCoroutine(login.challenged(head))
                     return again.addCallback(lambda worth: self.ask() if worth else self._judged(head, answer))
-                if status != 401 and login.listens:
+                if status != 401 and login.hears is not None:
                     login.answered(head)
             return self._judged(head, answer)
         except BaseException:
