@@ -12,7 +12,7 @@ from zope.interface import implementer
 from ..interfaces import IAuth, IProxies
 from ..urls import URL, InvalidURL, parse, shown
 from .auth import Basic
-from .headers import Pairs, header_pairs
+from .headers import Pairs, find, header_pairs
 from .rate import Rate, check_rate
 from .source import read_url
 from .tls import TLS
@@ -168,6 +168,8 @@ class Remote:
     @ivar allow_downgrade: follow redirects from C{https:} to C{http:}.
     @ivar allow_private: go wherever servers lead, also from a public network into a private one or to this machine.
         Hosts that the caller names (in C{url} and in sources) may be anywhere without it.
+    @ivar cookies: keep what servers of the scope set, and send it back to the origin that set it, for as long as the
+        Downloader lives.
     @ivar headers: request fields; only User-Agent, Accept and Accept-Language of them leave the scope.
     """
 
@@ -181,6 +183,7 @@ class Remote:
     retries: Retries = field(factory=Retries)
     allow_downgrade: bool = False
     allow_private: bool = False
+    cookies: bool = False
 
     def __attrs_post_init__(self) -> None:
         for name, kind in (("tls", TLS), ("timeouts", Timeouts), ("limits", Limits), ("retries", Retries)):
@@ -188,6 +191,8 @@ class Remote:
                 raise TypeError(f"Remote.{name}: {type(getattr(self, name)).__name__} is no {kind.__name__}")
         if self.proxy is not None and not IProxies.providedBy(self.proxy):
             raise TypeError("Remote.proxy: use Proxy(url, auth=Basic(user, password))")
+        if self.cookies and find(self.headers, b"cookie") is not None:
+            raise ValueError("Remote.cookies: there is a Cookie in Remote.headers, too; take one of them out")
         if self.url is not None:
             place = read_url("Remote.url", self.url)
             if place.user is not None:

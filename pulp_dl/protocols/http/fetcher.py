@@ -21,6 +21,7 @@ from .agent import Agent
 from .answer import Answer
 from .body import Body
 from .client import Client
+from .cookies import Cookies
 from .fields import RequestFields
 from .login import Login, Unauthenticated
 from .pool import HTTPConnectionPool, PoolKey
@@ -53,6 +54,7 @@ class HTTPFetcher:
         self.fields = RequestFields(remote)
         self._clients: dict[tuple[Any, bool, Space | None], Client] = {}
         self._authenticator: IAuthenticator | None = None
+        self.cookies = Cookies() if remote.cookies else None
         self._spaces: dict[str, Space] = {}
         self.running = Running()
         self.bodies: set[Body] = set()

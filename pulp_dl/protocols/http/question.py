@@ -68,13 +68,17 @@ class Question:
         return self._ask()
 
     def _send(self, credentials: Pairs) -> Deferred[Body]:
-        trail = self._trail
+        trail, cookies = self._trail, self._fetcher.cookies
+        if cookies is not None and trail.inside:
+            credentials = (*cookies.fields(trail.place), *credentials)
         fields = self._fetcher.fields.select(self._source, credentials, self._asked, inside=trail.inside)
         answer = self._fetcher.client(trail).request(self._method, self._url, fields)
         return answer.addCallback(self._answered)
 
     def _answered(self, answer: Answer) -> Body | Deferred[Body]:
         trail, login, status = self._trail, self._login, answer.status
+        if self._fetcher.cookies is not None and trail.inside:
+            self._fetcher.cookies.keep(trail.place, answer.pairs)
         if status in REDIRECTS:
             # Its slot is back before the next request takes one.
             answer.abandon()
