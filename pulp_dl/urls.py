@@ -123,15 +123,15 @@ def parse(text: str) -> URL:
             "an ambiguous host in a URL (an '@' follows where it ends; write host/?... or encode userinfo)"
         )
     # What is kept for the next URL of the same host is the host.
-    userinfo, at, hostport = authority.rpartition("@")
-    if at and _AMBIGUOUS.search(userinfo):
-        raise InvalidURL("an ambiguous host in a URL (a backslash, space, bracket, ';' or second '@' there; encode it)")
-    host, port = _hostport(scheme, hostport)
     user = password = None
-    if at:
+    if "@" in authority:
+        userinfo, _, authority = authority.rpartition("@")
+        if _AMBIGUOUS.search(userinfo):
+            raise InvalidURL("an ambiguous host in a URL (a backslash, space, bracket, ';' or second '@'; encode it)")
         if scheme == "file":
             raise InvalidURL("a file URL names no host: file:///path")
         user, password = _userinfo(userinfo)
+    host, port = _hostport(scheme, authority)
     if not target.startswith("/"):
         target = "/" + target
     if strange:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any, Final
 
 from attrs import evolve
@@ -22,7 +23,7 @@ from .answer import Answer
 from .body import Body
 from .client import Client
 from .cookies import Cookies
-from .fields import RequestFields
+from .fields import PUBLIC, RequestFields
 from .login import Login, Unauthenticated
 from .pool import HTTPConnectionPool, PoolKey
 from .proxy import Route, route
@@ -56,6 +57,7 @@ class HTTPFetcher:
         self._authenticator: IAuthenticator | None = None
         self.cookies = Cookies() if remote.cookies else None
         self._spaces: dict[str, Space] = {}
+        self._who = _who(remote)
         self.running = Running()
         self.bodies: set[Body] = set()
 
@@ -95,18 +97,22 @@ class HTTPFetcher:
         return found
 
     def _way(self, trail: Trail) -> Route:
-        place, floor = trail.place, trail.floor
-        if floor is None:
-            return route(self.reactor, self.remote, place, inside=trail.inside)
-        if self.remote.proxy_for(place) is not None:
+        place, floor, reactor = trail.place, trail.floor, self.reactor
+        if floor is not None and self.remote.proxy_for(place) is None:
+            reactor = Bounded(reactor, floor)
+        elif floor is not None:
             # The proxy finds the address; what can be seen of it here is what the URL says of itself.
             space = literal(place.host)
             if space is not None and space < floor:
                 raise Refused(refusal(place.host, floor), str(place))
-            return route(self.reactor, self.remote, place, inside=trail.inside)
-        way = route(Bounded(self.reactor, floor), self.remote, place, inside=trail.inside)
-        # A connection that the caller may have is none for whom a server has sent.
-        return evolve(way, key=PoolKey(way.key.host, (way.key.identity, floor)))
+            floor = None
+        way = route(reactor, self.remote, place, inside=trail.inside)
+        who = self._who if trail.inside else None
+        if who is None and floor is None:
+            return way
+        # A connection that the caller may have is none for whom a server has sent; and a server may keep in mind who
+        # has proven something over a connection, so it is for nobody else.
+        return evolve(way, key=PoolKey(way.key.host, (way.key.identity, floor, who)))
 
     def space_of_peer(self, place: URL, answer: Answer) -> Space:
         """Where an answer came from; through a proxy as far as the URL tells."""
@@ -145,6 +151,18 @@ class HTTPFetcher:
         else:
             return None
         return Login(authenticator, method.encode("ascii"), url)
+
+
+def _who(remote: Remote) -> Hashable:
+    """Who a server of the scope takes us for, but for the client certificate; None for anybody."""
+    secret = tuple(pair for pair in remote.headers if pair[0].lower() not in PUBLIC)
+    if remote.auth is None and not secret:
+        return None
+    try:
+        hash(remote.auth)
+    except TypeError:  # somebody's own; its Remote is kept, so its id stays its own
+        return id(remote.auth), secret
+    return remote.auth, secret
 
 
 def _only_head(body: Body) -> Head:
