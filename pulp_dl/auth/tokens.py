@@ -203,9 +203,7 @@ class _Tokens:
     async def _fetch(self, space: _Space) -> _Token:
         scheme, host, port = space.origin
         home = str(URL(scheme, host, port, "/"))
-        source = Source(
-            space.url, scope=home, auth=self._settings.auth, public=space.realm.origin != space.origin, found=True
-        )
+        source = Source(space.url, scope=home, auth=self._settings.auth, found=True)
         began, answer = self._settings.seconds(), ToMemory(LONGEST)
         try:
             await self._direct.download(source, answer)

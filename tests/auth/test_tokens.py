@@ -402,6 +402,20 @@ async def test_what_the_token_server_says_is_what_went_wrong(reactor: Any, statu
         assert len(registry.tokens.requests) == 1
 
 
+async def test_a_token_server_that_wants_a_token_is_not_answered(reactor: Any) -> None:
+    """In the same place, where the Remote's secrets belong."""
+    async with (
+        Registry(reactor, together=True) as registry,
+        Downloader(reactor, remote(TokenAuth())) as downloader,
+    ):
+        registry.scope = lambda _: "x"
+        registry.files.script = registry.refusal
+        with pytest.raises(AuthFailed):
+            await fetch(downloader, registry.files.url(BLOB))
+
+        assert [request.path for request in registry.files.requests] == [BLOB, "/token"]
+
+
 async def test_those_who_wait_try_again(reactor: Any) -> None:
     """The question itself is asked once in each of their rounds."""
     async with Registry(reactor) as registry:

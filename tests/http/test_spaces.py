@@ -15,7 +15,7 @@ from pulp_dl.engine.shared import Shared
 from pulp_dl.errors import DownloadError, Refused
 from pulp_dl.protocols.http import HTTPFetcher
 from pulp_dl.protocols.spaces import Space, literal, space_of
-from pulp_dl.testing import FaultServer, MemoryNetwork, Sink, Stage, answer, redirect
+from pulp_dl.testing import Cut, FaultServer, MemoryNetwork, Sink, Stage, answer, redirect
 
 # ---- addresses
 
@@ -217,6 +217,39 @@ def test_a_connection_of_the_callers_is_none_for_whom_a_server_sent(world: World
         world.get(through("public.example", "intra.example"))
 
     assert len(world.stages["intra.example"].requests) == 1
+
+
+def test_nor_is_one_of_a_nearer_chain(world: World) -> None:
+    assert world.get(through("intra.example", "store.example")) == b"store.example"
+    with pytest.raises(Refused, match="allow_private"):
+        world.get(through("public.example", "store.example"))
+
+    assert len(world.stages["store.example"].requests) == 1
+
+
+def test_the_rest_of_a_body_comes_from_no_closer_place() -> None:
+    """It is asked of whoever had the first bytes, which was not the caller's choice."""
+    network = MemoryNetwork()
+    network.names.update({name: [address] for name, address in HOSTS.items()})
+    whole = answer(b"0123456789" * 1000)
+    stages = [
+        network.serve("public.example", redirect("http://cdn.example/a")),
+        network.serve("cdn.example", Cut(whole, 5000)),
+        network.serve("store.example", whole),
+    ]
+    downloader = Downloader(network, Remote(retries=Retries(count=1)))
+    downloading = downloader.download("http://public.example/a", ToMemory())
+    network.run()
+    network.names["cdn.example"] = network.names["store.example"]
+    with pytest.raises(DownloadError) as raised:
+        network.result(downloading)
+    network.result(downloader.close())
+    for stage in stages:
+        network.result(stage.abort())
+
+    assert len(stages[1].requests) == 1
+    assert stages[2].requests == []
+    assert any("is not for a public server" in str(each.error) for each in raised.value.attempts)
 
 
 @pytest.mark.parametrize(
