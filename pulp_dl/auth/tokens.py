@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from ..consumers.memory import ToMemory
-from ..errors import AuthFailed, NotFound, ProtocolError, Refused
+from ..errors import AuthFailed, NotFound, ProtocolError, RedirectRefused, Refused
 from ..interfaces import IAuth, IAuthenticator, IDownloader
 from ..model.auth import Basic
 from ..model.source import Head, Source
@@ -170,7 +170,9 @@ class _Tokens:
         realm = URL(found.scheme, found.host, found.port, found.target)  # userinfo there is no secret of ours
         known = realm.origin in self._settings.realms
         if realm.scheme not in {"http", "https"}:
-            raise Refused(f"the realm of a challenge is a {realm.scheme}: URL, which is not followed", str(place))
+            raise RedirectRefused(
+                f"the realm of a challenge is a {realm.scheme}: URL, which is not followed", str(place)
+            )
         if place.scheme == "https" and realm.scheme == "http" and not known:
             raise Refused(
                 f"a challenge from https: to {realm.base} is not followed; TokenAuth.realms may name it", str(place)

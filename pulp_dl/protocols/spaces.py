@@ -18,7 +18,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHostResolution, IResolutionReceiver
 from zope.interface import directlyProvides, implementer, providedBy
 
-from ..errors import Refused
+from ..errors import RedirectRefused
 
 __all__ = ["Bounded", "Space", "literal", "refusal", "resolve", "space_of"]
 
@@ -137,11 +137,11 @@ class Bounded:
         """
         As C{IReactorTCP.connectTCP}.
 
-        @raise Refused: it is too close.
+        @raise RedirectRefused: it is too close.
         """
         space = literal(host)
         if space is None or space < self._floor:
-            raise Refused(refusal(host, self._floor))
+            raise RedirectRefused(refusal(host, self._floor))
         return self._reactor.connectTCP(host, *arguments, **settings)
 
 

@@ -143,6 +143,6 @@ async def test_a_private_place_is_for_those_who_permit_it(reactor: Any, tmp_path
         assert inside.requests == []
         permitted = await run("get", "--allow-private", *arguments, cwd=tmp_path)
 
-    assert end.code != 0
+    assert end.code == 4
     assert "127.0.0.1 is not for a public server to lead us to; --allow-private permits it" in end.err
     assert (permitted.code, len(inside.requests)) == (0, 1), permitted.err

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pulp_dl import Downloader, Places, Proxies, Proxy, Remote, Retries, Source, TokenAuth, ToMemory
 from pulp_dl.engine.shared import Shared
-from pulp_dl.errors import DownloadError, Refused
+from pulp_dl.errors import DownloadError, RedirectRefused
 from pulp_dl.protocols.http import HTTPFetcher
 from pulp_dl.protocols.spaces import Space, literal, space_of
 from pulp_dl.testing import Cut, FaultServer, MemoryNetwork, Sink, Stage, answer, redirect
@@ -136,7 +136,9 @@ def test_a_redirect_leads_no_closer(world: World, named: str, led: str) -> None:
     if led == named:
         return
     if near[0] < near[1]:  # type: ignore[operator]
-        with pytest.raises(Refused, match=r"is not for a (public|private) server to lead us to; Remote\(allow_private"):
+        with pytest.raises(
+            RedirectRefused, match=r"is not for a (public|private) server to lead us to; Remote\(allow_private"
+        ):
             world.get(through(named, led))
         assert world.asked() == [named]
     else:
@@ -152,7 +154,7 @@ def test_a_mirror_that_was_found_is_no_closer_than_where_it_was_found(world: Wor
     for stage in world.stages.values():
         stage.requests.clear()
     if SPACES[found] < SPACES[named]:  # type: ignore[operator]
-        with pytest.raises(Refused, match="allow_private"):
+        with pytest.raises(RedirectRefused, match="allow_private"):
             world.get(source.at(through(found)))
         assert world.asked() == []
     else:
@@ -175,7 +177,7 @@ def test_a_mirror_that_was_found_is_no_closer_than_where_it_was_found(world: Wor
 def test_a_chain_remembers_the_farthest_place_it_was_in(world: World, hosts: tuple[str, ...], refused: bool) -> None:
     """But what the caller named may be gone back to."""
     if refused:
-        with pytest.raises(Refused, match="allow_private"):
+        with pytest.raises(RedirectRefused, match="allow_private"):
             world.get(through(*hosts))
         assert hosts[-1] not in world.asked()
     else:
@@ -192,7 +194,7 @@ def test_the_remote_permits_it() -> None:
 def test_the_host_of_the_remotes_url_is_one_that_the_caller_named() -> None:
     world = World(Remote(url="http://intra.example/repo"))
     assert world.get(through("public.example", "intra.example")) == b"intra.example"
-    with pytest.raises(Refused, match="allow_private"):
+    with pytest.raises(RedirectRefused, match="allow_private"):
         world.get(through("public.example", "store.example"))
     world.close()
 
@@ -202,7 +204,7 @@ def test_the_answer_of_the_name_server_is_judged_each_time(world: World) -> None
     assert world.get(through("public.example", "cdn.example")) == b"cdn.example"
     world.network.result(world.shared._kept["http"].closeCachedConnections())
     world.network.names["cdn.example"] = ["10.0.0.2"]
-    with pytest.raises(Refused, match=r"10\.0\.0\.2 is not for a public server"):
+    with pytest.raises(RedirectRefused, match=r"10\.0\.0\.2 is not for a public server"):
         world.get(through("public.example", "cdn.example"))
     world.network.names["cdn.example"] = ["10.0.0.2", "127.0.0.1", "1.1.1.1"]
 
@@ -213,7 +215,7 @@ def test_the_answer_of_the_name_server_is_judged_each_time(world: World) -> None
 def test_a_connection_of_the_callers_is_none_for_whom_a_server_sent(world: World) -> None:
     """It idles, and would need no address to be judged."""
     assert world.get(through("intra.example")) == b"intra.example"
-    with pytest.raises(Refused, match="allow_private"):
+    with pytest.raises(RedirectRefused, match="allow_private"):
         world.get(through("public.example", "intra.example"))
 
     assert len(world.stages["intra.example"].requests) == 1
@@ -221,7 +223,7 @@ def test_a_connection_of_the_callers_is_none_for_whom_a_server_sent(world: World
 
 def test_nor_is_one_of_a_nearer_chain(world: World) -> None:
     assert world.get(through("intra.example", "store.example")) == b"store.example"
-    with pytest.raises(Refused, match="allow_private"):
+    with pytest.raises(RedirectRefused, match="allow_private"):
         world.get(through("public.example", "store.example"))
 
     assert len(world.stages["store.example"].requests) == 1
@@ -257,7 +259,7 @@ def test_the_rest_of_a_body_comes_from_no_closer_place() -> None:
 )
 def test_an_odd_spelling_is_the_same_address(world: World, host: str) -> None:
     world.network.names |= {"0x7f.1": ["127.0.0.1"], "127.1": ["127.0.0.1"], "2130706433": ["127.0.0.1"]}
-    with pytest.raises(Refused, match="allow_private"):
+    with pytest.raises(RedirectRefused, match="allow_private"):
         world.get(through("public.example", host))
 
 
@@ -265,12 +267,12 @@ def test_a_name_that_does_not_resolve_is_a_public_one(world: World) -> None:
     """Where a list was found that is not there any more."""
     source = Source("http://gone.example/")
     assert world.get(source.at(through("public.example"))) == b"public.example"
-    with pytest.raises(Refused):
+    with pytest.raises(RedirectRefused):
         world.get(source.at(through("intra.example")))
 
 
 def test_without_a_scope_a_url_was_found_in_public(world: World) -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(RedirectRefused):
         world.get(Source(through("intra.example"), found=True))
     assert world.get(Source(through("cdn.example"), found=True)) == b"cdn.example"
 
@@ -295,7 +297,7 @@ def test_a_proxy_finds_the_addresses_itself(led: str, refused: bool) -> None:
 
     world.stages["proxy"] = proxy = world.network.serve("here.example", script, port=3128)
     if refused:
-        with pytest.raises(Refused, match="allow_private"):
+        with pytest.raises(RedirectRefused, match="allow_private"):
             world.get(through("public.example", led))
         assert len(proxy.requests) == 1
     else:
@@ -307,7 +309,7 @@ def test_a_proxy_finds_the_addresses_itself(led: str, refused: bool) -> None:
 def test_what_is_reached_without_the_proxy_is_judged() -> None:
     world = World(Remote(proxy=Proxies(Proxy("http://there.example:3128/"), None, "intra.example")))
     world.stages["proxy"] = world.network.serve("there.example", redirect("http://intra.example/"), port=3128)
-    with pytest.raises(Refused, match="allow_private"):
+    with pytest.raises(RedirectRefused, match="allow_private"):
         world.get(through("public.example"))
     world.close()
 
@@ -331,7 +333,7 @@ async def test_the_real_loopback_is_not_for_the_public(reactor: Any, host: str) 
     async with FaultServer(reactor, answer(b"x")) as server, Downloader(reactor, remote()) as downloader:
         error = await error_of(downloader, Source("http://8.8.8.8/a").at(server.url("/a", host)))
 
-        assert isinstance(error, Refused)
+        assert isinstance(error, RedirectRefused)
         assert "is not for a public server to lead us to" in str(error)
         assert host in str(error)
         assert server.connections.total == 0
@@ -358,7 +360,7 @@ async def test_a_file_is_for_no_server_to_name(reactor: Any, tmp_path: Any) -> N
     async with Downloader(reactor, remote(allow_private=True)) as downloader:
         for source in (Source("http://127.0.0.1/list").at(url), Source(url, found=True)):
             error = await error_of(downloader, source)
-            assert isinstance(error, Refused)
+            assert isinstance(error, RedirectRefused)
             assert "a file: URL that a server names is not read" in str(error)
         for source in (Source("file:///list").at(url), Source("http://127.0.0.1/list").at(url, found=False)):
             body = ToMemory()
@@ -373,7 +375,7 @@ async def test_a_realm_is_named_by_a_server(reactor: Any) -> None:
     realm = answer(b"", 401, ((b"WWW-Authenticate", b'Bearer realm="http://here.example/token"'),))
     registry, tokens = network.serve("public.example", realm), network.serve("here.example", answer(b"{}"))
     downloader = Downloader(network, remote(auth=TokenAuth()))
-    with pytest.raises(Refused, match="is not for a public server"):
+    with pytest.raises(RedirectRefused, match="is not for a public server"):
         network.result(downloader.download("http://public.example/a", ToMemory()))
     network.result(downloader.close())
     for stage in (registry, tokens):

@@ -13,7 +13,7 @@ from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 from zope.interface import implementer
 
-from ...errors import ConnectFailed, DownloadError, ProxyFailed, Refused, TLSFailed
+from ...errors import ConnectFailed, DownloadError, ProxyFailed, RedirectRefused, TLSFailed
 from ...flow.deadline import deadline
 from ...model.tls import TLS
 from ...urls import URL, shown
@@ -69,8 +69,8 @@ class Dialled:
             protocol = await self.endpoint.connect(factory)
             connection: Any = protocol
             await connection.ready()
-        except Refused as refused:
-            raise Refused(refused.message, self.url) from refused
+        except RedirectRefused as refused:  # which cannot know what is asked for
+            raise RedirectRefused(refused.message, self.url) from refused
         except Exception as cause:
             raise translate(cause, self.url, proxied=self.proxied) from cause
         return protocol

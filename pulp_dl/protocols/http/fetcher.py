@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
-from ...errors import Refused
+from ...errors import RedirectRefused
 from ...flow.deadline import deadline
 from ...flow.running import Running
 from ...interfaces import IAuthenticator, IBody, IFetcher, IShared
@@ -104,7 +104,7 @@ class HTTPFetcher:
             # The proxy finds the address; what can be seen of it here is what the URL says of itself.
             space = literal(place.host)
             if space is not None and space < floor:
-                raise Refused(refusal(place.host, floor), str(place))
+                raise RedirectRefused(refusal(place.host, floor), str(place))
             floor = None
         way = route(reactor, self.remote, place, inside=trail.inside)
         who = self._who if trail.inside else None
