@@ -174,7 +174,7 @@ class _Tokens:
                 f"the realm of a challenge is a {realm.scheme}: URL, which is not followed", str(place)
             )
         if place.scheme == "https" and realm.scheme == "http" and not known:
-            raise Refused(
+            raise RedirectRefused(
                 f"a challenge from https: to {realm.base} is not followed; TokenAuth.realms may name it", str(place)
             )
         if self._settings.auth is not None and realm.origin != place.origin and not known:

@@ -37,6 +37,11 @@ class Trail:
     @ivar home: whose space has to be found out, and told to C{begin_at}, before it may be asked; None if nobody's.
     """
 
+    # For most of them that is all; so they have nothing of their own.
+    floor: Space | None = None
+    home: URL | None = None
+    _farthest = Space.MACHINE
+
     def __init__(self, remote: Remote, source: Source) -> None:
         self.place = source.place
         # The usual case without reading a URL again.
@@ -46,9 +51,6 @@ class Trail:
         self._source = source
         self.inside = self.place.origin == self._scope and not source.public
         self.own = True
-        self.floor: Space | None = None
-        self.home: URL | None = None
-        self._farthest = Space.MACHINE
         if source.found:
             self._begin()
         self._seen: set[tuple[str, bool, bool]] | None = None
