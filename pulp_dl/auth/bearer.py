@@ -49,7 +49,8 @@ class Bearer:
         Deferred or another awaitable of it.  That is done before the first request, and once more after each 401 to the
         latest token, once for all downloads that wait.  If the same token comes again, or what was sent was new and is
         refused too, the download fails with C{AuthFailed}.  What the callable raises fails the download: a
-        C{DownloadError} as it is, all else as C{Refused}.
+        C{DownloadError} as it is, all else as C{Refused}.  Only C{Timeouts.total} limits how long it takes; its
+        Deferred is cancelled when nobody waits for it any more.
     """
 
     token: str | Callable[[], Answer] = field(repr=False, validator=_token)

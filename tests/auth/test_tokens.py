@@ -10,7 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
-from pulp_dl import Basic, Downloader, Limits, Remote, Retries, Source, TokenAuth, ToMemory
+from pulp_dl import Basic, Downloader, Limits, Progress, Remote, Retries, Source, TokenAuth, ToMemory
 from pulp_dl.auth.tokens import LONGEST
 from pulp_dl.errors import AuthFailed, DownloadError, ProtocolError, Refused, TooLarge
 from pulp_dl.interfaces import IAuth, IAuthenticator
@@ -72,6 +72,15 @@ async def test_each_scope_has_a_token_of_its_own(reactor: Any) -> None:
             await fetch(downloader, registry.files.url(path))
 
         assert [query["scope"] for query, _ in registry.issued] == [["repository:bear:pull"], ["repository:cub:pull"]]
+
+
+async def test_it_is_no_file_of_the_callers(reactor: Any) -> None:
+    """So it is not counted among them."""
+    progress = Progress()
+    async with Registry(reactor) as registry, Downloader(reactor, remote(TokenAuth()), progress=progress) as downloader:
+        await fetch(downloader, registry.files.url(BLOB))
+
+        assert (progress.done, progress.size, len(registry.issued)) == (1, len(BLOB), 1)
 
 
 async def test_several_scopes_are_asked_for_one_by_one(reactor: Any) -> None:
