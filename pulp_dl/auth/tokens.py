@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -65,11 +66,11 @@ class TokenAuth:
 
     The realm is a URL that a server chose, often one of another host.  So it is treated as a redirect would be: it is
     not followed from C{https:} to C{http:}, nor from a public network into a private one, and the user and password go
-    there only if it is of the server's own origin, or one of C{realms}.  Else the download fails with C{Refused}: to go
-    on without them would get another answer than the one that was meant.
+    there only if it is of the server's own origin.  Else the download fails with C{Refused}: to go on without them would
+    get another answer than the one that was meant.  What C{realms} names is followed anywhere, and gets them.
 
     @ivar auth: user and password; None for tokens that everybody gets.
-    @ivar realms: URLs whose origins may have them besides.
+    @ivar realms: URLs of token servers that the caller knows; what counts is scheme, host and port.
     @ivar seconds: the clock, in seconds; any zero will do.
     """
 
@@ -103,10 +104,12 @@ class _Space:
 @define(eq=False)
 class _Token:
     """
+    @ivar space: what it is for.
     @ivar until: when it is not to be used any more.
     @ivar accepted: it was, by somebody.
     """
 
+    space: _Space
     value: str = field(repr=False)
     until: float
     accepted: bool = False
@@ -134,7 +137,7 @@ class _Tokens:
 
     def challenged(self, method: bytes, url: str, head: Head, sent: Any) -> Deferred[bool]:
         place = parse(url)
-        space = self._asked(place, head)
+        space = self._asked(place, head) or (sent.space if isinstance(sent, _Token) else None)
         if space is None or (isinstance(space, Basic) and sent is space):
             return succeed(False)
         _keep(self._spaces, (place.origin, _directory(place)), space)
@@ -205,14 +208,15 @@ class _Tokens:
     async def _fetch(self, space: _Space) -> _Token:
         scheme, host, port = space.origin
         home = str(URL(scheme, host, port, "/"))
-        source = Source(space.url, scope=home, auth=self._settings.auth, found=True)
+        found = space.realm.origin not in self._settings.realms
+        source = Source(space.url, scope=home, auth=self._settings.auth, found=found)
         began, answer = self._settings.seconds(), ToMemory(LONGEST)
         try:
             await self._direct.download(source, answer)
         except NotFound as error:  # which would be taken for an answer about the file
             raise AuthFailed(error.status, "to the question for a token", space.url) from error
         value, lifetime = _read(answer.data, space.url)
-        token = _Token(value, began + lifetime - min(MARGIN, lifetime / 10))
+        token = _Token(space, value, began + lifetime - min(MARGIN, lifetime / 10))
         _keep(self._tokens, space, token)
         return token
 
@@ -224,12 +228,12 @@ def _put(token: _Token, headers: dict[bytes, bytes]) -> _Token:
 
 def _read(data: bytes, url: str) -> tuple[str, float]:
     """The token, and how long it lasts."""
-    try:
+    token = None
+    with suppress(ValueError, TypeError, AttributeError, RecursionError):
         found = json.loads(data)
         token = checked(found.get("token") or found.get("access_token"), "a token")
-    except (ValueError, TypeError, AttributeError, RecursionError):
-        # Without a cause: that would hold the answer.
-        raise ProtocolError("the answer to the question for a token holds none that could be used", url) from None
+    if token is None:  # raised here, so that it drags no answer along
+        raise ProtocolError("the answer to the question for a token holds none that could be used", url)
     seconds = found.get("expires_in")
     right = isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 < seconds < 1e9
     return token, float(seconds) if right else LIFETIME

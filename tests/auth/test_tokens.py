@@ -258,6 +258,21 @@ async def test_a_token_that_worked_before_is_replaced_where_it_was_not_asked_for
         assert registry.authorizations()[2:] == [None, b"Bearer token-1", b"Bearer token-2"]
 
 
+async def test_a_refusal_need_not_say_again_where_tokens_are(reactor: Any) -> None:
+    async with Registry(reactor) as registry, Downloader(reactor, remote(TokenAuth())) as downloader:
+        await fetch(downloader, registry.files.url(BLOB))
+        registry.good.clear()
+        script = registry.files.script
+
+        def silently(request: Any) -> Any:
+            return answer(b"", 401) if request.get(b"authorization") == b"Bearer token-1" else script(request)  # type: ignore[operator]
+
+        registry.files.script = silently
+        await fetch(downloader, registry.files.url(BLOB))
+
+        assert registry.authorizations() == [None, *[b"Bearer token-1"] * 2, b"Bearer token-2"]
+
+
 async def test_a_token_server_that_repeats_itself_is_believed(reactor: Any) -> None:
     """The same token again would be refused again."""
     async with Registry(reactor) as registry, Downloader(reactor, remote(TokenAuth())) as downloader:
@@ -481,6 +496,7 @@ def _everything(error: BaseException | None) -> str:
     """All that an error says, and what it came from."""
     found = ""
     while error is not None:
+        assert not hasattr(error, "doc")  # of a JSONDecodeError, which has it all
         found += f"{error!r} {error} {getattr(error, '__notes__', '')} {getattr(error, 'attempts', '')}"
         error = error.__cause__ or error.__context__
     return found

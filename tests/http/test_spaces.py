@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pulp_dl import Downloader, Places, Proxies, Proxy, Remote, Retries, Source, TokenAuth, ToMemory
 from pulp_dl.engine.shared import Shared
-from pulp_dl.errors import DownloadError, RedirectRefused
+from pulp_dl.errors import AuthFailed, DownloadError, RedirectRefused
 from pulp_dl.protocols.http import HTTPFetcher
 from pulp_dl.protocols.spaces import Space, literal, space_of
 from pulp_dl.testing import Cut, FaultServer, MemoryNetwork, Sink, Stage, answer, redirect
@@ -368,20 +368,21 @@ async def test_a_file_is_for_no_server_to_name(reactor: Any, tmp_path: Any) -> N
             assert body.data == b"secret"
 
 
-async def test_a_realm_is_named_by_a_server(reactor: Any) -> None:
-    """It may not lead closer either."""
+@pytest.mark.parametrize("realms", [[], ["http://here.example/"]])
+def test_a_realm_is_named_by_a_server(realms: list[str]) -> None:
+    """It may not lead closer either, unless the caller has named it, too."""
     network = MemoryNetwork()
     network.names.update({name: [address] for name, address in HOSTS.items()})
     realm = answer(b"", 401, ((b"WWW-Authenticate", b'Bearer realm="http://here.example/token"'),))
-    registry, tokens = network.serve("public.example", realm), network.serve("here.example", answer(b"{}"))
-    downloader = Downloader(network, remote(auth=TokenAuth()))
-    with pytest.raises(RedirectRefused, match="is not for a public server"):
+    registry, tokens = network.serve("public.example", realm), network.serve("here.example", answer(b'{"token": "t"}'))
+    downloader = Downloader(network, remote(auth=TokenAuth(realms=realms)))
+    with pytest.raises(AuthFailed if realms else RedirectRefused):
         network.result(downloader.download("http://public.example/a", ToMemory()))
     network.result(downloader.close())
     for stage in (registry, tokens):
         network.result(stage.abort())
 
-    assert tokens.requests == []
+    assert len(tokens.requests) == len(realms)
 
 
 def test_addresses_are_read_as_they_are() -> None:
