@@ -66,8 +66,8 @@ class TokenAuth:
 
     The realm is a URL that a server chose, often one of another host.  So it is treated as a redirect would be: it is
     not followed from C{https:} to C{http:}, nor from a public network into a private one, and the user and password go
-    there only if it is of the server's own origin.  Else the download fails with C{Refused}: to go on without them would
-    get another answer than the one that was meant.  What C{realms} names is followed anywhere, and gets them.
+    there only if it is of the server's own origin.  Else the download fails with C{Refused}: to go on without them
+    would get another answer than the one that was meant.  What C{realms} names is followed anywhere, and gets them.
 
     @ivar auth: user and password; None for tokens that everybody gets.
     @ivar realms: URLs of token servers that the caller knows; what counts is scheme, host and port.
