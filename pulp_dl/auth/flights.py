@@ -69,7 +69,8 @@ class _Flight(Generic[T]):
     def _land(self, result: T | Failure) -> None:
         self._end()
         while self._waiting:
-            waiting, _ = self._waiting.popitem()
+            waiting = next(iter(self._waiting))  # who is told may send others away
+            del self._waiting[waiting]
             if isinstance(result, Failure):
                 waiting.errback(result)
             else:

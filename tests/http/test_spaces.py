@@ -7,15 +7,19 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
 import pytest
+import trustme
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.defer import CancelledError
+from twisted.internet.interfaces import IHostnameResolver
+from zope.interface import implementer
 
-from pulp_dl import Downloader, Places, Proxies, Proxy, Remote, Retries, Source, TokenAuth, ToMemory
+from pulp_dl import TLS, Downloader, Places, Proxies, Proxy, Remote, Retries, Source, TokenAuth, ToMemory
 from pulp_dl.engine.shared import Shared
-from pulp_dl.errors import AuthFailed, DownloadError, RedirectRefused
+from pulp_dl.errors import AuthFailed, DownloadError, RedirectRefused, TimedOut
 from pulp_dl.protocols.http import HTTPFetcher
 from pulp_dl.protocols.spaces import Space, literal, space_of
-from pulp_dl.testing import Cut, FaultServer, MemoryNetwork, Sink, Stage, answer, redirect
+from pulp_dl.testing import Cut, FaultServer, MemoryNetwork, ServerTLS, Sink, Stage, answer, redirect
 
 # ---- addresses
 
@@ -269,6 +273,41 @@ def test_a_name_that_does_not_resolve_is_a_public_one(world: World) -> None:
     assert world.get(source.at(through("public.example"))) == b"public.example"
     with pytest.raises(RedirectRefused):
         world.get(source.at(through("intra.example")))
+
+
+def test_a_name_that_is_never_looked_up_is_in_time(world: World) -> None:
+    """And may be given up."""
+    world.network.installNameResolver(Silent())
+    source = Source("http://silent.example/").at("http://8.8.8.8/")
+    with pytest.raises(TimedOut) as raised:
+        world.get(source)
+    given_up = world.fetcher.open(source)
+    given_up.cancel()
+
+    assert (raised.value.phase, world.network.seconds()) == ("connect", 30)
+    with pytest.raises(CancelledError):
+        world.network.result(given_up)
+
+
+@implementer(IHostnameResolver)
+class Silent:
+    """A name server that does not answer."""
+
+    def resolveHostName(self, resolutionReceiver: Any, *_arguments: Any, **_settings: Any) -> Any:
+        resolutionReceiver.resolutionBegan(None)
+
+
+def test_over_tls_it_is_the_same(ca: trustme.CA) -> None:
+    """The handshake is with the address that was judged."""
+    world = World(Remote(tls=TLS(ca=ca.cert_pem.bytes().decode())))
+    for name in ("cdn.example", "store.example"):
+        identity = ca.issue_cert(name).private_key_and_cert_chain_pem.bytes()
+        world.stages[f"{name} over TLS"] = world.network.serve(name, answer(b"tls"), tls=ServerTLS(identity))
+    assert world.get("http://public.example/?https://cdn.example/") == b"tls"
+    with pytest.raises(RedirectRefused, match="allow_private"):
+        world.get("http://public.example/?https://store.example/")
+    assert world.stages["store.example over TLS"].connections.total == 0
+    world.close()
 
 
 def test_without_a_scope_a_url_was_found_in_public(world: World) -> None:
