@@ -293,12 +293,19 @@ class IShared(Interface):
 class ISlots(Interface):
     """The right to hold open sockets, in total and per host."""
 
-    def acquire(host: object) -> Deferred[ISlot]:
-        """Fires with an L{ISlot} when there is room, in the order of asking.  Cancelling leaves the queue."""
+    def acquire(host: object, sockets: int = 1) -> Deferred[ISlot]:
+        """
+        Fires with an L{ISlot} when there is room, in the order of asking.  Cancelling leaves the queue.
+
+        @param sockets: for how many at a time, all or none: who held one and waited for another might wait for ever.
+            Where fewer are allowed at all, it is for as many as are allowed.
+        """
 
 
 class ISlot(Interface):
-    """One open socket.  Its owner gives it back when the socket is closed, not before."""
+    """
+    One open socket, or several of one owner.  The owner gives it back when they are closed, not before.
+    """
 
     def release() -> None:
         """The socket is closed.  May be called again."""

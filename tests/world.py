@@ -30,7 +30,7 @@ from twisted.web.server import Request, Site
 from twisted.web.static import Data, File
 from zope.interface import implementer
 
-from pulp_dl.testing import ESTABLISHED, FaultServer, Forward, OnConnect, ServerTLS, Tunnel, answer
+from pulp_dl.testing import ESTABLISHED, FaultFTP, FaultServer, Forward, OnConnect, ServerTLS, Tunnel, answer
 
 FILES = {
     "bear.iso": bytes(range(250)) * 4000,
@@ -47,6 +47,7 @@ class World:
     def __init__(self, reactor: Any, folder: Path) -> None:
         self._reactor = reactor
         self._ports: list[Any] = []
+        self._ftp: list[FaultFTP] = []
         self.names: dict[str, str] = {}
         self.files = folder / "repository"
         self.digests = {name: hashlib.sha256(data).hexdigest() for name, data in FILES.items()}
@@ -76,6 +77,7 @@ class World:
         self._gateways = [FaultServer(self._reactor, _gateway, tls=tls) for tls in (None, ServerTLS(self._server()))]
         self.names["http://gateway.example.org:3128"] = self._gateways[0].url("")
         self.names["https://gateway.example.org:3129"] = self._gateways[1].url("", "localhost")
+        self._listen_ftp()
         for port in ("8751", "8752"):  # of the streamer that a page begins
             with socket.create_server(("127.0.0.1", 0)) as probe:
                 free = probe.getsockname()[1]
@@ -83,13 +85,14 @@ class World:
         base = self.names["http://repo.example.org"]
         listing = "".join(f"{name},{self.digests[name]},{len(data)}\n" for name, data in FILES.items())
         (self.files / "PULP_MANIFEST").write_text(listing)
+        for server in self._ftp:
+            server.files["PULP_MANIFEST"] = listing.encode()
         (self.files / "mirrors.txt").write_text(f"{self.names['http://mirror2.example.org']}\n{base}\n")
 
     def close(self) -> Any:
         """No longer; fires when the ports are closed."""
-        return gatherResults(
-            [*(each.close() for each in self._gateways), *(port.stopListening() for port in self._ports)]
-        )
+        servers: list[Any] = [*self._gateways, *self._ftp]
+        return gatherResults([*(each.close() for each in servers), *(port.stopListening() for port in self._ports)])
 
     def here(self, text: str) -> str:
         """What a page says, in the names of this machine."""
@@ -117,6 +120,14 @@ class World:
 
     def _server(self) -> bytes:
         return self.server.private_key_pem.bytes() + b"".join(blob.bytes() for blob in self.server.cert_chain_pems)
+
+    def _listen_ftp(self) -> None:
+        identity = ServerTLS(self.authority.issue_cert("localhost").private_key_and_cert_chain_pem.bytes())
+        plain, secure = FaultFTP(self._reactor, FILES), FaultFTP(self._reactor, FILES, tls=identity)
+        self._ftp += [plain, secure]
+        # What names the port first, since the other name is part of it.
+        self.names["ftp.example.org:2121"] = f"localhost:{secure.port}"
+        self.names["ftp.example.org"] = f"127.0.0.1:{plain.port}"
 
     def _tls(self) -> Any:
         options = PrivateCertificate.loadPEM(self._server()).options(

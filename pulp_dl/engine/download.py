@@ -21,6 +21,7 @@ from ..urls import shown
 from .events import tell_failed
 from .places import Candidates
 from .rounds import visit_all
+from .schemes import carrier
 from .task import Task
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ class _Visits:
         self._began = self._clock.seconds()
 
     def _fetcher(self, place: Source) -> IFetcher:
-        return self._shared.fetcher(place.place.scheme, place.remote or self._remote)
+        remote = place.remote or self._remote
+        return self._shared.fetcher(carrier(place.place, remote), remote)
 
     def _begin(self, coroutine: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
         """Run it, for no longer than C{Timeouts.total} says."""

@@ -13,8 +13,9 @@ from zope.interface import implementer
 from ..errors import UnsupportedScheme
 from ..interfaces import IFetcher, IScheme, IShared
 from ..model.remote import Remote
+from ..urls import URL
 
-__all__ = ["Scheme", "find"]
+__all__ = ["Scheme", "carrier", "find"]
 
 log = Logger()
 
@@ -47,6 +48,17 @@ class Scheme:
             raise UnsupportedScheme(f"{self!r} is installed but cannot be loaded: {error}") from error
         made: IFetcher = make(reactor, remote, shared)
         return made
+
+
+def carrier(place: URL, remote: Remote) -> str:
+    """
+    The scheme of the protocol that asks for a place: its own.  Only where an HTTP proxy leads to an C{ftp:} URL, that
+    proxy is asked for it as for any other (RFC 9110 section 7.6), so then it is HTTP's; neither protocol knows.
+    """
+    if place.scheme != "ftp":
+        return place.scheme
+    proxy = remote.proxy_for(place)
+    return "http" if proxy is not None and proxy.place.scheme in {"http", "https"} else "ftp"
 
 
 def find(scheme: str, plugins: Iterable[IScheme] | None = None) -> IScheme:

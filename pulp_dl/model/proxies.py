@@ -25,6 +25,7 @@ class Proxies:
 
     @ivar http: for C{http:} URLs; None for no proxy.
     @ivar https: for C{https:} URLs; None for no proxy.
+    @ivar ftp: for C{ftp:} URLs, which an HTTP proxy is asked for as for C{http:} ones; None for no proxy.
     @ivar direct: hosts that are reached without one, as in C{no_proxy}: C{example.org} (and all below it),
         C{example.org:8080}, an address, a network (C{10.0.0.0/8}, C{fd00::/8}), or C{*} for all; with commas or spaces
         between them.  A name is never looked up to find its address.
@@ -33,19 +34,20 @@ class Proxies:
     http: Proxy | None = None
     https: Proxy | None = None
     direct: str = ""
+    ftp: Proxy | None = None
     _direct: Direct = field(init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         object.__setattr__(self, "_direct", Direct(self.direct))
 
     def to(self, place: URL) -> Proxy | None:
-        proxy = {"http": self.http, "https": self.https}.get(place.scheme)
+        proxy = {"http": self.http, "https": self.https, "ftp": self.ftp}.get(place.scheme)
         return None if proxy is None or self._direct.covers(place) else proxy.to(place)
 
     @classmethod
     def from_environment(cls) -> Self:
         """
-        What C{http_proxy}, C{https_proxy}, C{all_proxy} and C{no_proxy} say.
+        What C{http_proxy}, C{https_proxy}, C{ftp_proxy}, C{all_proxy} and C{no_proxy} say.
 
         The names may be in upper case; lower case goes first.  C{HTTP_PROXY} does not count in a CGI script, where a
         client may set it.
@@ -67,4 +69,11 @@ class Proxies:
                 blamed = str(error).replace("Proxy.url", f"{name}_proxy").replace("Proxy.auth", f"{name}_proxy")
                 raise ValueError(blamed) from None
 
-        return cls(proxy("http"), proxy("https"), found.get("no", ""))
+        http, https = proxy("http"), proxy("https")
+        try:
+            ftp = proxy("ftp")
+        except ValueError:
+            if "ftp" in found:
+                raise
+            ftp = None  # what all_proxy names cannot be asked for ftp:, and both others name another one
+        return cls(http, https, found.get("no", ""), ftp)

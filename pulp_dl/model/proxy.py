@@ -28,9 +28,9 @@ class Proxy:
     """
     A proxy, for whatever is asked.
 
-    An HTTP proxy is asked for C{http:} URLs itself, and for a tunnel to the server (CONNECT, RFC 9110 section 9.3.6)
-    for C{https:}; of that it sees the name and the port of the server, and how much goes through.  A SOCKS proxy (RFC
-    1928) always makes a tunnel.
+    An HTTP proxy is asked for C{http:} and C{ftp:} URLs itself, and for a tunnel to the server (CONNECT, RFC 9110
+    section 9.3.6) for C{https:}; of that it sees the name and the port of the server, and how much goes through.  A
+    SOCKS proxy (RFC 1928) always makes a tunnel.
 
     @ivar url: C{http://host:port}, or C{https://} for TLS to the proxy itself, or C{socks5h://}, or C{socks5://}, which
         resolves the names of servers here.  User and password in it are taken out into C{auth}.
@@ -70,7 +70,7 @@ class Proxy:
 
     def forwards(self, place: URL) -> bool:
         """Does it read the requests for this place, and answer them?  Else it makes a tunnel."""
-        return place.scheme == "http" and self.place.scheme not in _SOCKS
+        return place.scheme in {"http", "ftp"} and self.place.scheme not in _SOCKS
 
     @property
     def resolves(self) -> bool:

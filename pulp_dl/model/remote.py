@@ -82,12 +82,12 @@ class Limits:
     """
     How much at once, and how fast.
 
-    @ivar connections: open sockets in all, idle ones included.
+    @ivar connections: open sockets in all, idle ones included.  An FTP session has two.
     @ivar per_host: of these, to one host and port.
     @ivar max_size: bytes that a body may have at most, expected or not; None for no limit.
     @ivar redirects: how many may follow each other.
     @ivar bytes_per_second: of the bodies that come, in all; downloads that run at once get equal parts of it.
-    @ivar requests_per_second: HTTP requests: each redirect, each retry and each question for a head is one.
+    @ivar requests_per_second: requests: each redirect, each retry and each question for a head is one.
 
     The last two are numbers, or a L{Rate} that can be changed later; None for no limit.  Waiting for either holds no
     clock against a server, but counts for C{Timeouts.total}.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .answer import Framing, Respond, answer, redirect, response_head
 from .consumers import Misuse, Recorder, RewindableRecorder, Sink
 from .entity import Entity, History, Reply
+from .ftp import AuthTLS, Data, FaultFTP, Port, reply
 from .http import FaultServer
 from .memory import MemoryFetcher, MemoryScheme
 from .network import MemoryNetwork
@@ -52,14 +53,17 @@ __all__ = [
     "FOREVER",
     "Alert",
     "Asked",
+    "AuthTLS",
     "Chunk",
     "Close",
     "Connections",
     "ConsumerCase",
     "Cut",
     "CutTLS",
+    "Data",
     "Drip",
     "Entity",
+    "FaultFTP",
     "FaultServer",
     "FetcherCase",
     "Forward",
@@ -75,6 +79,7 @@ __all__ = [
     "OnPath",
     "OnRange",
     "Place",
+    "Port",
     "Recorder",
     "Repeat",
     "Reply",
@@ -96,6 +101,7 @@ __all__ = [
     "check_consumer",
     "check_fetcher",
     "redirect",
+    "reply",
     "response_head",
 ]
 

@@ -67,11 +67,14 @@ class Player(Protocol):
         self._wire.registerProducer(self, False)
         if self._before is None:
             self.number = self._stage.enter(self)
-            self._play(self._stage.greeting, Request("", ""))
+            self._greet()
         else:
             self.number, self._acts = self._before.number, self._before._acts
             self._stage.replace(self._before, self)
             self._next()
+
+    def _greet(self) -> None:
+        self._play(self._stage.greeting, Request("", ""))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._behind is not None:

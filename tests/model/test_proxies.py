@@ -149,7 +149,8 @@ def test_the_environment_says_it_as_it_says_it_to_others(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
 
-    assert Proxies.from_environment() == Proxies(http, https)
+    found = Proxies.from_environment()
+    assert (found.http, found.https) == (http, https)
 
 
 def test_no_proxy_comes_from_the_environment_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from .sessions import NotResumed
 from .tls import creator, explain, of_proxy
 from .tunnel import ProxyLost, Refusal
 
-__all__ = ["Dialled", "is_address", "reach", "secured"]
+__all__ = ["Dialled", "is_address", "reach", "secured", "translate"]
 
 
 def reach(reactor: Any, place: URL, tls: TLS | None) -> IStreamClientEndpoint:

@@ -44,7 +44,7 @@ class ChainError(SSL.Error):
         self.subject = subject
 
 
-def creator(tls: TLS, host: str) -> IOpenSSLClientConnectionCreator:
+def creator(tls: TLS, host: str, alpn: tuple[bytes, ...] = (b"http/1.1",)) -> IOpenSSLClientConnectionCreator:
     """
     What makes the TLS connections to one host.
 
@@ -53,10 +53,11 @@ def creator(tls: TLS, host: str) -> IOpenSSLClientConnectionCreator:
     C{VerificationError} or C{CertificateError}; what the other side refuses is an L{SSL.Error}.
 
     @param host: as in a L{pulp_dl.urls.URL}: an ASCII name, or an address without brackets.
+    @param alpn: the protocols that are offered (RFC 7301); none, and the server is not asked.
     """
     # What names the system's trust is read here as OpenSSL reads it, so that a change of it is not overlooked.
     names = (os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")) if tls.system else (None, None)
-    return _Creator(_context(tls, names), host, tls)
+    return _Creator(_context(tls, names, alpn), host, tls)
 
 
 class PinError(SSL.Error):
@@ -110,11 +111,12 @@ class _Creator:
 # Least recently used ones are dropped, so that many remotes do not keep their keys and a MiB of trust each for ever.
 # Everything is set before the first connection: pyOpenSSL forbids to change a context that is in use.
 @lru_cache(maxsize=32)
-def _context(tls: TLS, _names: tuple[str | None, str | None]) -> SSL.Context:
+def _context(tls: TLS, _names: tuple[str | None, str | None], alpn: tuple[bytes, ...]) -> SSL.Context:
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
     context.set_min_proto_version(_VERSIONS[tls.minimum])
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)  # OpenSSL's own knows nothing of hosts; see Sessions
-    context.set_alpn_protos([b"http/1.1"])
+    if alpn:
+        context.set_alpn_protos(list(alpn))
     if tls.verify:
         context.set_verify(_DEMAND)
         _trust(context, tls)
