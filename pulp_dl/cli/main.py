@@ -37,7 +37,7 @@ Exit codes:
   2  the command line or the configuration is wrong
   3  not found
   4  the network, or a limit of time
-  5  TLS: the server is not to be trusted, or does not trust us
+  5  TLS or SSH: the server is not to be trusted, or does not trust us
   6  credentials are missing, wrong or not enough
   7  what came is not what was expected
   8  the disk: full, not writable, or in use by another run
