@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -49,6 +49,20 @@ def new_key(path: Path, kind: str = "ed25519", passphrase: str = "") -> Path:
     return path
 
 
+_HOST_KEYS: dict[str, tuple[bytes, bytes]] = {}
+
+
+def _host_key(path: Path, kind: str) -> None:
+    """To make them anew for each server would take longer than all else."""
+    if kind not in _HOST_KEYS:
+        new_key(path, kind)
+        _HOST_KEYS[kind] = path.read_bytes(), path.with_suffix(".pub").read_bytes()
+    private, public = _HOST_KEYS[kind]
+    path.write_bytes(private)
+    path.chmod(0o600)
+    path.with_suffix(".pub").write_bytes(public)
+
+
 @frozen
 class Sshd:
     """
@@ -72,7 +86,7 @@ class Sshd:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             port = probe.getsockname()[1]
         for kind in ("ed25519", "ecdsa", "rsa"):
-            new_key(work / f"host_{kind}", kind)
+            _host_key(work / f"host_{kind}", kind)
         key = new_key(work / "key")
         (work / "authorized_keys").write_bytes((work / "key.pub").read_bytes())
         host = (work / "host_ed25519.pub").read_text()
@@ -132,8 +146,6 @@ async def running_sshd(reactor: Any, folder: Path, *lines: str) -> AsyncIterator
         yield server
     finally:
         for process in server._process:
-            try:
+            with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
             await deferToThread(process.wait)

@@ -18,13 +18,14 @@ MakeFetcher = Callable[..., SFTPFetcher]
 
 
 @pytest.fixture(scope="session")
-def _program(program: Callable[[str], str]) -> None:
+def openssh(program: Callable[[str], str]) -> None:
+    """Its programs are there."""
     program("sshd")
     program("ssh-keygen")
 
 
 @pytest.fixture
-async def sshd(reactor: Any, tmp_path: Path, _program: None) -> AsyncIterator[Sshd]:
+async def sshd(reactor: Any, tmp_path: Path, openssh: None) -> AsyncIterator[Sshd]:
     async with running_sshd(reactor, tmp_path) as server:
         yield server
 

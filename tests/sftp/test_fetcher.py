@@ -17,13 +17,12 @@ from tests.sftp.conftest import MakeFetcher
 from tests.sinks import read, sharing
 from tests.sshd import Sshd, running_sshd
 
-
 SERVERS: list[Sshd] = []
 """The one of this module: to start one for each case would take longer than all else."""
 
 
 @pytest.fixture(scope="module", autouse=True)
-async def _one_server(reactor: Any, tmp_path_factory: pytest.TempPathFactory, _program: None) -> AsyncIterator[None]:
+async def _one_server(reactor: Any, tmp_path_factory: pytest.TempPathFactory, openssh: None) -> AsyncIterator[None]:
     async with running_sshd(reactor, tmp_path_factory.mktemp("sshd")) as server:
         SERVERS.append(server)
         yield

@@ -26,6 +26,7 @@ class FileClient(filetransfer.FileTransferClient):
     the connection instead of being logged while whoever waits for it waits for ever, and messages may be UTF-8.
 
     @ivar started: fires with this when the server has told its version; never fails.
+    @ivar packets: how many came.
     """
 
     openRequests: dict[int, Deferred[Any]]
@@ -34,6 +35,7 @@ class FileClient(filetransfer.FileTransferClient):
         super().__init__()  # type: ignore[no-untyped-call]  # none of it has annotations
         self._ssh = transport
         self._data = bytearray()
+        self.packets = 0
         self.started: Deferred[FileClient] = Deferred()
 
     def dataReceived(self, data: bytes) -> None:
@@ -47,6 +49,7 @@ class FileClient(filetransfer.FileTransferClient):
                 break
             packet = bytes(memoryview(self._data)[begin + 5 : begin + 4 + length])
             begin += 4 + length
+            self.packets += 1
             name = self.packetTypes.get(kind)
             handle = getattr(self, f"packet_{name}", None)
             if handle is None:

@@ -11,7 +11,7 @@ from twisted.conch.ssh.filetransfer import FX_NO_SUCH_FILE, FX_PERMISSION_DENIED
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from zope.interface import implementer
 
-from ...errors import AuthFailed, DownloadError, NotFound, ProtocolError, Refused, Unavailable
+from ...errors import AuthFailed, DownloadError, NotFound, ProtocolError, Refused, TimedOut, Unavailable
 from ...flow.deadline import deadline
 from ...flow.running import Running
 from ...interfaces import IAuthenticator, IBody, IFetcher, IShared
@@ -63,6 +63,9 @@ class SFTPFetcher:
                 return found.head(source.url, None, None, source.conditions)
             except Broken as broken:
                 raise broken.told(source.url) from broken.__cause__
+            except TimedOut:
+                lease.release(silent=True)
+                raise
             finally:
                 lease.release()
 
@@ -85,7 +88,7 @@ class SFTPFetcher:
                 # Again, since it may have been replaced meanwhile.
                 head = entity.head(source.url, span, same_as, source.conditions)
         except BaseException as error:
-            lease.release()
+            lease.release(silent=isinstance(error, TimedOut))
             if isinstance(error, Broken):
                 raise error.told(source.url) from error.__cause__
             raise

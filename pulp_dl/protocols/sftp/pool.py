@@ -28,7 +28,9 @@ IDLE: Final = 60.0
 """Seconds that a connection idles before it is closed."""
 
 GRACE: Final = 2.0
-"""Seconds in which a server has to answer what was asked for by somebody who is gone; else it is not there any more."""
+"""
+Seconds of silence after which a server that owes answers to nobody but those who are gone is not there any more.
+"""
 
 
 class Pool:
@@ -182,6 +184,7 @@ class _Link:
         self._connection = connection
         self._leases: set[Lease] = set()
         self._owing: set[Lease] = set()  # given back, with questions that have not been answered
+        self._silent = -1  # how many packets had come when it was found to be silent
         self._timer: Call | None = None
         self._open = False
         self.dialling = True
@@ -196,7 +199,8 @@ class _Link:
 
     @property
     def has_room(self) -> bool:
-        return self._usable and not self._owing and len(self._leases) < SHARE
+        busy = len(self._leases) - len(self._owing)
+        return self._usable and self._silent != self.client.packets and busy < SHARE
 
     @property
     def _usable(self) -> bool:
@@ -231,13 +235,13 @@ class _Link:
 
     # for its leases
 
-    def owes(self, lease: Lease) -> None:
+    def owes(self, lease: Lease, *, silent: bool) -> None:
         """Nobody waits for its answers any more; but a server that gives none is none."""
-        if lease not in self._leases:
-            return
         self._owing.add(lease)
+        if silent:
+            self._silent = self.client.packets
         if len(self._owing) == 1 and self._usable:
-            self._start_timer(GRACE)
+            self._start_timer(GRACE, self._look, self.client.packets)
 
     def back(self, lease: Lease) -> None:
         """It has all its answers."""
@@ -251,22 +255,31 @@ class _Link:
             if not self._leases:
                 self._rest()
 
+    def _look(self, packets: int) -> None:
+        """Has anything come since?  Those who are still there have limits of their own."""
+        if self.client.packets == packets:
+            self._silent = packets
+            if self._leases == self._owing:
+                self.abort()
+                return
+        self._start_timer(GRACE, self._look, self.client.packets)
+
     def _rest(self) -> None:
-        self._start_timer(IDLE)
+        self._start_timer(IDLE, self.abort)
         self._slot.park(self.abort)
 
-    def _start_timer(self, seconds: float) -> None:
+    def _start_timer(self, seconds: float, call: Callable[..., object], *arguments: object) -> None:
+        def expire() -> None:
+            self._timer = None
+            call(*arguments)
+
         self._stop_timer()
-        self._timer = self._pool.timers.callLater(seconds, self._expire)
+        self._timer = self._pool.timers.callLater(seconds, expire)
 
     def _stop_timer(self) -> None:
         timer, self._timer = self._timer, None
         if timer is not None:
             timer.cancel()
-
-    def _expire(self) -> None:
-        self._timer = None
-        self.abort()
 
 
 class Lease:
@@ -303,12 +316,16 @@ class Lease:
         question.addBoth(came)
         return answer
 
-    def release(self) -> None:
-        """Nothing more will be asked.  May be called again."""
+    def release(self, *, silent: bool = False) -> None:
+        """
+        Nothing more will be asked.  May be called again.
+
+        @param silent: the server took too long to answer; nobody else shall wait for it.
+        """
         if self._released:
             return
         self._released = True
         if self._unanswered:
-            self._link.owes(self)
+            self._link.owes(self, silent=silent)
         else:
             self._link.back(self)
