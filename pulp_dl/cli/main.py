@@ -22,6 +22,7 @@ from .demo import demo
 from .get import get
 from .outcome import DISK, USAGE
 from .publish import publish, unpublish
+from .schemes import schemes
 from .serve import serve
 from .signals import Interrupted, interruptible
 from .sync import sync
@@ -130,5 +131,6 @@ for configurable in (get, sync, serve, publish, unpublish):
     main.add_command(with_environment(configurable))
 main.add_command(catalogue)
 main.add_command(demo)
+main.add_command(schemes)
 main.add_command(completion)
 complete_names_of_files(main)

@@ -104,7 +104,7 @@ class SFTPFetcher:
 
     async def _lease(self, source: Source) -> Lease:
         if self._remote.proxy_for(source.place) is not None:
-            raise Refused("sftp: goes through no proxy; leave Remote.proxy out for this", source.url)
+            raise Refused("sftp: goes through no proxy; leave Remote.proxy out", source.url)
         if self._turn is not None:
             await self._turn()
         identity = await self._identity(source)
