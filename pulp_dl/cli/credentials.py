@@ -67,7 +67,7 @@ credential_options = (
     click.option("--ssh-agent/--no-ssh-agent", default=True,
                  help="Ask the agent of $SSH_AUTH_SOCK for keys.  [default: yes]"),
     click.option("--known-hosts", metavar="FILE", help="Which SSH server has which key, if not ~/.ssh/known_hosts."),
-    click.option("--hostpubsha256", metavar="HASH", help="The SSH server has the key with this fingerprint, and no other."),
+    click.option("--hostpubsha256", metavar="HASH", help="The fingerprint of the key that the SSH server has."),
     click.option("--proxy", metavar="URL", help="http://host:port, in place of what $http_proxy says; '' for none."),
     click.option("--proxy-user", metavar="NAME[:PASSWORD]", help="For the proxy."),
     *_secret("proxy-password", "Holds the password of --proxy-user."),

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import twisted.plugins
 from attrs import frozen
 from twisted.logger import Logger
 from twisted.plugin import getCache
 from twisted.python.modules import getModule
+
+import twisted.plugins
 
 from ..interfaces import IScheme
 

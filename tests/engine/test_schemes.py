@@ -146,7 +146,12 @@ class Site:
         )
 
     def find(self, *names: str) -> subprocess.CompletedProcess[str]:
-        code = "from pulp_dl.engine.schemes import find\nfor name in {}:\n  try: print(find(name))\n  except Exception as e: print(e)"
+        code = """
+from pulp_dl.engine.schemes import find
+for name in {}:
+    try: print(find(name))
+    except Exception as error: print(error)
+"""
         return self.run("-c", code.format(names))
 
     def schemes(self) -> tuple[dict[str, list[dict[str, Any]]], list[dict[str, Any]]]:
@@ -182,7 +187,8 @@ def test_what_is_broken_is_logged_once_with_its_file_and_its_reason(site: Site) 
     code = """
 import sys
 from twisted.logger import globalLogBeginner, eventAsText
-globalLogBeginner.beginLoggingTo([lambda event: print(eventAsText(event, includeTimestamp=False))], redirectStandardIO=False)
+def tell(event): print(eventAsText(event, includeTimestamp=False))
+globalLogBeginner.beginLoggingTo([tell], redirectStandardIO=False)
 from pulp_dl.engine.schemes import find
 for _ in range(3): find("http")
 """

@@ -169,6 +169,12 @@ class Double(SSHFactory):
         honestly = {"size": len(self.files[path]), "permissions": 0o100644, "atime": 0, "mtime": 1_000_000_000}
         return self.said.get(path, honestly)
 
+    @property
+    def public_key(self) -> str:
+        """As known_hosts has it."""
+        text: bytes = self.host_key.public().toString("openssh")
+        return text.decode()
+
     def ssh(self, **others: Any) -> SSH:
         fingerprint = self.host_key.fingerprint(format=FingerprintFormats.SHA256_BASE64)
         return SSH(**{"fingerprint": f"SHA256:{fingerprint}", "agent": False, **others})

@@ -14,6 +14,7 @@ from pulp_dl.model.source import Source
 from pulp_dl.protocols.sftp import SFTPFetcher
 from pulp_dl.testing.checks import FetcherCase, check_fetcher
 from tests.sftp.conftest import MakeFetcher
+from tests.sftp.double import running_double
 from tests.sinks import read, sharing
 from tests.sshd import Sshd, running_sshd
 
@@ -38,13 +39,21 @@ def sshd() -> Sshd:
 async def make_sftp(reactor: Any) -> AsyncIterator[FetcherCase]:
     ages = count(3600, -10)
     server = SERVERS[0]
-    async with sharing(reactor) as shared:
-        fetcher = SFTPFetcher(reactor, Remote(ssh=server.ssh()), shared)
+    async with sharing(reactor) as shared, running_double(reactor) as double:
+        known = server.folder / "known_both"
+        known.write_text(f"{server.known_hosts.read_text()}[127.0.0.1]:{double.port} {double.public_key}\n")
+        fetcher = SFTPFetcher(reactor, Remote(ssh=server.ssh(known_hosts=known)), shared)
 
         def serve(name: str, data: bytes) -> str:
             return str(Source(server.put(name, data, next(ages))).url)
 
-        yield FetcherCase(fetcher, serve, missing=Source(server.url("missing")).url)
+        def lying(name: str, data: bytes, size: int) -> str:
+            path = f"/{name}".encode()
+            double.files[path] = data
+            double.said[path] = {"size": size, "permissions": 0o100644, "atime": 0, "mtime": 1}
+            return double.url(f"/{name}")
+
+        yield FetcherCase(fetcher, serve, missing=Source(server.url("missing")).url, lying=lying)
 
 
 class TestSFTP(check_fetcher(make_sftp)):  # type: ignore[misc]  # the class is made here
