@@ -18,8 +18,10 @@ import trustme
 from OpenSSL import SSL
 from twisted.internet.defer import gatherResults
 from twisted.internet.interfaces import IPushProducer
+from twisted.internet.protocol import Factory
 from twisted.internet.ssl import Certificate, PrivateCertificate
 from twisted.internet.task import LoopingCall
+from twisted.protocols.basic import LineReceiver
 from twisted.web.http import HTTPFactory
 from twisted.web.pages import notFound
 from twisted.web.proxy import Proxy, ProxyRequest
@@ -64,6 +66,7 @@ class World:
         self._listen("http://registry.example.org", _Registry(str(self.files)))
         self._listen("https://secure.example.org", File(str(self.files)), self._tls())
         self._listen("http://gateway.example.org:3128", None)
+        self._listen_for_gopher("http://gopher.example.org")
         for port in ("8751", "8752"):  # of the streamer that a page begins
             with socket.create_server(("127.0.0.1", 0)) as probe:
                 free = probe.getsockname()[1]
@@ -100,12 +103,30 @@ class World:
             self.names[name] = f"https://localhost:{port.getHost().port}"
         self._ports.append(port)
 
+    def _listen_for_gopher(self, name: str) -> None:
+        """As if it were http, so that pages find it."""
+        factory = Factory.forProtocol(_Gopher)
+        factory.noisy = False
+        port = self._reactor.listenTCP(0, factory, interface="127.0.0.1")
+        self.names[name] = f"http://127.0.0.1:{port.getHost().port}"
+        self._ports.append(port)
+
     def _tls(self) -> Any:
         server = self.authority.issue_cert("localhost")
         pem = server.private_key_pem.bytes() + b"".join(blob.bytes() for blob in server.cert_chain_pems)
         options = PrivateCertificate.loadPEM(pem).options(Certificate.loadPEM(self.authority.cert_pem.bytes()))
         options.getContext().set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, lambda *args: bool(args[-1]))
         return options
+
+
+class _Gopher(LineReceiver):
+    """Knows one file, whatever it is asked for."""
+
+    transport: Any
+
+    def lineReceived(self, line: bytes) -> None:
+        self.transport.write(FILES["docs/den.txt"])
+        self.transport.loseConnection()
 
 
 class _SlowRequest(Request):

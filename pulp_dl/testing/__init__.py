@@ -35,6 +35,7 @@ from .script import (
     Step,
     Wait,
 )
+from .sharing import sharing
 from .stage import Connections, Stage
 from .tls import ServerTLS
 
@@ -85,6 +86,7 @@ __all__ = [
     "check_fetcher",
     "redirect",
     "response_head",
+    "sharing",
 ]
 
 _CHECKS = {"ConsumerCase", "FetcherCase", "check_consumer", "check_fetcher"}

@@ -10,7 +10,8 @@ from inspect import isawaitable
 from typing import Any
 
 from attrs import evolve, frozen
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.protocol import Factory
 
 from ..interfaces import IBody, IFetcher
 from ..model.headers import Pairs
@@ -138,6 +139,9 @@ async def trying(make: Make, patience: float) -> AsyncIterator[Trial]:
     """A trial, with the proof that nothing is left behind it."""
     from twisted.internet import reactor
 
+    # The first port of a process has Twisted reserve a descriptor for good.
+    listens: Any = reactor
+    await maybeDeferred(listens.listenTCP(0, Factory(), interface="127.0.0.1").stopListening)
     before = Belongings.now(reactor)
     async with make(reactor) as case:
         yield Trial(reactor, case, patience)
