@@ -75,8 +75,10 @@ class Page:
         }
 
     async def run(self) -> None:
-        printed = ""
-        for block in blocks(self._world.here(self._path.read_text())):
+        printed, text = "", self._path.read_text()
+        if "sftp.example.org" in text:
+            await self._world.open_ssh(self._folder)
+        for block in blocks(self._world.here(text)):
             if "caption" in block.options:
                 file = self._folder / block.options["caption"]
                 file.parent.mkdir(parents=True, exist_ok=True)

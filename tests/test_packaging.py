@@ -1,4 +1,4 @@
-"""What is installed is whole: Twisted finds our plugins in the wheel and in an editable checkout, and those of others."""
+"""What is installed is whole: Twisted finds plugins, ours and those of others, in wheels and editable checkouts."""
 
 from __future__ import annotations
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import socket
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,9 @@ from twisted.web.server import Request, Site
 from twisted.web.static import Data, File
 from zope.interface import implementer
 
+from .needs import lacking
+from .sshd import USER, running_sshd
+
 FILES = {
     "bear.iso": bytes(range(250)) * 4000,
     "cub.iso": b"cub" * 100_000,
@@ -45,6 +50,7 @@ class World:
     def __init__(self, reactor: Any, folder: Path) -> None:
         self._reactor = reactor
         self._ports: list[Any] = []
+        self._ssh = AsyncExitStack()
         self.names: dict[str, str] = {}
         self.files = folder / "repository"
         self.digests = {name: hashlib.sha256(data).hexdigest() for name, data in FILES.items()}
@@ -76,9 +82,23 @@ class World:
         (self.files / "PULP_MANIFEST").write_text(listing)
         (self.files / "mirrors.txt").write_text(f"{self.names['http://mirror2.example.org']}\n{base}\n")
 
-    def close(self) -> Any:
-        """No longer; fires when the ports are closed."""
-        return gatherResults([port.stopListening() for port in self._ports])
+    async def open_ssh(self, folder: Path) -> None:
+        """Serve over SSH, too, whoever has C{id_bear}; that and C{known_hosts} are then in this folder."""
+        if shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin") is None:
+            lacking("sshd is not installed")
+        place = self.files.parent / "ssh"
+        place.mkdir()
+        (place / "files").symlink_to(self.files)
+        server = await self._ssh.enter_async_context(running_sshd(self._reactor, place))
+        (folder / "id_bear").write_bytes(server.key.read_bytes())
+        (folder / "known_hosts").write_bytes(server.known_hosts.read_bytes())
+        here = f"127.0.0.1:{server.port}{server.files}"
+        self.names |= {"elmer@sftp.example.org/pub": f"{USER}@{here}", "sftp.example.org/pub": here}
+
+    async def close(self) -> None:
+        """No longer; until the ports are closed."""
+        await self._ssh.aclose()
+        await gatherResults([port.stopListening() for port in self._ports])
 
     def here(self, text: str) -> str:
         """What a page says, in the names of this machine."""
