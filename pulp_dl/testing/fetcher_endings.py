@@ -20,7 +20,7 @@ MOMENTS = [0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 18, 22, 27, 33, 40, 50, 65, 85, 1
 
 
 class EndingChecks:
-    """Part of what L{check_fetcher<pulp_dl.testing.check_fetcher>} returns."""
+    """Part of what L{check_fetcher<pulp_dl.testing.fetcher_checks.check_fetcher>} returns."""
 
     _make: Make
     _patience: float

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from binascii import Error as DecodeError
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from attrs import frozen
-from twisted.conch.client.knownhosts import HashedEntry, KnownHostsFile, PlainEntry
-from twisted.conch.error import InvalidEntry
-from twisted.conch.ssh.keys import BadKeyError, FingerprintFormats, Key
-from twisted.python.filepath import FilePath
+from twisted.conch.client.knownhosts import HashedEntry, PlainEntry
+from twisted.conch.ssh.keys import FingerprintFormats, Key
 
 from ...model.ssh import SSH
 from ...urls import URL
@@ -82,7 +79,7 @@ def known(ssh: SSH, place: URL) -> Known:
     keys: list[tuple[Key, str]] = []
     revoked: list[Key] = []
     for path in paths:
-        for entry, where, is_revoked in _entries(Path(path).expanduser()):
+        for entry, where, is_revoked in _entries(path):
             if not entry.matchesHost(_name(place).encode()):
                 continue
             if is_revoked:
@@ -96,20 +93,20 @@ def _name(place: URL) -> str:
     return place.host if place.port == 22 else f"[{place.host}]:{place.port}"
 
 
-def _entries(path: Path) -> Iterator[tuple[PlainEntry | HashedEntry, str, bool]]:
-    for number, entry in enumerate(KnownHostsFile.fromPath(FilePath(str(path))).iterentries(), 1):
-        where = f"{path}:{number}"
-        if isinstance(entry, PlainEntry | HashedEntry):
-            yield entry, where, False
+def _entries(path: str) -> Iterator[tuple[PlainEntry | HashedEntry, str, bool]]:
+    """The lines of a file that are understood, where each stands, and whether it marks a key as revoked."""
+    try:
+        lines = Path(path).expanduser().read_bytes().splitlines()
+    except (OSError, RuntimeError):  # nothing is known, then; there may be no home
+        return
+    for number, line in enumerate(lines, 1):
+        rest = line.removeprefix(_REVOKED).strip()  # of the marks, Twisted knows none
+        kind = HashedEntry if rest.startswith(HashedEntry.MAGIC) else PlainEntry
+        try:
+            entry = kind.fromString(rest)
+        except Exception:  # noqa: S112  # a comment, another mark, a kind of key that is not known here, or nonsense
             continue
-        line = entry.toString()
-        if line.startswith(_REVOKED):  # Twisted does not know the mark
-            rest = line.removeprefix(_REVOKED).lstrip()
-            kind = HashedEntry if rest.startswith(HashedEntry.MAGIC) else PlainEntry
-            try:
-                yield kind.fromString(rest), where, True
-            except (DecodeError, InvalidEntry, BadKeyError):
-                continue
+        yield entry, f"{path}:{number}", line.startswith(_REVOKED)
 
 
 def _kind(key: Key) -> str:
