@@ -21,6 +21,7 @@ from twisted.conch.ssh.transport import SSHServerTransport
 from twisted.conch.ssh.userauth import MSG_USERAUTH_INFO_RESPONSE, SSHUserAuthServer
 from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.python.failure import Failure
 from zope.interface import alsoProvides, implementer
 
 from pulp_dl.model.ssh import SSH
@@ -72,6 +73,16 @@ class Server(SSHServerTransport):
         super().connectionMade()  # type: ignore[no-untyped-call]
 
 
+class Files(FileTransferServer):
+    """Its messages are UTF-8, as the draft has it, and not ASCII, as Twisted has it."""
+
+    def _ebStatus(self, reason: Failure, requestId: bytes, msg: bytes = b"") -> None:
+        if isinstance(reason.value, SFTPError):
+            self._sendStatus(requestId, reason.value.code, reason.value.message.encode())
+        else:
+            super()._ebStatus(reason, requestId, msg)  # type: ignore[no-untyped-call]
+
+
 class Avatar(ConchUser):
     """Files of the double, to be read."""
 
@@ -80,7 +91,7 @@ class Avatar(ConchUser):
         alsoProvides(self, ISFTPServer)  # of which a reader needs three methods
         self.double = double
         self.channelLookup[b"session"] = SSHSession
-        self.subsystemLookup[b"sftp"] = FileTransferServer
+        self.subsystemLookup[b"sftp"] = Files
 
     def gotVersion(self, version: int, extensions: Any) -> dict[bytes, bytes]:
         return {}

@@ -17,7 +17,7 @@ from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
 
-from pulp_dl import Digest, Downloader, ToMemory
+from pulp_dl import SSH, Digest, Downloader, ToMemory
 from pulp_dl.errors import (
     AuthFailed,
     ConnectFailed,
@@ -242,6 +242,45 @@ async def test_keys_may_be_exchanged_again_in_the_middle(
         assert logins(strict) == 1
 
 
+async def test_in_the_middle_it_has_to_be_the_same_server(
+    reactor: Any, shared: Any, double: Double, tmp_path: Path
+) -> None:
+    """Although the other key is known, too."""
+    other = Double().host_key
+    keys = (double.public_key, other.public().toString("openssh").decode())
+    (tmp_path / "known").write_text("".join(f"[127.0.0.1]:{double.port} {key}\n" for key in keys))
+    fetcher = SFTPFetcher(reactor, Remote(ssh=SSH(known_hosts=tmp_path / "known", agent=False)), shared)
+    await read(fetcher, double.url("/data"))
+    double.privateKeys, double.publicKeys = {b"ssh-ed25519": other}, {b"ssh-ed25519": other.public()}
+    body = await fetcher.open(Source(double.url("/data")))
+    double.connections[0].sendKexInit()
+    with pytest.raises(HostKeyFailed, match="another key than a moment ago"):
+        await body.deliver(Sink())
+
+
+async def test_a_connection_carries_so_many_and_no_more(reactor: Any, double: Double) -> None:
+    """Who finds no room waits for it, or for a slot."""
+    async with sharing(reactor, connections=1) as shared:
+        fetcher = SFTPFetcher(reactor, Remote(ssh=double.ssh()), shared)
+        opening = [fetcher.open(Source(double.url("/data"))) for _ in range(2 * SHARE)]
+        while sum(each.called for each in opening) < SHARE:
+            await deferLater(reactor, 0.001)
+        await deferLater(reactor, 0.05)
+        assert double.open_files == SHARE
+        for each in opening:
+            body = await each
+            body.abandon()
+        assert len(double.connections) == 1
+
+
+async def test_a_message_need_not_be_ascii(from_double: SFTPFetcher, double: Double) -> None:
+    """It is UTF-8; what cannot be read would be waited for in vain."""
+    with pytest.raises(NotFound):
+        await from_double.open(Source(double.url("/missing")))
+    assert (await read(from_double, double.url("/data")))[1] == DATA
+    assert len(double.connections) == 1
+
+
 async def test_a_server_that_went_away_while_idle_is_asked_anew(reactor: Any, double: Double) -> None:
     async with Downloader(reactor, Remote(ssh=double.ssh(), retries=SOON)) as downloader:
         for _ in range(2):
@@ -435,25 +474,27 @@ async def test_a_server_that_gives_more_than_it_was_asked_for_breaks_the_rules(
 async def test_a_slow_consumer_is_read_ahead_for_within_limits(
     reactor: Any, from_double: SFTPFetcher, double: Double
 ) -> None:
-    """What was asked for and not written is bounded, and no more is asked for while it is paused."""
-    body = await from_double.open(Source(double.url("/data")))
+    """What was asked for and not written is bounded, and becomes little for a consumer that pauses again and again."""
+    double.files[b"/large"] = large = DATA * 4
+    body = await from_double.open(Source(double.url("/large")))
 
     def pause(sink: Sink) -> None:
-        sink.producer.pauseProducing()
+        if len(sink.pieces) > 20:
+            sink.producer.pauseProducing()
 
     sink = Sink(pause)
     done = body.deliver(sink)
-    most = 0
+    aheads = []
     while not done.called:
         await deferLater(reactor, 0.005)
-        asked = [each for each in double.asked if each[0] == "read"]
-        most = max(most, len(asked) * PIECE - len(sink.data))
+        aheads.append(sum(each[0] == "read" for each in double.asked) * PIECE - len(sink.data))
         if sink.producer is not None:
             sink.producer.resumeProducing()
     await done
 
-    assert sink.data == DATA
-    assert most <= AHEAD * PIECE
+    assert sink.data == large
+    assert max(aheads) <= AHEAD * PIECE
+    assert max(aheads[-10:]) <= AHEAD * PIECE // 4
 
 
 @pytest.mark.parametrize(
