@@ -76,6 +76,13 @@ class Server(SSHServerTransport):
 class Files(FileTransferServer):
     """Its messages are UTF-8, as the draft has it, and not ASCII, as Twisted has it."""
 
+    def packet_READ(self, data: bytes) -> None:
+        raw = self.client.double.raw  # type: ignore[attr-defined]  # it is an Avatar
+        if raw:
+            self.transport.write(raw)  # type: ignore[union-attr]
+        else:
+            super().packet_READ(data)  # type: ignore[no-untyped-call]
+
     def _ebStatus(self, reason: Failure, requestId: bytes, msg: bytes = b"") -> None:
         if isinstance(reason.value, SFTPError):
             self._sendStatus(requestId, reason.value.code, reason.value.message.encode())
@@ -140,6 +147,7 @@ class Double(SSHFactory):
     """
     @ivar files: what is at each path; C{said}: what is said of it, if that is not so.
     @ivar read: called with data, offset and length for each question.
+    @ivar raw: what each question for bytes is answered with instead, as it is.
     @ivar waits: an C{open} of this path waits for it.
     @ivar passwords: by user; C{methods}: how one may log in; C{prompts}: what C{keyboard-interactive} asks.
     @ivar asked: what was asked for; C{open_files}: handles that were not given back.
@@ -155,6 +163,7 @@ class Double(SSHFactory):
         self.files: dict[bytes, bytes] = {}
         self.said: dict[bytes, dict[str, int]] = {}
         self.read: Callable[[bytes, int, int], Any] = honest
+        self.raw = b""
         self.waits: dict[bytes, Deferred[None]] = {}
         self.passwords = {b"elmer": b"wabbit"}
         self.passwords_seen: list[bytes] = []

@@ -471,6 +471,40 @@ async def test_a_server_that_gives_more_than_it_was_asked_for_breaks_the_rules(
         await body.deliver(Sink())
 
 
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"\x7f\xff\xff\xff\x67",
+        b"\0\0\0\0",
+        b"\0\0\0\x05\x67\0\0\0\xee",
+        b"\0\0\0\x05\x01\0\0\0\0",
+        b"\0\0\0\x09\x65\0\0\0\x02\0\0\0\0",
+    ],
+    ids=["endless", "empty", "unknown question", "no answer", "a status without end"],
+)
+async def test_packets_that_are_none_end_the_connection(from_double: SFTPFetcher, double: Double, raw: bytes) -> None:
+    """Else somebody would wait for ever, or the memory would be what the server says."""
+    double.raw = raw * 2
+    body = await from_double.open(Source(double.url("/data")))
+    with pytest.raises((ProtocolError, ConnectFailed)):
+        await body.deliver(Sink())
+    double.raw = b""
+    assert (await read(from_double, double.url("/data")))[1] == DATA
+
+
+async def test_a_connection_that_is_not_needed_any_more_is_given_up_and_nobody_elses_failure(
+    reactor: Any, from_double: SFTPFetcher, double: Double
+) -> None:
+    opening = [from_double.open(Source(double.url("/data"))) for _ in range(SHARE + 1)]
+    while len(double.connections) < 2:
+        await deferLater(reactor, 0)
+    opening[-1].cancel()
+    with pytest.raises(CancelledError):
+        await opening.pop()
+    for each in opening:
+        (await each).abandon()
+
+
 async def test_a_slow_consumer_is_read_ahead_for_within_limits(
     reactor: Any, from_double: SFTPFetcher, double: Double
 ) -> None:
