@@ -35,7 +35,7 @@ from .script import (
     Step,
     Wait,
 )
-from .sharing import sharing
+from .shared import sharing
 from .stage import Connections, Stage
 from .tls import ServerTLS
 
