@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .model.remote import Limits, Proxy, Remote, Retries, Timeouts
     from .model.report import Attempt, Outcome, Report
     from .model.source import Head, Kept, Source, Span, Validators
+    from .model.ssh import SSH
     from .model.tls import TLS
 
 _HOMES = {
@@ -53,10 +54,12 @@ _HOMES = {
     ".model.remote": ("Limits", "Proxy", "Remote", "Retries", "Timeouts"),
     ".model.report": ("Attempt", "Outcome", "Report"),
     ".model.source": ("Head", "Kept", "Source", "Span", "Validators"),
+    ".model.ssh": ("SSH",),
     ".model.tls": ("TLS",),
 }
 
 __all__ = [
+    "SSH",
     "TLS",
     "Attempt",
     "Basic",

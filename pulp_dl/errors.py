@@ -26,6 +26,7 @@ __all__ = [
     "ConsumerGone",
     "DigestMismatch",
     "DownloadError",
+    "HostKeyFailed",
     "NotFound",
     "NotResumable",
     "ProtocolError",
@@ -82,6 +83,12 @@ class ConnectFailed(DownloadError):
 
 class TLSFailed(ConnectFailed):
     """The connection is not to be trusted, or the server does not trust ours.  Another try gives the same answer."""
+
+    transient = False
+
+
+class HostKeyFailed(ConnectFailed):
+    """The host key of an SSH server is not known, or is another one.  Another try gives the same answer."""
 
     transient = False
 

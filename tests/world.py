@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import socket
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,10 @@ from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from twisted.cred.portal import IRealm, Portal
 from twisted.internet.defer import gatherResults
 from twisted.internet.interfaces import IPushProducer
+from twisted.internet.protocol import Factory
 from twisted.internet.ssl import Certificate, PrivateCertificate
 from twisted.internet.task import LoopingCall
+from twisted.protocols.basic import LineReceiver
 from twisted.web.guard import DigestCredentialFactory, HTTPAuthSessionWrapper
 from twisted.web.http import HTTPFactory
 from twisted.web.pages import notFound
@@ -31,6 +35,9 @@ from twisted.web.static import Data, File
 from zope.interface import implementer
 
 from pulp_dl.testing import ESTABLISHED, FaultFTP, FaultServer, Forward, OnConnect, ServerTLS, Tunnel, answer
+
+from .needs import lacking
+from .sshd import USER, running_sshd
 
 FILES = {
     "bear.iso": bytes(range(250)) * 4000,
@@ -48,6 +55,7 @@ class World:
         self._reactor = reactor
         self._ports: list[Any] = []
         self._ftp: list[FaultFTP] = []
+        self._ssh = AsyncExitStack()
         self.names: dict[str, str] = {}
         self.files = folder / "repository"
         self.digests = {name: hashlib.sha256(data).hexdigest() for name, data in FILES.items()}
@@ -78,6 +86,7 @@ class World:
         self.names["http://gateway.example.org:3128"] = self._gateways[0].url("")
         self.names["https://gateway.example.org:3129"] = self._gateways[1].url("", "localhost")
         self._listen_ftp()
+        self._listen_for_gopher("http://gopher.example.org")
         for port in ("8751", "8752"):  # of the streamer that a page begins
             with socket.create_server(("127.0.0.1", 0)) as probe:
                 free = probe.getsockname()[1]
@@ -89,10 +98,24 @@ class World:
             server.files["PULP_MANIFEST"] = listing.encode()
         (self.files / "mirrors.txt").write_text(f"{self.names['http://mirror2.example.org']}\n{base}\n")
 
-    def close(self) -> Any:
-        """No longer; fires when the ports are closed."""
+    async def open_ssh(self, folder: Path) -> None:
+        """Serve over SSH, too, whoever has C{id_bear}; that and C{known_hosts} are then in this folder."""
+        if shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin") is None:
+            lacking("sshd is not installed")
+        place = self.files.parent / "ssh"
+        place.mkdir()
+        (place / "files").symlink_to(self.files)
+        server = await self._ssh.enter_async_context(running_sshd(self._reactor, place))
+        (folder / "id_bear").write_bytes(server.key.read_bytes())
+        (folder / "known_hosts").write_bytes(server.known_hosts.read_bytes())
+        here = f"127.0.0.1:{server.port}{server.files}"
+        self.names |= {"elmer@sftp.example.org/pub": f"{USER}@{here}", "sftp.example.org/pub": here}
+
+    async def close(self) -> None:
+        """No longer; until the ports are closed."""
+        await self._ssh.aclose()
         servers: list[Any] = [*self._gateways, *self._ftp]
-        return gatherResults([*(each.close() for each in servers), *(port.stopListening() for port in self._ports)])
+        await gatherResults([*(each.close() for each in servers), *(port.stopListening() for port in self._ports)])
 
     def here(self, text: str) -> str:
         """What a page says, in the names of this machine."""
@@ -129,12 +152,30 @@ class World:
         self.names["ftp.example.org:2121"] = f"localhost:{secure.port}"
         self.names["ftp.example.org"] = f"127.0.0.1:{plain.port}"
 
+    def _listen_for_gopher(self, name: str) -> None:
+        """As if it were http, so that pages find it."""
+        factory = Factory.forProtocol(_Gopher)
+        factory.noisy = False
+        port = self._reactor.listenTCP(0, factory, interface="127.0.0.1")
+        self.names[name] = f"http://127.0.0.1:{port.getHost().port}"
+        self._ports.append(port)
+
     def _tls(self) -> Any:
         options = PrivateCertificate.loadPEM(self._server()).options(
             Certificate.loadPEM(self.authority.cert_pem.bytes())
         )
         options.getContext().set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, lambda *args: bool(args[-1]))
         return options
+
+
+class _Gopher(LineReceiver):
+    """Knows one file, whatever it is asked for."""
+
+    transport: Any
+
+    def lineReceived(self, line: bytes) -> None:
+        self.transport.write(FILES["docs/den.txt"])
+        self.transport.loseConnection()
 
 
 class _SlowRequest(Request):

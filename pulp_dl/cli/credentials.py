@@ -15,9 +15,10 @@ from .words import blaming
 if TYPE_CHECKING:
     from ..interfaces import IAuth, IProxies
     from ..model.auth import Basic
+    from ..model.ssh import SSH
     from ..model.tls import TLS
 
-__all__ = ["UNATTENDED", "auth", "credential_options", "proxies", "tls"]
+__all__ = ["UNATTENDED", "auth", "credential_options", "proxies", "ssh", "tls"]
 
 LONGEST: Final = 65536
 """Bytes of a file that holds a password."""
@@ -71,6 +72,12 @@ credential_options = (
                  help="Talk to no server without one of these public keys: sha256//BASE64, with ; between them."),
     click.option("--tls-min", type=click.Choice(["1.2", "1.3"]), default="1.2", show_default=True,
                  help="The oldest version of TLS to speak."),
+    click.option("--ssh-key", metavar="FILE", help="For sftp: the private key to log in with."),
+    *_secret("ssh-passphrase", "Holds what opens an encrypted --ssh-key."),
+    click.option("--ssh-agent/--no-ssh-agent", default=True,
+                 help="Ask the agent of $SSH_AUTH_SOCK for keys.  [default: yes]"),
+    click.option("--known-hosts", metavar="FILE", help="Which SSH server has which key, if not ~/.ssh/known_hosts."),
+    click.option("--hostpubsha256", metavar="HASH", help="The fingerprint of the key that the SSH server has."),
     click.option("--proxy", metavar="URL",
                  help="http://host:port, in place of what $http_proxy and its kin say; or https://, socks5://, "
                  "socks5h://; '' for none."),
@@ -160,6 +167,28 @@ def tls(options: Options) -> TLS:
             if passphrase is not None or not str(error).startswith("TLS.passphrase: missing"):
                 raise
         return make(_ask("Passphrase of the private key", _instead("passphrase")))
+
+
+def ssh(options: Options) -> SSH:
+    """Of C{--ssh-key}, C{--ssh-agent}, C{--known-hosts}, C{--hostpubsha256}."""
+    from ..model.ssh import SSH
+
+    source = _strongest("ssh_passphrase_file", "ssh_passphrase", options=options)
+    if source is not None and options["ssh_key"] is None and _rank(source) == 1:
+        source = None  # a variable may be meant for another run
+    passphrase = None if source is None else _reveal(source, options)
+
+    def make(passphrase: str | None) -> SSH:
+        names = {"key": "ssh_key", "agent": "ssh_agent", "known_hosts": "known_hosts", "fingerprint": "hostpubsha256"}
+        return SSH(passphrase=passphrase, **{name: options[theirs] for name, theirs in names.items()})
+
+    with blaming("ssh_key", {"SSH.passphrase": source or "ssh_passphrase_file"}):
+        try:
+            return make(passphrase)
+        except ValueError as error:
+            if passphrase is not None or not str(error).startswith("SSH.passphrase: missing"):
+                raise
+        return make(_ask("Passphrase of the SSH key", _instead("ssh_passphrase")))
 
 
 def proxies(options: Options) -> IProxies | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from .config import remote_option
-from .credentials import auth, credential_options, proxies, tls
+from .credentials import auth, credential_options, proxies, ssh, tls
 from .words import blaming
 
 if TYPE_CHECKING:
@@ -158,11 +158,12 @@ def make_remote(options: dict[str, Any]) -> Remote:
         times = Timeouts(**timeouts)
     with blaming("limit_requests"):
         at_once = Limits(**limits)
-    whom, who, way = tls(options), auth(options), proxies(options)
+    whom, who, way, shell = tls(options), auth(options), proxies(options), ssh(options)
     with blaming("headers"):
         return Remote(
             url=options["remote"],
             tls=whom,
+            ssh=shell,
             auth=who,
             proxy=way,
             headers=options["headers"],

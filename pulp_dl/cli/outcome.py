@@ -46,7 +46,7 @@ def code_of(error: Exception) -> int:
     kinds = (
         (errors.NotFound, NOT_FOUND),
         (errors.AuthFailed, AUTH),
-        (errors.TLSFailed, TLS),
+        ((errors.TLSFailed, errors.HostKeyFailed), TLS),
         ((errors.ValidationError, errors.TooLarge), INVALID),
         (errors.ConsumerFailed, DISK),
         (errors.RedirectRefused, NETWORK),

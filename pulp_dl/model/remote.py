@@ -15,6 +15,7 @@ from .headers import Pairs, find, header_pairs
 from .proxy import Proxy
 from .rate import Rate, check_rate
 from .source import read_url
+from .ssh import SSH
 from .tls import TLS
 
 __all__ = ["Limits", "Proxy", "Remote", "Retries", "Timeouts"]
@@ -142,6 +143,7 @@ class Remote:
     @ivar cookies: keep what servers of the scope set, and send it back to the origin that set it, for as long as the
         Downloader lives.
     @ivar headers: request fields; only User-Agent, Accept and Accept-Language of them leave the scope.
+    @ivar ssh: how C{sftp:} servers are known, and the key for them, which does not leave the scope.
     """
 
     url: str | None = field(default=None, repr=lambda url: "None" if url is None else shown(url))
@@ -155,9 +157,11 @@ class Remote:
     allow_downgrade: bool = False
     allow_private: bool = False
     cookies: bool = False
+    ssh: SSH = field(factory=SSH)
 
     def __attrs_post_init__(self) -> None:
-        for name, kind in (("tls", TLS), ("timeouts", Timeouts), ("limits", Limits), ("retries", Retries)):
+        kinds = {"tls": TLS, "timeouts": Timeouts, "limits": Limits, "retries": Retries, "ssh": SSH}
+        for name, kind in kinds.items():
             if not isinstance(getattr(self, name), kind):
                 raise TypeError(f"Remote.{name}: {type(getattr(self, name)).__name__} is no {kind.__name__}")
         if self.proxy is not None and not IProxies.providedBy(self.proxy):

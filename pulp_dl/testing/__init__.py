@@ -42,6 +42,7 @@ from .script import (
     Tunnel,
     Wait,
 )
+from .shared import sharing
 from .stage import Connections, Stage
 from .tls import ServerTLS
 
@@ -103,6 +104,7 @@ __all__ = [
     "redirect",
     "reply",
     "response_head",
+    "sharing",
 ]
 
 _CHECKS = {"ConsumerCase", "FetcherCase", "check_consumer", "check_fetcher"}

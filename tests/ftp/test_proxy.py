@@ -73,7 +73,7 @@ async def test_the_proxy_is_asked_for_the_whole_URL(reactor: Any) -> None:
 async def test_ftps_does_not_go_around_a_proxy(reactor: Any, fetching: MakeFetcher) -> None:
     async with FaultServer(reactor, answer(BODY)) as proxy:
         fetcher = fetching(proxy=Proxy(proxy.url("/")))
-        with pytest.raises(Refused, match="ftps: cannot go through an HTTP proxy"):
+        with pytest.raises(Refused, match="ftps: cannot go through this proxy"):
             await fetcher.open(Source("ftps://127.0.0.1:21/a"))
         assert proxy.requests == []
 
