@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .engine.downloader import Downloader
     from .engine.schemes import Scheme
     from .engine.sharing import Sharing
+    from .mirrors.list import MirrorList
     from .mirrors.places import Places
     from .model.auth import Basic
     from .model.expect import Digest, Measure, Size
@@ -38,6 +39,7 @@ _HOMES = {
     ".engine.downloader": ("Downloader",),
     ".engine.schemes": ("Scheme",),
     ".engine.sharing": ("Sharing",),
+    ".mirrors.list": ("MirrorList",),
     ".mirrors.places": ("Places",),
     ".model.auth": ("Basic",),
     ".model.expect": ("Digest", "Measure", "Size"),
@@ -62,6 +64,7 @@ __all__ = [
     "Kept",
     "Limits",
     "Measure",
+    "MirrorList",
     "Netrc",
     "Outcome",
     "Places",
