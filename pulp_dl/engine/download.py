@@ -86,13 +86,18 @@ class _Visits:
         if isinstance(error, CancelledError) and self._interruption is not None:
             error = self._interruption
         if isinstance(error, DownloadError):
-            if error.attempts:  # it was another download's, too
+            mirrors = self._candidates.failure
+            if error.attempts or error is mirrors:  # it was another download's, too
                 error = copy(error)
+                error.__notes__ = [*getattr(error, "__notes__", ())]
             if error.url is None:
                 error.url = shown(self._source.url)
             error.attempts = tuple(self._attempts)
             known = getattr(error, "__notes__", ())
-            for note in {attempt.url: str(attempt) for attempt in self._attempts}.values():
+            notes = {attempt.url: str(attempt) for attempt in self._attempts}
+            if mirrors is not None:
+                notes[""] = f"mirrors: {mirrors}"
+            for note in notes.values():
                 if note not in known:
                     error.add_note(note)
         return error

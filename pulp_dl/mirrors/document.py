@@ -33,6 +33,7 @@ AGAIN: Final = 60.0
 """Seconds after a failure in which nobody asks again."""
 
 
+GONE: Final = "no mirrors are known, as {url} could not be had: {error}"
 KEPT: Final = "the mirrors known so far are kept, as {url} could not be had: {error}"
 
 
@@ -160,5 +161,4 @@ class Document(Generic[T]):
         self._due = self._clock() + min(AGAIN, self._refresh)
         if self._known is None:
             self._failed = error
-        else:
-            log.warn(KEPT, url=self.url, error=error)  # noqa: G010  # twisted.logger
+        log.warn(GONE if self._known is None else KEPT, url=self.url, error=error)  # noqa: G010  # twisted.logger
