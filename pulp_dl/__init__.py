@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from .engine.downloader import Downloader
     from .engine.schemes import Scheme
     from .engine.sharing import Sharing
+    from .mirrors.links import Duplicates
     from .mirrors.list import MirrorList
+    from .mirrors.metalink import Metalink
     from .mirrors.places import Places
     from .model.auth import Basic
     from .model.expect import Digest, Measure, Size
@@ -39,7 +41,9 @@ _HOMES = {
     ".engine.downloader": ("Downloader",),
     ".engine.schemes": ("Scheme",),
     ".engine.sharing": ("Sharing",),
+    ".mirrors.links": ("Duplicates",),
     ".mirrors.list": ("MirrorList",),
+    ".mirrors.metalink": ("Metalink",),
     ".mirrors.places": ("Places",),
     ".model.auth": ("Basic",),
     ".model.expect": ("Digest", "Measure", "Size"),
@@ -60,10 +64,12 @@ __all__ = [
     "Counted",
     "Digest",
     "Downloader",
+    "Duplicates",
     "Head",
     "Kept",
     "Limits",
     "Measure",
+    "Metalink",
     "MirrorList",
     "Netrc",
     "Outcome",

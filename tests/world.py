@@ -71,7 +71,22 @@ class World:
         base = self.names["http://repo.example.org"]
         listing = "".join(f"{name},{self.digests[name]},{len(data)}\n" for name, data in FILES.items())
         (self.files / "PULP_MANIFEST").write_text(listing)
+        (self.files / "metalink").write_text(self._metalink())
         (self.files / "mirrors.txt").write_text(f"{self.names['http://mirror2.example.org']}\n{base}\n")
+
+    def _metalink(self) -> str:
+        """As MirrorManager writes it, about one file."""
+        name = "docs/den.txt"
+        urls = "".join(
+            f'<url protocol="http" preference="{100 - number}">{self.names[f"http://{host}.example.org"]}/{name}</url>'
+            for number, host in enumerate(["mirror1", "mirror2"])
+        )
+        return (
+            '<?xml version="1.0"?><metalink version="3.0" xmlns="http://www.metalinker.org/"><files>'
+            f'<file name="den.txt"><size>{len(FILES[name])}</size><verification>'
+            f'<hash type="sha256">{self.digests[name]}</hash></verification><resources>{urls}</resources></file>'
+            "</files></metalink>"
+        )
 
     def close(self) -> Any:
         """No longer; fires when the ports are closed."""

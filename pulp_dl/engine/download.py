@@ -15,6 +15,7 @@ from ..flow.outlet import in_our_words
 from ..flow.pipe import Pipe
 from ..flow.timers import Call
 from ..interfaces import IBodyConsumer, IFetcher, IMirrors, IResumable, IWorkerUser
+from ..mirrors.interfaces import IVouching
 from ..model.report import Attempt, Report
 from ..model.source import Head, Source
 from ..urls import shown
@@ -141,16 +142,20 @@ class Heading(_Visits):
 
     async def _visit(self, place: Source) -> Head:
         began = self._clock.seconds()
+        head: Head | None = None
         failed: DownloadError | None = None
         try:
-            return await self._fetcher(place).head(place)
+            head = await self._fetcher(place).head(place)
+            return head
         except Exception as error:
             failed = self._blame(error, place)
             if failed is None or failed is error or isinstance(error, CancelledError):
                 raise
             raise failed from error
         finally:
-            self._record(Attempt(place, 0, 0, self._clock.seconds() - began, 0.0, None, failed))
+            seconds = self._clock.seconds() - began
+            answer = (None, failed) if head is None else (head.status, failed, seconds, head)
+            self._record(Attempt(place, 0, 0, seconds, 0.0, *answer))
 
 
 class Download(_Visits):
@@ -171,6 +176,7 @@ class Download(_Visits):
             remote.limits.max_size,
             self._interrupt,
             shared.valve(remote),
+            mirrors.vouched if mirrors is not None and IVouching.providedBy(mirrors) else None,
         )
 
     def start(self) -> Deferred[Report]:
@@ -219,7 +225,8 @@ class Download(_Visits):
     async def _attempt(self, place: Source) -> Report:
         pipe = self._pipe
         began, offset = self._clock.seconds(), pipe.offset
-        status: int | None = None
+        answer: Head | None = None
+        waited: float | None = None
         failed: DownloadError | None = None
         pipe.received = 0
         try:
@@ -229,17 +236,17 @@ class Download(_Visits):
                 if self._attempts:  # a client's conditions are for the first attempt
                     place = evolve(place, conditions=())
                 body = await self._fetcher(place).open(place, ask.span, ask.same_as)
-                status = body.head.status
+                answer, waited = body.head, self._clock.seconds() - began
                 # Who has not heard of this attribute gets no secrets for the rest.
                 self._public = getattr(body, "public", True)
                 try:
-                    await pipe.admit(body.head, place, ask)
+                    await pipe.admit(answer, place, ask)
                     if self._interruption is not None:  # by what admit() called
                         raise CancelledError
                 except BaseException:
                     body.abandon()
                     raise
-                if status in {304, 416}:
+                if answer.status in {304, 416}:
                     body.abandon()
                 else:
                     await pipe.take(body)
@@ -253,8 +260,10 @@ class Download(_Visits):
             raise failed from error
         finally:
             seconds = self._clock.seconds() - began
-            open_seconds = pipe.open_seconds
-            self._record(Attempt(place, offset, pipe.received, seconds, open_seconds, status, failed))
+            status = None if answer is None else answer.status
+            self._record(
+                Attempt(place, offset, pipe.received, seconds, pipe.open_seconds, status, failed, waited, answer)
+            )
         return Report(
             self._source,
             head,

@@ -8,7 +8,7 @@ body, each byte once, in order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
@@ -22,7 +22,7 @@ from ..errors import (
     Truncated,
     ValidationError,
 )
-from ..interfaces import IBody, IBodyConsumer, IResumable, IWorkers
+from ..interfaces import IBody, IBodyConsumer, IExpectation, IResumable, IWorkers
 from ..model.fingerprint import fingerprint
 from ..model.remote import Timeouts
 from ..model.source import Head, Source, Span
@@ -60,10 +60,14 @@ class Pipe:
         max_size: int | None,
         interrupt: Callable[[DownloadError], object],
         make_valve: Callable[..., Valve] = Valve,
+        vouched: Callable[[Source, Head], Iterable[IExpectation]] | None = None,
     ) -> None:
         """
         @param interrupt: called when the consumer wants no more, or failed, while no body comes.
+        @param vouched: what an answer of the source's own URL says that the file has to be.
         """
+        self._vouched = vouched
+        self._max_size = max_size
         self._clock = clock
         self._interrupt = interrupt
         self._source = source
@@ -161,6 +165,8 @@ class Pipe:
         if ask.continues and head.status != 200:
             self._join(head, place, ask)
             return
+        if self._vouched is not None and place.url == self._source.url and head.whole:
+            self._vouch(self._vouched, head)
         self._limit = self._demands.measure(head)
         self.valve.clear()  # before anybody lets go of it: these bytes are read again
         if self.outlet.given:
@@ -172,6 +178,14 @@ class Pipe:
         self._tail = Tail() if not self.outlet.rewindable and self._demands.enforced(head) else None
         self.head, self.offset, self._may_continue = head, 0, True
         self._places, self._earlier = (place.url, head.url), None
+
+    def _vouch(self, vouched: Callable[[Source, Head], Iterable[IExpectation]], head: Head) -> None:
+        """From now on more is expected, of this body and of all that follow."""
+        self._vouched = None
+        added = tuple(vouched(self._source, head))
+        if added:
+            self._source = evolve(self._source, expect=(*self._source.expect, *added))
+            self._demands = Demands(self._source.expect, self._max_size)
 
     def _start_checks(self, head: Head) -> Checks:
         expect = self._source.expect
@@ -318,6 +332,7 @@ class Pipe:
         """It has ended: let go of all that leads back here."""
         self._watch.close()
         self.valve.close()
+        self._vouched = None
 
     # the bytes
 

@@ -28,7 +28,7 @@ SCHEMES: Final = ("https", "http", "ftp")
 MOST: Final = 1000
 """Entries that are read of one list."""
 
-LEFT_OUT: Final = "line {line} of the mirror list {url} is left out: {reason}"
+LEFT_OUT: Final = "line {number} of the mirror list {url} is left out: {reason}"
 
 _VARIABLE: Final = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 _PACMAN: Final = re.compile(r"Server\s*=\s*(.*)")
@@ -43,9 +43,9 @@ class Entry(NamedTuple):
 
 
 class Skipped(NamedTuple):
-    """A line that is no place for us, and why.  The line itself is not repeated: it may be anything."""
+    """What is no place for us: the number of its line, or of the URL in a metalink; and why.  It is not repeated."""
 
-    line: int
+    number: int
     reason: str
 
 
@@ -98,7 +98,7 @@ def read_list(text: str, variables: Mapping[str, str] | None = None, schemes: Co
         else:
             entries.setdefault(entry.url, entry)
     if not entries:
-        why = f"; line {skipped[0].line}: {skipped[0].reason}" if skipped else ""
+        why = f"; line {skipped[0].number}: {skipped[0].reason}" if skipped else ""
         raise ValueError(f"there is no place in it{why}")
     return Listing(tuple(sorted(entries.values(), key=lambda each: each.priority)), tuple(skipped))
 
@@ -192,5 +192,5 @@ class MirrorList:
         listing = read_list(data.decode(errors="replace"), self._variables, self._schemes)
         self.skipped = listing.skipped
         for each in listing.skipped[:10]:
-            log.warn(LEFT_OUT, line=each.line, url=shown(head.url), reason=each.reason)  # noqa: G010  # twisted.logger
+            log.warn(LEFT_OUT, number=each.number, url=shown(head.url), reason=each.reason)  # noqa: G010  # twisted.logger
         return listing

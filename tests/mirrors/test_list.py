@@ -104,7 +104,7 @@ def test_a_line_that_is_no_place_is_skipped_with_a_reason_and_never_repeated(lin
     listing = read_list(f"http://good/\n{line}\n")
 
     assert [each.url for each in listing.entries] == ["http://good"]
-    assert [each.line for each in listing.skipped] == [2]
+    assert [each.number for each in listing.skipped] == [2]
     assert reason in listing.skipped[0].reason
 
 
@@ -243,8 +243,8 @@ def test_lines_that_are_no_place_are_reported(warnings: list[LogEvent]) -> None:
 
     case.fetch()
 
-    assert [each.line for each in case.mirrors.skipped] == [2]
-    assert [event["line"] for event in warnings] == [2]
+    assert [each.number for each in case.mirrors.skipped] == [2]
+    assert [event["number"] for event in warnings] == [2]
     assert "secret" not in str(warnings)
 
 
