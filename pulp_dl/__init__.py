@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .mirrors.list import MirrorList
     from .mirrors.metalink import Metalink
     from .mirrors.places import Places
+    from .mirrors.scores import Scores
     from .model.auth import Basic
     from .model.expect import Digest, Measure, Size
     from .model.netrc import Netrc
@@ -45,6 +46,7 @@ _HOMES = {
     ".mirrors.list": ("MirrorList",),
     ".mirrors.metalink": ("Metalink",),
     ".mirrors.places": ("Places",),
+    ".mirrors.scores": ("Scores",),
     ".model.auth": ("Basic",),
     ".model.expect": ("Digest", "Measure", "Size"),
     ".model.netrc": ("Netrc",),
@@ -82,6 +84,7 @@ __all__ = [
     "Report",
     "Retries",
     "Scheme",
+    "Scores",
     "Sharing",
     "Size",
     "Source",

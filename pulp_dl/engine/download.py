@@ -15,7 +15,8 @@ from ..flow.outlet import in_our_words
 from ..flow.pipe import Pipe
 from ..flow.timers import Call
 from ..interfaces import IBodyConsumer, IFetcher, IMirrors, IResumable, IWorkerUser
-from ..mirrors.interfaces import IVouching
+from ..mirrors.interfaces import IScoring, IVouching
+from ..model.remote import Timeouts
 from ..model.report import Attempt, Report
 from ..model.source import Head, Source
 from ..urls import shown
@@ -41,6 +42,7 @@ class _Visits:
         self._clock = shared.timers
         self._source = source
         self._mirrors = mirrors
+        self._scoring: IScoring | None = mirrors if mirrors is not None and IScoring.providedBy(mirrors) else None
         self._remote = source.remote or shared.remote
         self._attempts: list[Attempt] = []
         self._candidates = Candidates(source, mirrors, shared.direct)
@@ -112,6 +114,12 @@ class _Visits:
         # What is not in the tree is the protocol's fault, and this place's.
         return ProtocolError(f"the protocol raised {type(error).__name__}", place.url)
 
+    def _refuse(self, place: Source) -> None:
+        """Raise why this place is not to be asked now, if it is not."""
+        refusal = None if self._scoring is None else self._scoring.refused(place)
+        if refusal is not None:
+            raise refusal
+
     def _record(self, attempt: Attempt) -> None:
         self._attempts.append(attempt)
         if attempt.error is not None:
@@ -145,7 +153,11 @@ class Heading(_Visits):
         head: Head | None = None
         failed: DownloadError | None = None
         try:
+            if self._scoring is not None:
+                self._refuse(place)
             head = await self._fetcher(place).head(place)
+            if self._scoring is not None:
+                self._scoring.answered(place, head, self._clock.seconds() - began)
             return head
         except Exception as error:
             failed = self._blame(error, place)
@@ -167,6 +179,8 @@ class Download(_Visits):
         remote = self._remote
         self._public = True  # was who answered last shown no secrets?
         self._continuing = False  # did the last attempt ask for a rest?
+        self._hurried: set[str] = set()
+        self._vouching: IVouching | None = mirrors if mirrors is not None and IVouching.providedBy(mirrors) else None
         self._pipe = Pipe(
             self._clock,
             source,
@@ -176,7 +190,6 @@ class Download(_Visits):
             remote.limits.max_size,
             self._interrupt,
             shared.valve(remote),
-            mirrors.vouched if mirrors is not None and IVouching.providedBy(mirrors) else None,
         )
 
     def start(self) -> Deferred[Report]:
@@ -222,15 +235,38 @@ class Download(_Visits):
                 raise
         return await self._attempt(place)  # the rest does not fit: the whole, at once
 
+    async def _hurry(self, place: Source) -> Timeouts | None:
+        """Limits for the body from this place, if it can be left for another one; once for each."""
+        self._refuse(place)
+        if self._scoring is None or place.url in self._hurried or not await self._candidates.several():
+            return None
+        limits = self._scoring.hurried(place, (place.remote or self._remote).timeouts)
+        if limits is not None:
+            self._hurried.add(place.url)
+        return limits
+
+    def _tell(self, place: Source, answer: Head, waited: float) -> None:
+        """Mirrors learn from an answer, and may know from it what the file has to be."""
+        if self._scoring is not None:
+            self._scoring.answered(place, answer, waited)
+        if self._vouching is not None and answer.status == 200 and place.url == self._source.url:
+            more = tuple(self._vouching.vouched(self._source, answer))
+            self._vouching = None
+            if more:
+                self._pipe.expect(more)
+
     async def _attempt(self, place: Source) -> Report:
         pipe = self._pipe
         began, offset = self._clock.seconds(), pipe.offset
         answer: Head | None = None
         waited: float | None = None
+        limits: Timeouts | None = None
         failed: DownloadError | None = None
         pipe.received = 0
         try:
             if not pipe.complete:
+                if self._scoring is not None:
+                    limits = await self._hurry(place)
                 ask = pipe.ask(place)
                 self._continuing = ask.continues
                 if self._attempts:  # a client's conditions are for the first attempt
@@ -240,6 +276,8 @@ class Download(_Visits):
                 # Who has not heard of this attribute gets no secrets for the rest.
                 self._public = getattr(body, "public", True)
                 try:
+                    if self._mirrors is not None:
+                        self._tell(place, answer, waited)
                     await pipe.admit(answer, place, ask)
                     if self._interruption is not None:  # by what admit() called
                         raise CancelledError
@@ -249,7 +287,7 @@ class Download(_Visits):
                 if answer.status in {304, 416}:
                     body.abandon()
                 else:
-                    await pipe.take(body)
+                    await pipe.take(body, limits)
                     if self._interruption is not None:  # by a write of what was there already
                         raise CancelledError
             head, facts, advisories = await pipe.finish()

@@ -73,6 +73,10 @@ class Candidates:
             return await anext(self._located, None)
         return next(self._located, None)
 
+    async def several(self) -> bool:
+        """Is there another place to go to?"""
+        return len(self.known) > 1 or await self.at(1) is not None
+
     def drop(self, index: int) -> None:
         """Do not ask this place again."""
         del self.known[index]

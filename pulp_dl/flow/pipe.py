@@ -8,7 +8,7 @@ body, each byte once, in order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
@@ -60,14 +60,10 @@ class Pipe:
         max_size: int | None,
         interrupt: Callable[[DownloadError], object],
         make_valve: Callable[..., Valve] = Valve,
-        vouched: Callable[[Source, Head], Iterable[IExpectation]] | None = None,
     ) -> None:
         """
         @param interrupt: called when the consumer wants no more, or failed, while no body comes.
-        @param vouched: what an answer of the source's own URL says that the file has to be.
         """
-        self._vouched = vouched
-        self._max_size = max_size
         self._clock = clock
         self._interrupt = interrupt
         self._source = source
@@ -143,6 +139,11 @@ class Pipe:
         self._earlier = fingerprint(kept.head.url)
         self._checks = checks
 
+    def expect(self, more: tuple[IExpectation, ...]) -> None:
+        """More is expected, of the next body that begins and of all that follow."""
+        self._source = evolve(self._source, expect=(*self._source.expect, *more))
+        self._demands = self._demands.of(self._source.expect)
+
     def ask(self, place: Source) -> Ask:
         """What to ask this place for: the rest if the halves can be proven to belong together, else the whole."""
         head = self.head
@@ -165,8 +166,6 @@ class Pipe:
         if ask.continues and head.status != 200:
             self._join(head, place, ask)
             return
-        if self._vouched is not None and place.url == self._source.url and head.whole:
-            self._vouch(self._vouched, head)
         self._limit = self._demands.measure(head)
         self.valve.clear()  # before anybody lets go of it: these bytes are read again
         if self.outlet.given:
@@ -178,14 +177,6 @@ class Pipe:
         self._tail = Tail() if not self.outlet.rewindable and self._demands.enforced(head) else None
         self.head, self.offset, self._may_continue = head, 0, True
         self._places, self._earlier = (place.url, head.url), None
-
-    def _vouch(self, vouched: Callable[[Source, Head], Iterable[IExpectation]], head: Head) -> None:
-        """From now on more is expected, of this body and of all that follow."""
-        self._vouched = None
-        added = tuple(vouched(self._source, head))
-        if added:
-            self._source = evolve(self._source, expect=(*self._source.expect, *added))
-            self._demands = Demands(self._source.expect, self._max_size)
 
     def _start_checks(self, head: Head) -> Checks:
         expect = self._source.expect
@@ -233,10 +224,11 @@ class Pipe:
         """What the consumer has so far; the checks have seen just that, for what is held back they see later."""
         return Prefix(self.outlet.given, *checks.so_far())
 
-    async def take(self, body: IBody) -> None:
+    async def take(self, body: IBody, timeouts: Timeouts | None = None) -> None:
         """
         Read a body into the consumer.
 
+        @param timeouts: for this body; None: the usual ones.
         @raise DownloadError: it broke off, or what it brought is not wanted.
         """
         self._error = None
@@ -247,7 +239,7 @@ class Pipe:
             if self._error is not None:  # by what came before deliver() had returned
                 delivery.cancel()
             elif not delivery.called:
-                self._watch.start(open_=self.valve.open)
+                self._watch.start(open_=self.valve.open, timeouts=timeouts)
             await delivery
             drained = self.valve.drained()
             if drained is not None:
@@ -332,7 +324,6 @@ class Pipe:
         """It has ended: let go of all that leads back here."""
         self._watch.close()
         self.valve.close()
-        self._vouched = None
 
     # the bytes
 

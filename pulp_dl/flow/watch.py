@@ -27,7 +27,7 @@ class Watch:
         @param expired: called once for each body at most, with what ran out.
         """
         self._clock = clock
-        self._timeouts = timeouts
+        self._usual = self._timeouts = timeouts
         self._expired = expired
         self._first = _first(timeouts)
         self._timer: Call | None = None
@@ -39,8 +39,15 @@ class Watch:
         self._window_at = 0.0  # open time at which the low-speed window began
         self._window_bytes = 0
 
-    def start(self, *, open_: bool) -> None:
-        """A body begins to come."""
+    def start(self, *, open_: bool, timeouts: Timeouts | None = None) -> None:
+        """
+        A body begins to come.
+
+        @param timeouts: for this body; None: the usual ones.
+        """
+        timeouts = timeouts or self._usual
+        if timeouts is not self._timeouts:
+            self._timeouts, self._first = timeouts, _first(timeouts)
         self._running, self._open = True, open_
         self._elapsed = self._fed_at = self._window_at = 0.0
         self._window_bytes = 0

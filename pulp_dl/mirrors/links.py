@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from base64 import b64decode
 from collections.abc import AsyncIterator, Collection, Iterator
-from typing import Final
+from typing import Any, Final
 
-from zope.interface import implementer
+from zope.interface import alsoProvides, implementer
 
 from ..interfaces import IDownloader, IMirrors
 from ..model.expect import ALGORITHMS, Digest
@@ -16,7 +16,7 @@ from ..model.report import Attempt
 from ..model.source import Head, Source
 from ..urls import InvalidURL, join, parse
 from .described import Location
-from .interfaces import IVouching
+from .interfaces import IScoring, IVouching
 from .list import SCHEMES
 from .located import located
 
@@ -111,7 +111,8 @@ class Duplicates:
     If nobody else says what a file has to be, the digest that its own URL tells (C{Repr-Digest}, C{Digest}) does: then
     what came already is gone on with at another place, and judged in the end.
 
-    An answer costs no further request: who was not asked, or did not answer, tells nothing.
+    An answer costs no further request: who was not asked, or did not answer, tells nothing.  C{Duplicates(Scores(...))}
+    asks others in the order that was learnt, and then those that were told of.
     """
 
     def __init__(self, mirrors: IMirrors | None = None, *, schemes: Collection[str] = SCHEMES) -> None:
@@ -120,6 +121,10 @@ class Duplicates:
         @param schemes: protocols that a place may have.
         """
         self._mirrors = mirrors
+        if mirrors is not None and IScoring.providedBy(mirrors):
+            alsoProvides(self, IScoring)
+            scoring: Any = mirrors
+            self.refused, self.answered, self.hurried = scoring.refused, scoring.answered, scoring.hurried
         self._schemes = tuple(schemes)
         self._told: dict[str, tuple[Location, ...]] = {}
 
