@@ -267,6 +267,7 @@ class Scores:
     def _bad_file(self, attempt: Attempt, host: Host, error: DownloadError) -> None:
         """The host is there; but has it this file?"""
         if isinstance(error, BadStatus):
+            host.waited(attempt.seconds)
             host.breaker.answered()
             if isinstance(error, AuthFailed | NotFound):
                 self._demerit(attempt.source, _MISSING)

@@ -70,7 +70,9 @@ class Case:
             raise AssertionError("refused")
         if head is not None and waited is not None:
             self.scores.answered(place, head, waited)
-        self.scores.record(Attempt(place, offset, received, 100.0, seconds, status, error, waited, head))
+        self.scores.record(
+            Attempt(place, offset, received, 100.0 if received else 0.3, seconds, status, error, waited, head)
+        )
 
 
 def test_it_keeps_the_promises_of_mirrors() -> None:
