@@ -10,7 +10,16 @@ from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
-from ..errors import BadStatus, ConnectFailed, DownloadError, NotResumable, ProtocolError, Refused, TimedOut
+from ..errors import (
+    BadStatus,
+    ConnectFailed,
+    DownloadError,
+    NotResumable,
+    ProtocolError,
+    Refused,
+    TimedOut,
+    ValidationError,
+)
 from ..flow.outlet import in_our_words
 from ..flow.pipe import Pipe
 from ..flow.timers import Call
@@ -178,7 +187,7 @@ class Download(_Visits):
         self._consumer = consumer
         remote = self._remote
         self._public = True  # was who answered last shown no secrets?
-        self._continuing = False  # did the last attempt ask for a rest?
+        self._continuing = False  # did the last attempt only go on with what others have brought?
         self._hurried: set[str] = set()
         self._vouching: IVouching | None = mirrors if mirrors is not None and IVouching.providedBy(mirrors) else None
         self._pipe = Pipe(
@@ -228,12 +237,16 @@ class Download(_Visits):
                 return await self._attempt(again)
             except (BadStatus, ConnectFailed, NotResumable, ProtocolError, Refused):
                 pass  # it is in the attempts; a signed URL has expired, perhaps
+            except ValidationError:
+                if not self._continuing:
+                    raise
         try:
             return await self._attempt(place)
-        except NotResumable:
+        except (NotResumable, ValidationError):
             if not self._continuing:
                 raise
-        return await self._attempt(place)  # the rest does not fit: the whole, at once
+        # The rest does not fit, or the halves are not one file: the whole, at once, for this place may be a good one.
+        return await self._attempt(place)
 
     async def _hurry(self, place: Source) -> Timeouts | None:
         """Limits for the body from this place, if it can be left for another one; once for each."""
@@ -263,6 +276,7 @@ class Download(_Visits):
         limits: Timeouts | None = None
         failed: DownloadError | None = None
         pipe.received = 0
+        self._continuing = True
         try:
             if not pipe.complete:
                 if self._scoring is not None:
@@ -273,6 +287,7 @@ class Download(_Visits):
                     place = evolve(place, conditions=())
                 body = await self._fetcher(place).open(place, ask.span, ask.same_as)
                 answer, waited = body.head, self._clock.seconds() - began
+                self._continuing = ask.continues and answer.status != 200
                 # Who has not heard of this attribute gets no secrets for the rest.
                 self._public = getattr(body, "public", True)
                 try:
