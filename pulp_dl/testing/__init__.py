@@ -39,7 +39,7 @@ from .stage import Connections, Stage
 from .tls import ServerTLS
 
 if TYPE_CHECKING:
-    from .checks import ConsumerCase, FetcherCase, check_consumer, check_fetcher
+    from .checks import ConsumerCase, FetcherCase, MirrorsCase, check_consumer, check_fetcher, check_mirrors
 
 __all__ = [
     "FOREVER",
@@ -60,6 +60,7 @@ __all__ = [
     "MemoryFetcher",
     "MemoryNetwork",
     "MemoryScheme",
+    "MirrorsCase",
     "Misuse",
     "Nth",
     "OnPath",
@@ -83,11 +84,12 @@ __all__ = [
     "answer",
     "check_consumer",
     "check_fetcher",
+    "check_mirrors",
     "redirect",
     "response_head",
 ]
 
-_CHECKS = {"ConsumerCase", "FetcherCase", "check_consumer", "check_fetcher"}
+_CHECKS = {"ConsumerCase", "FetcherCase", "MirrorsCase", "check_consumer", "check_fetcher", "check_mirrors"}
 
 
 def __getattr__(name: str) -> Any:
