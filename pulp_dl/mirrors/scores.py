@@ -83,7 +83,8 @@ class Scores:
         chance: Callable[[], float] = random.random,
     ) -> None:
         """
-        @param explore: share of the downloads that begin with a place of which nothing, or nothing new, is known.
+        @param explore: share of the downloads that begin with a place of which nothing, or nothing new, is known,
+            although something is known of others.
         @param heal: seconds in which half of a bad name is forgotten.
         @param slow_window: seconds for which a place may bring less than a twentieth of what is usual, before another
             one is asked.
@@ -128,7 +129,8 @@ class Scores:
         known = list(places)
         ranks = dict(zip(map(id, known), self._costs(known), strict=True))
         known.sort(key=lambda place: (self._wait(place), ranks[id(place)]))
-        if len(known) > 1 and self._explore and self._chance() < self._explore:
+        # As long as nothing is known of the first, there is nothing that could be better than the mirrors' own order.
+        if len(known) > 1 and not self._is_new(known[0]) and self._chance() < self._explore:
             new = [place for place in known if self._is_new(place)]
             if new:
                 place = new[int(self._chance() * len(new))]

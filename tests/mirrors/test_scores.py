@@ -223,6 +223,12 @@ def test_new_places_are_tried_now_and_then() -> None:
     assert case.order() == "bac"
 
 
+def test_the_first_download_follows_the_mirrors_own_order() -> None:
+    case = Case(explore=1, chances=[0, 0, 0])
+
+    assert case.order() == "abc"
+
+
 def test_what_was_known_long_ago_is_new_again() -> None:
     case = Case(explore=1, chances=[0, 0])
     for host, waited in (("a", 0.1), ("b", 0.2), ("c", 0.3)):
