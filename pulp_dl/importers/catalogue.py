@@ -20,6 +20,7 @@ from ..flow.running import Running
 from ..interfaces import IBodyConsumer, IDownloader, IListing, IMirrors
 from ..mirrors.located import located
 from ..mirrors.scores import Scores
+from ..mirrors.standing import Standing
 from ..model.entry import Entry
 from ..model.expect import Digest, Size, Vouched
 from ..model.remote import Limits, Remote, Retries
@@ -86,6 +87,7 @@ class Catalogue:
         self._remotes = remotes or {}
         self._anonymous = anonymous or Remote()
         self._listed = mirrors or {}
+        self._scores: dict[str | None, Scores] = {}
         self.kept = kept_by(path)
         self._store = store
         self._keep_share = keep_share
@@ -136,6 +138,11 @@ class Catalogue:
         self._running.add(pool.runWithConnection(question)).addBoth(answer.callback)
         return answer
 
+    @property
+    def standings(self) -> Sequence[Standing]:
+        """How the hosts of mirrors stand that have been asked."""
+        return [each for scores in self._scores.values() for each in scores.hosts]
+
     # the answer to find()
 
     def _look(self, connection: Any, path: str) -> tuple[_Wanted, str | None]:
@@ -171,7 +178,7 @@ class Catalogue:
         if name not in self._upstreams:
             mirrors: IMirrors = _Mirrors(self._remote, self._listed)
             if self._listed:  # else the order is the publisher's
-                mirrors = Scores(mirrors)
+                mirrors = self._scores[name] = Scores(mirrors)
             downloader = Downloader(self._reactor, self._remote(name), mirrors=mirrors)
             share = self._keep_share
             self._upstreams[name] = Sharing(downloader, self._reactor, keep=self._keep, keep_share=share)

@@ -196,10 +196,18 @@ async def test_the_streamer_has_the_same(reactor: Any, mirrored: Mirrored, tmp_p
     file = settings(mirrored, tmp_path)
     async with streamer(reactor, "--config", file, "--passthrough", "/p=pub", cwd=tmp_path) as running:
         manifest = await ask(running.url, "/p/PULP_MANIFEST")
+        status = json.loads((await ask(running.admin, "/status?format=json")).body)
+        page = (await ask(running.admin, "/status?format=html")).body.decode()
+        metrics = (await ask(running.admin, "/metrics")).body.decode()
 
     assert manifest.body == MANIFEST
     assert mirrored.asked(mirrored.origin) == ["/mirrors.txt"]
     assert mirrored.asked(mirrored.broken) == ["/m/PULP_MANIFEST"]
+    host = mirrored.broken.url("").rstrip("/")
+    assert [(each["host"], each["circuit"]) for each in status["mirrors"]] == [(host, "closed")]
+    assert f"<td>{host}</td><td>closed</td>" in page
+    assert f'pulp_streamer_mirror_circuit{{mirror="{host}",state="closed"}} 1.0' in metrics
+    assert f'pulp_streamer_mirror_latency_seconds{{mirror="{host}"}}' in metrics
 
 
 async def test_a_catalogue_has_the_same_and_a_client_does_not_notice_that_a_mirror_breaks_off(
