@@ -50,6 +50,9 @@ SIZE: Final = 256 * 1024
 QUICKEST: Final = 1.5
 """Seconds without a byte after which a place that is known to be fast may be left."""
 
+NEW: Final = 5.0
+"""The same for a place of which nothing is known yet."""
+
 REST: Final = 3600.0
 """Seconds that a host may ask for at most."""
 
@@ -212,7 +215,7 @@ class Scores:
     def hurried(self, place: Source, timeouts: Timeouts) -> Timeouts | None:
         host = self._host(place)
         if host.speed is None or host.latency is None:
-            return None
+            return None if timeouts.idle is not None and timeouts.idle <= NEW else evolve(timeouts, idle=NEW)
         idle = max(QUICKEST, 4 * host.latency, 20 * 65536 / host.speed)
         others = [each.speed for each in self._hosts.values() if each is not host and each.speed]
         slow = max(others, default=host.speed) / 20

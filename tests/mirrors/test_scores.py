@@ -242,10 +242,12 @@ def test_what_was_known_long_ago_is_new_again() -> None:
     assert case.order() == "cab"
 
 
-def test_a_place_is_hurried_only_when_its_own_speed_is_known() -> None:
+def test_a_place_whose_speed_is_known_has_less_time_than_a_new_one() -> None:
     case = Case()
     place = Source("http://a/f")
-    assert case.scores.hurried(place, Timeouts()) is None
+    assert case.scores.hurried(place, Timeouts(idle=3)) is None
+    assert case.scores.hurried(place, Timeouts()) == Timeouts(idle=5)
+    assert case.scores.hurried(place, Timeouts(idle=None)) == Timeouts(idle=5)
     case.ended("a", received=MB, seconds=0.1)
     hurried = case.scores.hurried(place, Timeouts(head=7))
     assert hurried is not None
