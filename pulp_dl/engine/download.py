@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Coroutine
 from copy import copy
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from .shared import Shared
 
 __all__ = ["Download", "Heading"]
+
+HASTE: Final = (1.5, 3.0, 5.0, 10.0, 20.0)
+"""Seconds for an answer of a place that can be left for another."""
 
 log = Logger()
 T = TypeVar("T")
@@ -258,6 +261,24 @@ class Download(_Visits):
             self._hurried.add(place.url)
         return limits
 
+    def _in_haste(self, place: Source, limits: Timeouts | None) -> Source:
+        """
+        The same place, with a shorter time for its answer.
+
+        A fetcher has one limit for all that it asks, so there is one for each of a few limits.  Tokens are a fetcher's
+        own; where there are some, the time stays as it is.
+        """
+        remote = place.remote or self._remote
+        if limits is None or limits.head is None or remote.auth is not None:
+            return place
+        wanted = limits.head
+        head = next((step for step in HASTE if step >= wanted), None)
+        usual = remote.timeouts
+        if head is None or (usual.head is not None and head >= usual.head):
+            return place
+        connect = head if usual.connect is None else min(head, usual.connect)
+        return evolve(place, remote=evolve(remote, timeouts=evolve(usual, head=head, connect=connect)))
+
     def _tell(self, place: Source, answer: Head, waited: float) -> None:
         """Mirrors learn from an answer, and may know from it what the file has to be."""
         if self._scoring is not None:
@@ -279,13 +300,15 @@ class Download(_Visits):
         self._continuing = True
         try:
             if not pipe.complete:
+                asked = place
                 if self._scoring is not None:
                     limits = await self._hurry(place)
+                    asked = self._in_haste(place, limits)
                 ask = pipe.ask(place)
                 self._continuing = ask.continues
                 if self._attempts:  # a client's conditions are for the first attempt
-                    place = evolve(place, conditions=())
-                body = await self._fetcher(place).open(place, ask.span, ask.same_as)
+                    asked = evolve(asked, conditions=())
+                body = await self._fetcher(asked).open(asked, ask.span, ask.same_as)
                 answer, waited = body.head, self._clock.seconds() - began
                 self._continuing = ask.continues and answer.status != 200
                 # Who has not heard of this attribute gets no secrets for the rest.

@@ -40,8 +40,8 @@ class IScoring(IMirrors):
 
     def hurried(place: Source, timeouts: Timeouts) -> Timeouts | None:
         """
-        Limits for the body from this place, when there is another place to go to; None: the usual ones.  Each place is
-        hurried once for each download at most, so a slow network does not end what would have come slowly.
+        Limits for this place, when there is another one to go to; None: the usual ones.  Each place is hurried once for
+        each download at most, so a slow network does not end what would have come slowly.
 
         @param timeouts: the usual ones.
         """

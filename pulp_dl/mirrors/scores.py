@@ -214,14 +214,15 @@ class Scores:
 
     def hurried(self, place: Source, timeouts: Timeouts) -> Timeouts | None:
         host = self._host(place)
-        if host.speed is None or host.latency is None:
-            return None if timeouts.idle is not None and timeouts.idle <= NEW else evolve(timeouts, idle=NEW)
-        idle = max(QUICKEST, 4 * host.latency, 20 * 65536 / host.speed)
+        if host.latency is None:
+            return _no_longer(timeouts, head=NEW, connect=NEW, idle=NEW)
+        answer = max(QUICKEST, 4 * host.latency)
+        if host.speed is None:
+            return _no_longer(timeouts, head=answer, connect=answer, idle=NEW)
         others = [each.speed for each in self._hosts.values() if each is not host and each.speed]
         slow = max(others, default=host.speed) / 20
         return evolve(
-            timeouts,
-            idle=idle if timeouts.idle is None else min(idle, timeouts.idle),
+            _no_longer(timeouts, head=answer, connect=answer, idle=max(answer, 20 * 65536 / host.speed)),
             low_speed=slow if timeouts.low_speed is None else max(slow, timeouts.low_speed),
             low_speed_window=min(self._slow_window, timeouts.low_speed_window),
         )
@@ -330,6 +331,14 @@ class Scores:
         except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
             raise ValueError(f"this is not what was saved: {type(error).__name__}: {error}") from error
         self._hosts, self._demerits, self._size = hosts, demerits, max(1.0, size)
+
+
+def _no_longer(timeouts: Timeouts, **limits: float) -> Timeouts:
+    """Nothing takes longer than these, nor than it might before."""
+    usual = ((name, getattr(timeouts, name)) for name in limits)
+    return evolve(
+        timeouts, **{name: limits[name] if limit is None else min(limit, limits[name]) for name, limit in usual}
+    )
 
 
 def _no_number(name: str) -> Any:

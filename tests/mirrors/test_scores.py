@@ -245,13 +245,12 @@ def test_what_was_known_long_ago_is_new_again() -> None:
 def test_a_place_whose_speed_is_known_has_less_time_than_a_new_one() -> None:
     case = Case()
     place = Source("http://a/f")
-    assert case.scores.hurried(place, Timeouts(idle=3)) is None
-    assert case.scores.hurried(place, Timeouts()) == Timeouts(idle=5)
-    assert case.scores.hurried(place, Timeouts(idle=None)) == Timeouts(idle=5)
+    assert case.scores.hurried(place, Timeouts(idle=3)) == Timeouts(head=5, connect=5, idle=3)
+    assert case.scores.hurried(place, Timeouts(idle=None)) == Timeouts(head=5, connect=5, idle=5)
     case.ended("a", received=MB, seconds=0.1)
-    hurried = case.scores.hurried(place, Timeouts(head=7))
+    hurried = case.scores.hurried(place, Timeouts(total=7))
     assert hurried is not None
-    assert (hurried.idle, hurried.head) == (1.5, 7)
+    assert (hurried.idle, hurried.head, hurried.connect, hurried.total) == (1.5, 1.5, 1.5, 7)
     assert hurried.low_speed is not None
     assert hurried.low_speed > 100_000
     assert case.scores.hurried(place, Timeouts(idle=1)).idle == 1  # type: ignore[union-attr]
