@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Download", "Heading"]
 
-HASTE: Final = (1.5, 3.0, 5.0, 10.0, 20.0)
+HASTE: Final = (1.5, 2.0, 3.0, 5.0, 10.0, 20.0)
 """Seconds for an answer of a place that can be left for another."""
 
 log = Logger()
@@ -265,19 +265,19 @@ class Download(_Visits):
         """
         The same place, with a shorter time for its answer.
 
-        A fetcher has one limit for all that it asks, so there is one for each of a few limits.  Tokens are a fetcher's
-        own; where there are some, the time stays as it is.
+        A fetcher has one limit for all that it asks, so there is one for each of a few limits.  Tokens, and requests a
+        second, are a fetcher's own; where there are some, the time stays as it is.
         """
         remote = place.remote or self._remote
-        if limits is None or limits.head is None or remote.auth is not None:
+        own = remote.auth is not None or remote.limits.requests_per_second is not None
+        if limits is None or limits.head is None or own:
             return place
         wanted = limits.head
         head = next((step for step in HASTE if step >= wanted), None)
-        usual = remote.timeouts
-        if head is None or (usual.head is not None and head >= usual.head):
+        usual = remote.timeouts.head
+        if head is None or (usual is not None and head >= usual):
             return place
-        connect = head if usual.connect is None else min(head, usual.connect)
-        return evolve(place, remote=evolve(remote, timeouts=evolve(usual, head=head, connect=connect)))
+        return evolve(place, remote=self._shared.hastened(remote, head))
 
     def _tell(self, place: Source, answer: Head, waited: float) -> None:
         """Mirrors learn from an answer, and may know from it what the file has to be."""
