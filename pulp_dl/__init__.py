@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from .engine.downloader import Downloader
     from .engine.schemes import Scheme
     from .engine.sharing import Sharing
+    from .mirrors.links import Duplicates
+    from .mirrors.list import MirrorList
+    from .mirrors.metalink import Metalink
     from .mirrors.places import Places
+    from .mirrors.scores import Scores
     from .model.auth import Basic
     from .model.expect import Digest, Measure, Size
     from .model.netrc import Netrc
@@ -45,7 +49,11 @@ _HOMES = {
     ".engine.downloader": ("Downloader",),
     ".engine.schemes": ("Scheme",),
     ".engine.sharing": ("Sharing",),
+    ".mirrors.links": ("Duplicates",),
+    ".mirrors.list": ("MirrorList",),
+    ".mirrors.metalink": ("Metalink",),
     ".mirrors.places": ("Places",),
+    ".mirrors.scores": ("Scores",),
     ".model.auth": ("Basic",),
     ".model.expect": ("Digest", "Measure", "Size"),
     ".model.netrc": ("Netrc",),
@@ -69,10 +77,13 @@ __all__ = [
     "Digest",
     "DigestAuth",
     "Downloader",
+    "Duplicates",
     "Head",
     "Kept",
     "Limits",
     "Measure",
+    "Metalink",
+    "MirrorList",
     "Netrc",
     "Outcome",
     "Places",
@@ -84,6 +95,7 @@ __all__ = [
     "Report",
     "Retries",
     "Scheme",
+    "Scores",
     "Sharing",
     "Size",
     "Source",

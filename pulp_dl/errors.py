@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from .urls import shown
 
 if TYPE_CHECKING:
+    from .model.headers import Pairs
     from .model.report import Attempt
 
 __all__ = [
@@ -50,12 +51,14 @@ class DownloadError(Exception):
 
     @ivar url: where, fit to be printed: without userinfo, with the values of signatures and tokens masked.
     @ivar attempts: every attempt that was made for this download, in order; empty on the cause of one attempt.
+    @ivar hints: fields of the redirects that led here, if they tell of other places or of a digest.
     """
 
     transient: bool = False
     answer: ClassVar[int] = 502
     url: str | None
     attempts: tuple[Attempt, ...] = ()
+    hints: Pairs = ()
 
     def __init__(self, message: str, url: str | None = None) -> None:
         """

@@ -188,6 +188,9 @@ class IMirrors(Interface):
         Places for this source, best first: an iterable, an async iterable, or an awaitable of either.  It is read
         lazily, once for each download.  C{source.at(url)} is another place.
 
+        If it fails with a L{DownloadError} (a list could not be fetched), the source's own URL is asked, unless it was
+        among the places before.
+
         @param direct: downloads without mirrors, for a list that has to be fetched itself.
         """
 

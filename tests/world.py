@@ -96,6 +96,7 @@ class World:
         (self.files / "PULP_MANIFEST").write_text(listing)
         for server in self._ftp:
             server.files["PULP_MANIFEST"] = listing.encode()
+        (self.files / "metalink").write_text(self._metalink())
         (self.files / "mirrors.txt").write_text(f"{self.names['http://mirror2.example.org']}\n{base}\n")
 
     async def open_ssh(self, folder: Path) -> None:
@@ -116,6 +117,20 @@ class World:
         await self._ssh.aclose()
         servers: list[Any] = [*self._gateways, *self._ftp]
         await gatherResults([*(each.close() for each in servers), *(port.stopListening() for port in self._ports)])
+
+    def _metalink(self) -> str:
+        """As MirrorManager writes it, about one file."""
+        name = "docs/den.txt"
+        urls = "".join(
+            f'<url protocol="http" preference="{100 - number}">{self.names[f"http://{host}.example.org"]}/{name}</url>'
+            for number, host in enumerate(["mirror1", "mirror2"])
+        )
+        return (
+            '<?xml version="1.0"?><metalink version="3.0" xmlns="http://www.metalinker.org/"><files>'
+            f'<file name="den.txt"><size>{len(FILES[name])}</size><verification>'
+            f'<hash type="sha256">{self.digests[name]}</hash></verification><resources>{urls}</resources></file>'
+            "</files></metalink>"
+        )
 
     def here(self, text: str) -> str:
         """What a page says, in the names of this machine."""

@@ -100,6 +100,10 @@ class Log:
             if _TOLD.get(name, ATTEMPTS) <= self.verbosity:
                 facts = {key: value for key, value in event.items() if not key.startswith("log_") and key != "event"}
                 self.backlog.append(self._line(name, _text(event), level, when, facts))
+        elif level == "warn" and event.get("log_namespace", "").startswith("pulp_dl.mirrors."):
+            if self.verbosity >= RUN:
+                facts = {key: str(event[key]) for key in ("url", "number", "reason", "error") if key in event}
+                self.backlog.append(self._line("mirrors", f"Warning: {_text(event)}", level, when, facts))
         elif level in {"error", "critical"}:
             # What nobody has foreseen; it must not get lost.
             self.backlog.append(self._line("error", _text(event), "error", when, {}))

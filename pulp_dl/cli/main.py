@@ -19,6 +19,7 @@ from .catalogue import catalogue
 from .completion import complete_names_of_files, completion
 from .config import config_option, with_environment
 from .demo import demo
+from .explain import explain as explain_command
 from .get import get
 from .outcome import DISK, USAGE
 from .publish import publish, unpublish
@@ -127,7 +128,7 @@ def main(**_: Any) -> None:
     """
 
 
-for configurable in (get, sync, serve, publish, unpublish):
+for configurable in (get, sync, explain_command, serve, publish, unpublish):
     main.add_command(with_environment(configurable))
 main.add_command(catalogue)
 main.add_command(demo)

@@ -10,6 +10,7 @@ import click
 
 from .config import remote_option
 from .credentials import auth, credential_options, proxies, ssh, tls
+from .places import mirror_options
 from .words import blaming
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ remote_options = _together(
                  help="Bytes a second for all files together: 500k, 2M."),
     click.option("--limit-requests", type=click.FloatRange(min=0, min_open=True, max=1e8), metavar="N",
                  help="HTTP requests a second, redirects and retries among them; 0.5 is one in two seconds."),
+    *mirror_options,
     *credential_options,
     click.option("-H", "--header", "headers", type=Field(), multiple=True, metavar="'NAME: VALUE'",
                  help="Send this field to the host that is asked, and no other.  May be repeated."),

@@ -199,7 +199,7 @@ def _secret(name: str, found: Setting) -> bool:
     match name:
         case "user" | "proxy_user":
             return ":" in value
-        case "remote" | "proxy":
+        case "remote" | "proxy" | "mirrorlist":
             return _PASSWORD_IN_URL.match(value) is not None
         case "headers":
             return any(_SECRET_FIELD.search(each.partition(":")[0]) for each in value)

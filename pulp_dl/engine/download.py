@@ -4,17 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Coroutine
 from copy import copy
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
-from ..errors import BadStatus, ConnectFailed, DownloadError, NotResumable, ProtocolError, Refused, TimedOut
+from ..errors import (
+    BadStatus,
+    ConnectFailed,
+    DownloadError,
+    NotResumable,
+    ProtocolError,
+    Refused,
+    TimedOut,
+    ValidationError,
+)
 from ..flow.outlet import in_our_words
 from ..flow.pipe import Pipe
 from ..flow.timers import Call
 from ..interfaces import IBodyConsumer, IFetcher, IMirrors, IResumable, IWorkerUser
+from ..mirrors.interfaces import IScoring, IVouching
+from ..model.remote import Timeouts
 from ..model.report import Attempt, Report
 from ..model.source import Head, Source
 from ..urls import shown
@@ -28,6 +39,9 @@ if TYPE_CHECKING:
     from .shared import Shared
 
 __all__ = ["Download", "Heading"]
+
+HASTE: Final = (1.5, 2.0, 3.0, 5.0, 10.0, 20.0)
+"""Seconds for an answer of a place that can be left for another."""
 
 log = Logger()
 T = TypeVar("T")
@@ -45,6 +59,7 @@ class _Visits:
         self._clock = shared.timers
         self._source = source
         self._mirrors = mirrors
+        self._scoring: IScoring | None = mirrors if mirrors is not None and IScoring.providedBy(mirrors) else None
         self._remote = source.remote or shared.remote
         self._attempts: list[Attempt] = []
         self._candidates = Candidates(source, mirrors, shared.direct)
@@ -89,13 +104,18 @@ class _Visits:
         if isinstance(error, CancelledError) and self._interruption is not None:
             error = self._interruption
         if isinstance(error, DownloadError):
-            if error.attempts:  # it was another download's, too
+            mirrors = self._candidates.failure
+            if error.attempts or error is mirrors:  # it was another download's, too
                 error = copy(error)
+                error.__notes__ = [*getattr(error, "__notes__", ())]
             if error.url is None:
                 error.url = shown(self._source.url)
             error.attempts = tuple(self._attempts)
             known = getattr(error, "__notes__", ())
-            for note in {attempt.url: str(attempt) for attempt in self._attempts}.values():
+            notes = {attempt.url: str(attempt) for attempt in self._attempts}
+            if mirrors is not None:
+                notes[""] = f"mirrors: {mirrors}"
+            for note in notes.values():
                 if note not in known:
                     error.add_note(note)
         return error
@@ -108,6 +128,12 @@ class _Visits:
             return self._interruption if isinstance(self._interruption, DownloadError) else None
         # What is not in the tree is the protocol's fault, and this place's.
         return ProtocolError(f"the protocol raised {type(error).__name__}", place.url)
+
+    def _refuse(self, place: Source) -> None:
+        """Raise why this place is not to be asked now, if it is not."""
+        refusal = None if self._scoring is None else self._scoring.refused(place)
+        if refusal is not None:
+            raise refusal
 
     def _record(self, attempt: Attempt) -> None:
         self._attempts.append(attempt)
@@ -139,28 +165,38 @@ class Heading(_Visits):
 
     async def _visit(self, place: Source) -> Head:
         began = self._clock.seconds()
+        head: Head | None = None
         failed: DownloadError | None = None
         try:
-            return await self._fetcher(place).head(place)
+            if self._scoring is not None:
+                self._refuse(place)
+            head = await self._fetcher(place).head(place)
+            if self._scoring is not None:
+                self._scoring.answered(place, head, self._clock.seconds() - began)
+            return head
         except Exception as error:
             failed = self._blame(error, place)
             if failed is None or failed is error or isinstance(error, CancelledError):
                 raise
             raise failed from error
         finally:
-            self._record(Attempt(place, 0, 0, self._clock.seconds() - began, 0.0, None, failed))
+            seconds = self._clock.seconds() - began
+            answer = (None, failed) if head is None else (head.status, failed, seconds, head)
+            self._record(Attempt(place, 0, 0, seconds, 0.0, *answer))
 
 
 class Download(_Visits):
     """Bring it."""
 
     _public = True  # was who answered last shown no secrets?
-    _continuing = False  # did the last attempt ask for a rest?
+    _continuing = False  # did the last attempt only go on with what others have brought?
 
     def __init__(self, shared: Shared, source: Source, consumer: IBodyConsumer, mirrors: IMirrors | None) -> None:
         super().__init__(shared, source, mirrors)
         self._consumer = consumer
         remote = self._remote
+        self._hurried: set[str] = set()
+        self._vouching: IVouching | None = mirrors if mirrors is not None and IVouching.providedBy(mirrors) else None
         self._pipe = Pipe(
             self._clock,
             source,
@@ -210,40 +246,92 @@ class Download(_Visits):
                 return await self._attempt(again)
             except (BadStatus, ConnectFailed, NotResumable, ProtocolError, Refused):
                 pass  # it is in the attempts; a signed URL has expired, perhaps
+            except ValidationError:
+                if not self._continuing:
+                    raise
         try:
             return await self._attempt(place)
-        except NotResumable:
+        except (NotResumable, ValidationError):
             if not self._continuing:
                 raise
-        return await self._attempt(place)  # the rest does not fit: the whole, at once
+        # The rest does not fit, or the halves are not one file: the whole, at once, for this place may be a good one.
+        return await self._attempt(place)
+
+    async def _hurry(self, place: Source) -> Timeouts | None:
+        """Limits for the body from this place, if it can be left for another one; once for each."""
+        self._refuse(place)
+        if self._scoring is None or place.url in self._hurried or not await self._candidates.several():
+            return None
+        limits = self._scoring.hurried(place, (place.remote or self._remote).timeouts)
+        if limits is not None:
+            self._hurried.add(place.url)
+        return limits
+
+    def _in_haste(self, place: Source, limits: Timeouts | None) -> Source:
+        """
+        The same place, with a shorter time for its answer.
+
+        A fetcher has one limit for all that it asks, so there is one for each of a few limits.  Tokens, and requests a
+        second, are a fetcher's own; where there are some, the time stays as it is.
+        """
+        remote = place.remote or self._remote
+        own = remote.auth is not None or remote.limits.requests_per_second is not None
+        if limits is None or limits.head is None or own:
+            return place
+        wanted = limits.head
+        head = next((step for step in HASTE if step >= wanted), None)
+        usual = remote.timeouts.head
+        if head is None or (usual is not None and head >= usual):
+            return place
+        return evolve(place, remote=self._shared.hastened(remote, head))
+
+    def _tell(self, place: Source, answer: Head, waited: float) -> None:
+        """Mirrors learn from an answer, and may know from it what the file has to be."""
+        if self._scoring is not None:
+            self._scoring.answered(place, answer, waited)
+        if self._vouching is not None and answer.status == 200 and place.url == self._source.url:
+            more = tuple(self._vouching.vouched(self._source, answer))
+            self._vouching = None
+            if more:
+                self._pipe.expect(more)
 
     async def _attempt(self, place: Source) -> Report:
         pipe = self._pipe
         began, offset = self._clock.seconds(), pipe.offset
-        status: int | None = None
+        answer: Head | None = None
+        waited: float | None = None
+        limits: Timeouts | None = None
         failed: DownloadError | None = None
         pipe.attempt()
+        self._continuing = True
         try:
             if not pipe.complete:
+                asked = place
+                if self._scoring is not None:
+                    limits = await self._hurry(place)
+                    asked = self._in_haste(place, limits)
                 ask = pipe.ask(place)
                 self._continuing = ask.continues
                 if self._attempts:  # a client's conditions are for the first attempt
-                    place = evolve(place, conditions=())
-                body = await self._fetcher(place).open(place, ask.span, ask.same_as)
-                status = body.head.status
+                    asked = evolve(asked, conditions=())
+                body = await self._fetcher(asked).open(asked, ask.span, ask.same_as)
+                answer, waited = body.head, self._clock.seconds() - began
+                self._continuing = ask.continues and answer.status != 200
                 # Who has not heard of this attribute gets no secrets for the rest.
                 self._public = getattr(body, "public", True)
                 try:
-                    await pipe.admit(body.head, place, ask)
+                    if self._mirrors is not None:
+                        self._tell(place, answer, waited)
+                    await pipe.admit(answer, place, ask)
                     if self._interruption is not None:  # by what admit() called
                         raise CancelledError
                 except BaseException:
                     body.abandon()
                     raise
-                if status in {304, 416}:
+                if answer.status in {304, 416}:
                     body.abandon()
                 else:
-                    await pipe.take(body)
+                    await pipe.take(body, limits)
                     if self._interruption is not None:  # by a write of what was there already
                         raise CancelledError
             head, facts, advisories = await pipe.finish()
@@ -254,8 +342,10 @@ class Download(_Visits):
             raise failed from error
         finally:
             seconds = self._clock.seconds() - began
-            open_seconds = pipe.open_seconds
-            self._record(Attempt(place, offset, pipe.received, seconds, open_seconds, status, failed))
+            status = None if answer is None else answer.status
+            self._record(
+                Attempt(place, offset, pipe.received, seconds, pipe.open_seconds, status, failed, waited, answer)
+            )
         return Report(
             self._source,
             head,

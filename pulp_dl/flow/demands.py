@@ -36,6 +36,10 @@ class Demands:
                     self.size = each.value
         self._whole, self._part, self.judged = whole, part, judged
 
+    def of(self, expect: Iterable[IExpectation]) -> Demands:
+        """What these expectations demand, under the same limit."""
+        return Demands(expect, self._max_size)
+
     def enforced(self, head: Head) -> bool:
         """Is anything expected of such a body that it may not fail?"""
         return self._whole if head.whole else self._part

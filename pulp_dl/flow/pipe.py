@@ -22,7 +22,7 @@ from ..errors import (
     Truncated,
     ValidationError,
 )
-from ..interfaces import IBody, IBodyConsumer, IResumable, IWorkers
+from ..interfaces import IBody, IBodyConsumer, IExpectation, IResumable, IWorkers
 from ..model.fingerprint import fingerprint
 from ..model.remote import Timeouts
 from ..model.source import Head, Source, Span
@@ -145,6 +145,11 @@ class Pipe:
         self._earlier = fingerprint(kept.head.url)
         self._checks = checks
 
+    def expect(self, more: tuple[IExpectation, ...]) -> None:
+        """More is expected, of the next body that begins and of all that follow."""
+        self._source = evolve(self._source, expect=(*self._source.expect, *more))
+        self._demands = self._demands.of(self._source.expect)
+
     def ask(self, place: Source) -> Ask:
         """What to ask this place for: the rest if the halves can be proven to belong together, else the whole."""
         head = self.head
@@ -225,10 +230,11 @@ class Pipe:
         """What the consumer has so far; the checks have seen just that, for what is held back they see later."""
         return Prefix(self.outlet.given, *checks.so_far())
 
-    async def take(self, body: IBody) -> None:
+    async def take(self, body: IBody, timeouts: Timeouts | None = None) -> None:
         """
         Read a body into the consumer.
 
+        @param timeouts: for this body; None: the usual ones.
         @raise DownloadError: it broke off, or what it brought is not wanted.
         """
         self._error = None
@@ -238,7 +244,7 @@ class Pipe:
             if self._error is not None:  # by what came before deliver() had returned
                 delivery.cancel()
             elif not delivery.called:
-                self._watch = Watch(self._clock, self._timeouts, self._expired)
+                self._watch = Watch(self._clock, timeouts or self._timeouts, self._expired)
                 self._watch.start(open_=self.valve.open)
             await delivery
             drained = self.valve.drained()

@@ -115,6 +115,7 @@ class Head:
     @ivar length: bytes of this body by its framing, or None if only its end will tell.
     @ivar span: of a 206, which part this is.
     @ivar total: bytes of the whole file, or None if unknown.
+    @ivar hints: fields of the redirects that led to this answer, if they tell of other places or of a digest.
     """
 
     url: str = field(repr=shown)
@@ -123,6 +124,7 @@ class Head:
     length: int | None = None
     span: Span | None = None
     total: int | None = None
+    hints: Pairs = field(default=(), repr=False)
 
     def get(self, name: bytes) -> bytes | None:
         """The first field of this name (lower case), or None."""

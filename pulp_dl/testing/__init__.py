@@ -47,7 +47,7 @@ from .stage import Connections, Stage
 from .tls import ServerTLS
 
 if TYPE_CHECKING:
-    from .checks import ConsumerCase, FetcherCase, check_consumer, check_fetcher
+    from .checks import ConsumerCase, FetcherCase, MirrorsCase, check_consumer, check_fetcher, check_mirrors
 
 __all__ = [
     "ESTABLISHED",
@@ -74,6 +74,7 @@ __all__ = [
     "MemoryFetcher",
     "MemoryNetwork",
     "MemoryScheme",
+    "MirrorsCase",
     "Misuse",
     "Nth",
     "OnConnect",
@@ -101,13 +102,14 @@ __all__ = [
     "answer",
     "check_consumer",
     "check_fetcher",
+    "check_mirrors",
     "redirect",
     "reply",
     "response_head",
     "sharing",
 ]
 
-_CHECKS = {"ConsumerCase", "FetcherCase", "check_consumer", "check_fetcher"}
+_CHECKS = {"ConsumerCase", "FetcherCase", "MirrorsCase", "check_consumer", "check_fetcher", "check_mirrors"}
 
 
 def __getattr__(name: str) -> Any:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from attrs import evolve
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
+from ...errors import DownloadError
 from ...model.headers import Pairs
 from ...model.source import Head, Source, Span, Validators
 from ..spaces import Space
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Question"]
 
+HINTS: Final = frozenset({b"link", b"digest", b"repr-digest"})
+"""What a redirect may tell of the file that it leads to (RFC 6249)."""
+
 
 class Question:
     """
@@ -29,7 +35,7 @@ class Question:
     Callbacks, not a coroutine: each download has one of these, and a coroutine costs more than all the rest of it.
     """
 
-    __slots__ = ("_asked", "_chances", "_fetcher", "_login", "_method", "_source", "_span", "_trail", "_url")
+    __slots__ = ("_asked", "_chances", "_fetcher", "_hints", "_login", "_method", "_source", "_span", "_trail", "_url")
 
     def __init__(
         self, fetcher: HTTPFetcher, method: str, source: Source, span: Span | None, same_as: Validators | None
@@ -44,6 +50,7 @@ class Question:
         self._asked = wanted(source.conditions, span, same_as)
         self._trail = Trail(fetcher.remote, source)
         self._chances = 2
+        self._hints: Pairs = ()
 
     def ask(self) -> Deferred[Body]:
         """
@@ -88,6 +95,9 @@ class Question:
                 login.answered(make_head(self._url, status, answer.pairs, answer.length))
             trail.follow(answer.pairs, self._fetcher.space_of_peer(trail.place, answer))
             self._chances = 2
+            if any(name.lower() in HINTS for name, _ in answer.pairs):
+                self._hints += tuple(pair for pair in answer.pairs if pair[0].lower() in HINTS)
+                return self.ask().addErrback(self._hinted)
             return self.ask()
         try:
             length = announced(answer.pairs) if self._method == "HEAD" else answer.length
@@ -108,6 +118,8 @@ class Question:
 
     def _judged(self, head: Head, answer: Answer) -> Body:
         fetcher = self._fetcher
+        if self._hints:
+            head = evolve(head, hints=self._hints)
         if head.status != 200:
             place = self._trail.place
             proxy = fetcher.remote.proxy_for(place)
@@ -119,3 +131,9 @@ class Question:
                 now=fetcher.reactor.seconds(),
             )
         return Body(fetcher, head, answer, public=not self._trail.inside)
+
+    def _hinted(self, failure: Failure) -> Failure:
+        """Whoever redirects us to a place that fails may have told of others."""
+        if isinstance(failure.value, DownloadError):
+            failure.value.hints = self._hints
+        return failure
