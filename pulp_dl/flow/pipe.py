@@ -180,7 +180,11 @@ class Pipe:
             self._checks.drop()
         self._checks = self._start_checks(head)
         # Would it be too late to hear at the end that the body is wrong?
-        self._tail = Tail() if not self.outlet.rewindable and self._demands.enforced(head) else None
+        self._tail = None
+        if not self.outlet.rewindable and self._demands.enforced(head):
+            total = head.total if head.whole else None
+            known = 0 if self._prefix is None else self._prefix.left  # these bytes do not go through it
+            self._tail = Tail(None if total is None else total - known)
         self.head, self.offset, self._may_continue = head, 0, True
         self._places, self._earlier = (place.url, head.url), None
 
