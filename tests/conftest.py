@@ -204,6 +204,12 @@ class Errors:
         self.failures = [failure for failure in self.failures if failure not in taken]
         return taken
 
+    def told(self) -> None:
+        """Fail with those that nobody took."""
+        if self.failures:
+            texts = "\n".join(failure.getTraceback() for failure in self.failures)
+            pytest.fail(f"errors that nobody handled:\n{texts}", pytrace=False)
+
 
 def _collect() -> None:
     """Deferreds in reference cycles report their errors when they are collected."""
@@ -264,9 +270,6 @@ def _ready(tmp_path_factory: pytest.TempPathFactory, reactor: Any) -> Iterator[P
     tempfile.tempdir = os.environ["TMPDIR"] = str(temporary)
     # The first port makes Twisted set a descriptor aside, for the day when there are no more.
     wait_for(lambda: reactor.listenTCP(0, Factory(), interface="127.0.0.1").stopListening())
-    # What was imported and collected by now stays; looking through it after each test would take longer than the test.
-    gc.collect()
-    gc.freeze()
     yield temporary
     gc.unfreeze()
     tempfile.tempdir = before[0]
@@ -290,8 +293,22 @@ def _nobodys_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _module(_ready: Path) -> Iterator[None]:
+    """What the tests of a module held for longer than one of them is garbage in the end; its errors are told then."""
+    # What is there by now stays: looking through all of it after each test takes longer than the test.
+    gc.collect()
+    gc.freeze()
+    yield
+    errors = Errors()
+    globalLogPublisher.addObserver(errors)
+    _collect()
+    globalLogPublisher.removeObserver(errors)
+    errors.told()
+
+
 @pytest.fixture(autouse=True)
-def logged_errors(_ready: Path, reactor: Any) -> Iterator[Errors]:
+def logged_errors(_module: None, _ready: Path, reactor: Any) -> Iterator[Errors]:
     """
     The errors that are logged while a test runs.  Those that the test does not C{flush} are its errors, and so is all
     that it leaves behind.
@@ -317,6 +334,4 @@ def logged_errors(_ready: Path, reactor: Any) -> Iterator[Errors]:
     globalLogPublisher.removeObserver(errors)
     if left:
         pytest.fail(f"left behind: {said}", pytrace=False)
-    if errors.failures:
-        texts = "\n".join(failure.getTraceback() for failure in errors.failures)
-        pytest.fail(f"errors that nobody handled:\n{texts}", pytrace=False)
+    errors.told()
