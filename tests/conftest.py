@@ -16,6 +16,7 @@ import gc
 import inspect
 import os
 import shutil
+import signal
 import tempfile
 import threading
 from collections.abc import Awaitable, Callable, Generator, Iterator
@@ -281,16 +282,23 @@ def _ready(tmp_path_factory: pytest.TempPathFactory, reactor: Any) -> Iterator[P
 
 @pytest.fixture(scope="session", autouse=True)
 def _nobodys_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The proxies, passwords and settings of whoever runs the tests are not for them."""
+    """The proxies, passwords, window and settings of whoever runs the tests are not for them."""
     home = tmp_path_factory.mktemp("home")
     (home / "netrc").touch()
     with pytest.MonkeyPatch.context() as patch:
         for name in os.environ:
             if name.lower().endswith("_proxy") or (name.startswith("PULP_DL_") and name != "PULP_DL_REQUIRE_SERVERS"):
                 patch.delenv(name)
+        for name in ("COLUMNS", "LINES"):  # of somebody's terminal, or what readline takes for one
+            patch.delenv(name, raising=False)
         patch.setenv("XDG_CONFIG_HOME", str(home))
         patch.setenv("NETRC", str(home / "netrc"))
+        # Who begins this in the background has it ignored, and processes inherit that: they would be deaf to Ctrl-C.
+        before = signal.getsignal(signal.SIGINT)
+        if before is signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         yield
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -184,7 +184,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     (folder / "test_suite.py").write_text(SUITE)
     (folder / "test_holding.py").write_text(HOLDING)
     (folder / "pytest.ini").write_text("[pytest]\npython_functions = ok_* bad_*\nfilterwarnings = error\n")
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--junitxml=result.xml"]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--junitxml=result.xml", "--basetemp=here"]
     subprocess.run(command, cwd=folder, capture_output=True, timeout=60, check=False)
     found: dict[str, str] = {}
     for case in ET.parse(folder / "result.xml").iter("testcase"):
