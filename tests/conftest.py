@@ -293,6 +293,10 @@ def _nobodys_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
             patch.delenv(name, raising=False)
         patch.setenv("XDG_CONFIG_HOME", str(home))
         patch.setenv("NETRC", str(home / "netrc"))
+        if "PYTHONDONTWRITEBYTECODE" in os.environ:
+            # Then nothing is written into the checkout; yet hundreds of processes need not compile it all over again.
+            patch.delenv("PYTHONDONTWRITEBYTECODE")
+            patch.setenv("PYTHONPYCACHEPREFIX", str(home / "bytecode"))
         # Who begins this in the background has it ignored, and processes inherit that: they would be deaf to Ctrl-C.
         before = signal.getsignal(signal.SIGINT)
         if before is signal.SIG_IGN:
