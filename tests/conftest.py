@@ -40,6 +40,9 @@ LIMIT = 10.0
 GRACE = 1.0
 """Seconds in which a socket may finish closing, or a thread ending, that was told to before the test ended."""
 
+WORKERS = 8
+"""Processes that run tests, at most: each has to collect all of them first."""
+
 # A deadline would measure the machine, not the code.
 hypothesis.settings.register_profile("pulp_dl", deadline=None, max_examples=50, print_blob=True)
 hypothesis.settings.register_profile("ci", deadline=None, max_examples=50, print_blob=True, derandomize=True)
@@ -49,6 +52,18 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "pulp_dl")
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"limit(seconds): how long the test may take; {LIMIT:g} seconds if not given")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """
+    The whole suite runs in a process for each core; what somebody picked out of it, or wants to look at with C{-s},
+    runs in this one.  C{-n 2} and C{-n 0} say otherwise.
+    """
+    options = config.option
+    picked = config.args_source is not pytest.Config.ArgsSource.TESTPATHS or options.keyword or options.lf
+    cores = len(os.sched_getaffinity(0))
+    return 0 if picked or options.capture == "no" or cores == 1 else min(cores, WORKERS)
 
 
 # ---- waiting, but not for ever
