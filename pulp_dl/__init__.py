@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 from ._version import __version__
 
 if TYPE_CHECKING:
+    from .auth.bearer import Bearer
+    from .auth.digest import DigestAuth
+    from .auth.tokens import TokenAuth
     from .blocking import BlockingDownloader
     from .consumers.around import Counted, Progress, Tee
     from .consumers.file import ToFile
@@ -31,6 +34,9 @@ if TYPE_CHECKING:
     from .model.tls import TLS
 
 _HOMES = {
+    ".auth.bearer": ("Bearer",),
+    ".auth.digest": ("DigestAuth",),
+    ".auth.tokens": ("TokenAuth",),
     ".blocking": ("BlockingDownloader",),
     ".consumers.around": ("Counted", "Progress", "Tee"),
     ".consumers.file": ("ToFile",),
@@ -54,9 +60,11 @@ __all__ = [
     "TLS",
     "Attempt",
     "Basic",
+    "Bearer",
     "BlockingDownloader",
     "Counted",
     "Digest",
+    "DigestAuth",
     "Downloader",
     "Head",
     "Kept",
@@ -81,6 +89,7 @@ __all__ = [
     "Timeouts",
     "ToFile",
     "ToMemory",
+    "TokenAuth",
     "Validators",
     "__version__",
 ]

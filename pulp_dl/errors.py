@@ -222,7 +222,7 @@ class Refused(DownloadError):
 
 
 class RedirectRefused(Refused):
-    """The server sends us where we do not go: from https: to http:, or to another protocol."""
+    """The server sends us where we do not go: from https: to http:, to another protocol, nearer than it is itself."""
 
 
 class CircuitOpen(DownloadError):

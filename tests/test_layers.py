@@ -23,6 +23,7 @@ LAYERS = (
     ("model",),
     ("flow",),
     ("protocols", "consumers", "mirrors"),
+    ("auth",),
     ("engine",),
     ("blocking",),
     ("__init__",),

@@ -16,10 +16,13 @@ from typing import Any
 
 import trustme
 from OpenSSL import SSL
+from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
+from twisted.cred.portal import IRealm, Portal
 from twisted.internet.defer import gatherResults
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.ssl import Certificate, PrivateCertificate
 from twisted.internet.task import LoopingCall
+from twisted.web.guard import DigestCredentialFactory, HTTPAuthSessionWrapper
 from twisted.web.http import HTTPFactory
 from twisted.web.pages import notFound
 from twisted.web.resource import IResource, Resource
@@ -64,6 +67,10 @@ class World:
         self._listen("http://slow.example.org", File(str(self.files)), request=_SlowRequest)
         self._listen("http://private.example.org", _Guarded(str(self.files)))
         self._listen("http://registry.example.org", _Registry(str(self.files)))
+        self._listen("http://auth.example.org", _Tokens())
+        _Containers.realm = self.names["http://auth.example.org"] + "/token"
+        self._listen("http://containers.example.org", _Containers(str(self.files)))
+        self._listen("http://digest.example.org", _by_digest(File(str(self.files))))
         self._listen("https://secure.example.org", File(str(self.files)), self._tls())
         self._listen("https://vault.example.org", _Guarded(str(self.files)), self._tls())
         self._gateways = [FaultServer(self._reactor, _gateway, tls=tls) for tls in (None, ServerTLS(self._server()))]
@@ -180,6 +187,50 @@ class _Registry(File):
         self.files_left -= bool(known)
         files: Any = super()
         return files.getChild(path, request) if known else _Denied()
+
+
+class _Tokens(Resource):
+    """Tokens for elmer alone."""
+
+    isLeaf = True
+
+    def render_GET(self, request: Request) -> bytes:
+        if request.getHeader(b"authorization") == BASIC["private"]:
+            return b'{"token": "grizzly", "expires_in": 300}'
+        return _Denied().render(request)
+
+
+class _Containers(File):
+    """Files for who shows the token, as a registry of containers has them."""
+
+    realm = ""
+
+    def getChild(self, path: bytes, request: Request) -> Any:
+        if path == b"v2":
+            return self
+        if request.getHeader(b"authorization") == b"Bearer grizzly":
+            files: Any = super()
+            return files.getChild(path, request)
+        request.setHeader(
+            "WWW-Authenticate", f'Bearer realm="{self.realm}",service="bears",scope="repository:bear:pull"'
+        )
+        return _Denied()
+
+
+@implementer(IRealm)
+class _Site:
+    """The same files for everybody who is let in."""
+
+    def __init__(self, files: Resource) -> None:
+        self._files = files
+
+    def requestAvatar(self, avatar: object, mind: object, *interfaces: Any) -> Any:
+        return IResource, self._files, lambda: None
+
+
+def _by_digest(files: Resource) -> Any:
+    portal = Portal(_Site(files), [InMemoryUsernamePasswordDatabaseDontUse(elmer=b"wabbit")])
+    return HTTPAuthSessionWrapper(portal, [DigestCredentialFactory("md5", b"bears")])
 
 
 class _Denied(Resource):

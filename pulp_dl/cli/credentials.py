@@ -54,6 +54,12 @@ credential_options = (
     click.option("-u", "--user", metavar="NAME[:PASSWORD]",
                  help="For the host that is asked, and no other.  The password is asked for if it is nowhere."),
     *_secret("password", "Holds the password of --user; - is stdin."),
+    click.option("--digest", is_flag=True, help="Prove the password by HTTP Digest, and do not show it."),
+    click.option("--token-auth", is_flag=True,
+                 help="Fetch tokens where the server says, as a registry of containers does; with --user, if given."),
+    click.option("--token-realm", "token_realms", metavar="URL", multiple=True,
+                 help="A token server on another host, which may see the password, too.  May be repeated."),
+    *_secret("oauth2-bearer", "Holds a token, which is sent in place of a user and password."),
     click.option("--netrc/--no-netrc", default=True, help="Look for users in ~/.netrc, or $NETRC.  [default: yes]"),
     click.option("--netrc-file", metavar="FILE", help="Look for users there instead."),
     click.option("--cacert", metavar="FILE", help="Trust the certificates in this file, too."),
@@ -79,11 +85,11 @@ credential_options = (
 
 
 def auth(options: Options) -> IAuth | None:
-    """Of C{--user}, else of a netrc file, unless it is said by hand."""
+    """Of C{--user} and how it is to be proven, of a token, else of a netrc file, unless it is said by hand."""
     from ..model.netrc import Netrc
     from ..urls import parse
 
-    found = _login(options, "")
+    found = _way(options, _login(options, ""))
     if found is not None or not options["netrc"]:
         return found
     remote = options["remote"]
@@ -101,6 +107,34 @@ def auth(options: Options) -> IAuth | None:
             click.echo(f"Warning: {error}; it is not used (--no-netrc)", err=True)
             return None
         raise click.UsageError(f"{'NETRC' if path is None else spelled('netrc_file')}: {error}") from error
+
+
+def _way(options: Options, login: Basic | None) -> IAuth | None:
+    """How one proves who one is; there is but one."""
+    bearer = _strongest("oauth2_bearer_file", "oauth2_bearer", options=options)
+    flags = [name for name in ("digest", "token_auth") if options[name]]
+    ways = [*flags, *([] if bearer is None else [bearer]), *(["user"] if bearer and login else [])]
+    if len(ways) > 1:
+        raise click.UsageError(f"{' and '.join(map(spelled, ways))}: these exclude each other; take one of them out")
+    if options["token_realms"] and not options["token_auth"] and _rank("token_realms") != 1:
+        raise click.UsageError(f"{spelled('token_realms')}: of no use without {spelled('token_auth')}; give it, too")
+    if options["token_auth"]:
+        from ..auth.tokens import TokenAuth
+
+        with blaming("token_realms", {"TokenAuth.realms": "token_realms"}):
+            return TokenAuth(login, options["token_realms"])
+    if bearer is not None:
+        from ..auth.bearer import Bearer
+
+        with blaming(bearer, {"Bearer.token": bearer}):
+            return Bearer(_reveal(bearer, options))
+    if options["digest"] and login is not None:
+        from ..auth.digest import DigestAuth
+
+        return DigestAuth(login.user, login.password)
+    if options["digest"] and _rank("digest") != 1:  # a variable may be meant for another run
+        raise click.UsageError(f"{spelled('digest')}: of no use without {spelled('user')}; give it, too")
+    return login
 
 
 def tls(options: Options) -> TLS:

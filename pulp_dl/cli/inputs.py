@@ -90,7 +90,7 @@ class Others:
     def locate(self, source: Source, direct: IDownloader) -> Iterator[Source]:
         yield source
         for url in source.tag.others:
-            yield source.at(url)
+            yield source.at(url, found=False)
 
     def record(self, attempt: Attempt) -> None:
         """The order stays."""

@@ -206,4 +206,4 @@ def _secret(name: str, found: Setting) -> bool:
         case "key" | "proxy_key":
             return "-----BEGIN" in value
         case _:
-            return name in {"password", "proxy_password", "passphrase"}
+            return name in {"password", "proxy_password", "passphrase", "oauth2_bearer"}

@@ -23,6 +23,7 @@ _PHRASES: Final = {
     "give it as Source.conditions": "a file is fetched in any case",
     " (Limits.redirects)": "",
     "Remote(allow_downgrade=True) permits it": "give the http: URL itself if you want that",
+    "Remote(allow_private=True) permits it": "--allow-private permits it",
     ", or None for no limit": "",
     ", or None": "",
 }
@@ -40,6 +41,10 @@ _FIELDS: Final = {
     "Proxy.tls.key": "proxy_key",
     "Proxy.tls.minimum": "tls_min",
     "Basic.user": "user",
+    "DigestAuth.user": "user",
+    "TokenAuth.realms": "token_realms",
+    "Remote.cookies": "cookies",
+    "Remote.headers": "headers",
     "Digest.value": "sha256",
     "Size.value": "size",
     "headers": "headers",

@@ -201,7 +201,9 @@ class Download(_Visits):
         """One place; first the URL there that answered before, then the one that led to it."""
         answered = self._pipe.answered
         if answered is not None and answered != place.url and self._pipe.came_from(place):
-            again = evolve(place, url=answered, auth=None, scope=place.scope or place.url, public=self._public)
+            again = evolve(
+                place, url=answered, auth=None, scope=place.scope or place.url, public=self._public, found=True
+            )
             try:
                 return await self._attempt(again)
             except (BadStatus, ConnectFailed, NotResumable, ProtocolError, Refused):

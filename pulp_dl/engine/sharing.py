@@ -150,6 +150,7 @@ def _key(source: Source, consumer: IBodyConsumer) -> Hashable | None:
         source.auth,
         source.scope,
         source.public,
+        source.found,
         IRewindable.providedBy(consumer),
     )
     try:

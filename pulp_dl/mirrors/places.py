@@ -42,7 +42,7 @@ class Places:
         for base in self._bases if mirrored else ():
             url = base + rest
             own = own or url == source.url
-            yield source if url == source.url else source.at(url)
+            yield source if url == source.url else source.at(url, found=False)
         if not own and (self._original or not mirrored):
             yield source
 

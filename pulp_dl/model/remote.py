@@ -11,7 +11,7 @@ from attrs import Attribute, evolve, field, frozen
 from ..interfaces import IAuth, IProxies
 from ..urls import URL, parse, shown
 from .auth import Basic
-from .headers import Pairs, header_pairs
+from .headers import Pairs, find, header_pairs
 from .proxy import Proxy
 from .rate import Rate, check_rate
 from .source import read_url
@@ -136,6 +136,11 @@ class Remote:
     @ivar url: where the remote is.  Its origin is the scope of all secrets: C{auth}, C{headers} and the client
         certificate go there and nowhere else.  None: the origin of each URL that the caller gives.
     @ivar proxy: one for everything, or L{Proxies} that choose.
+    @ivar allow_downgrade: follow redirects from C{https:} to C{http:}.
+    @ivar allow_private: go wherever servers lead, also from a public network into a private one or to this machine.
+        Hosts that the caller names (in C{url} and in sources) may be anywhere without it.
+    @ivar cookies: keep what servers of the scope set, and send it back to the origin that set it, for as long as the
+        Downloader lives.
     @ivar headers: request fields; only User-Agent, Accept and Accept-Language of them leave the scope.
     """
 
@@ -148,6 +153,8 @@ class Remote:
     limits: Limits = field(factory=Limits)
     retries: Retries = field(factory=Retries)
     allow_downgrade: bool = False
+    allow_private: bool = False
+    cookies: bool = False
 
     def __attrs_post_init__(self) -> None:
         for name, kind in (("tls", TLS), ("timeouts", Timeouts), ("limits", Limits), ("retries", Retries)):
@@ -155,6 +162,8 @@ class Remote:
                 raise TypeError(f"Remote.{name}: {type(getattr(self, name)).__name__} is no {kind.__name__}")
         if self.proxy is not None and not IProxies.providedBy(self.proxy):
             raise TypeError("Remote.proxy: use Proxy(url, auth=Basic(user, password))")
+        if self.cookies and find(self.headers, b"cookie") is not None:
+            raise ValueError("Remote.cookies: there is a Cookie in Remote.headers, too; take one of them out")
         if self.url is not None:
             place = read_url("Remote.url", self.url)
             if place.user is not None:

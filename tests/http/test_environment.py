@@ -23,7 +23,9 @@ async def test_a_redirect_goes_by_the_rules_for_its_own_host(reactor: Any, fetch
             answer(b"x") if request.path == "/c" else redirect(inside.url("/b").replace("127.0.0.1", "localhost"))
         )
         inside.script = lambda _: redirect("http://far.example/c")
-        fetcher = fetching(proxy=Proxies(Proxy(proxy.url("/"), Basic("user", "password")), None, "localhost"))
+        fetcher = fetching(
+            proxy=Proxies(Proxy(proxy.url("/"), Basic("user", "password")), None, "localhost"), allow_private=True
+        )
         head, data = await read(fetcher, "http://far.example/a")
 
         assert (head.url, data) == ("http://far.example/c", b"x")

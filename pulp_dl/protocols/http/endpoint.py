@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClie
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ...errors import ConnectFailed, DownloadError, ProxyFailed, TimedOut, TLSFailed
+from ...errors import ConnectFailed, DownloadError, ProxyFailed, RedirectRefused, TimedOut, TLSFailed
 from ...flow.deadline import deadline
 from ...model.tls import TLS
 from ...urls import URL, shown
@@ -85,6 +85,8 @@ class Dialled:
                 protocol = await self.endpoint.connect(factory)
                 connection: Any = protocol
                 await connection.ready()
+            except RedirectRefused as refused:  # which cannot know what is asked for
+                raise RedirectRefused(refused.message, self.url) from refused
             except Exception as cause:
                 if isinstance(cause.cause if isinstance(cause, ProxyLost) else cause, NotResumed):
                     continue  # no fault of anybody's but ours, who wanted to save time
