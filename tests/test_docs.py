@@ -1,8 +1,8 @@
 """
 Every snippet of the README and of docs/ is run, page by page, in order.
 
-A page is run in an empty directory that holds ``ca.pem``, ``client.pem`` and ``client.key``, against the servers of
-``tests/world.py``.
+A page is run in an empty directory that holds ``ca.pem``, ``client.pem``, ``client.key`` and ``server.pem``, against
+the servers of ``tests/world.py``.
 
 - A block with a caption is a file of that name.
 - Python blocks share their names; those that await run in the reactor, the others in a thread.  The names ``reactor``,

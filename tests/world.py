@@ -25,11 +25,12 @@ from twisted.internet.task import LoopingCall
 from twisted.web.guard import DigestCredentialFactory, HTTPAuthSessionWrapper
 from twisted.web.http import HTTPFactory
 from twisted.web.pages import notFound
-from twisted.web.proxy import Proxy, ProxyRequest
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
 from twisted.web.static import Data, File
 from zope.interface import implementer
+
+from pulp_dl.testing import ESTABLISHED, FaultServer, Forward, OnConnect, ServerTLS, Tunnel, answer
 
 FILES = {
     "bear.iso": bytes(range(250)) * 4000,
@@ -56,6 +57,7 @@ class World:
             os.utime(self.files / name, (time.time() - 3600,) * 2)
         self.authority = trustme.CA()
         self.identity = self.authority.issue_cert("client@example.org")
+        self.server = self.authority.issue_cert("localhost")
 
     def open(self) -> None:
         """Begin to serve."""
@@ -70,7 +72,10 @@ class World:
         self._listen("http://containers.example.org", _Containers(str(self.files)))
         self._listen("http://digest.example.org", _by_digest(File(str(self.files))))
         self._listen("https://secure.example.org", File(str(self.files)), self._tls())
-        self._listen("http://gateway.example.org:3128", None)
+        self._listen("https://vault.example.org", _Guarded(str(self.files)), self._tls())
+        self._gateways = [FaultServer(self._reactor, _gateway, tls=tls) for tls in (None, ServerTLS(self._server()))]
+        self.names["http://gateway.example.org:3128"] = self._gateways[0].url("")
+        self.names["https://gateway.example.org:3129"] = self._gateways[1].url("", "localhost")
         for port in ("8751", "8752"):  # of the streamer that a page begins
             with socket.create_server(("127.0.0.1", 0)) as probe:
                 free = probe.getsockname()[1]
@@ -82,7 +87,9 @@ class World:
 
     def close(self) -> Any:
         """No longer; fires when the ports are closed."""
-        return gatherResults([port.stopListening() for port in self._ports])
+        return gatherResults(
+            [*(each.close() for each in self._gateways), *(port.stopListening() for port in self._ports)]
+        )
 
     def here(self, text: str) -> str:
         """What a page says, in the names of this machine."""
@@ -91,13 +98,14 @@ class World:
         return text
 
     def write_identity(self, folder: Path) -> None:
-        """ca.pem, client.pem and client.key."""
+        """ca.pem, client.pem, client.key, and server.pem: the certificate of secure.example.org."""
         self.authority.cert_pem.write_to_path(folder / "ca.pem")
         (folder / "client.pem").write_bytes(b"".join(blob.bytes() for blob in self.identity.cert_chain_pems))
         self.identity.private_key_pem.write_to_path(folder / "client.key")
+        (folder / "server.pem").write_bytes(self.server.cert_chain_pems[0].bytes())
 
-    def _listen(self, name: str, root: IResource | None, tls: Any = None, request: type[Request] = Request) -> None:
-        factory: HTTPFactory = _ProxyFactory() if root is None else Site(root, requestFactory=request)
+    def _listen(self, name: str, root: IResource, tls: Any = None, request: type[Request] = Request) -> None:
+        factory: HTTPFactory = Site(root, requestFactory=request)
         factory.log = lambda request: None  # not one line for each request
         if tls is None:
             port = self._reactor.listenTCP(0, factory, interface="127.0.0.1")
@@ -107,10 +115,13 @@ class World:
             self.names[name] = f"https://localhost:{port.getHost().port}"
         self._ports.append(port)
 
+    def _server(self) -> bytes:
+        return self.server.private_key_pem.bytes() + b"".join(blob.bytes() for blob in self.server.cert_chain_pems)
+
     def _tls(self) -> Any:
-        server = self.authority.issue_cert("localhost")
-        pem = server.private_key_pem.bytes() + b"".join(blob.bytes() for blob in server.cert_chain_pems)
-        options = PrivateCertificate.loadPEM(pem).options(Certificate.loadPEM(self.authority.cert_pem.bytes()))
+        options = PrivateCertificate.loadPEM(self._server()).options(
+            Certificate.loadPEM(self.authority.cert_pem.bytes())
+        )
         options.getContext().set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, lambda *args: bool(args[-1]))
         return options
 
@@ -230,26 +241,7 @@ class _Denied(Resource):
         return b""
 
 
-class _AskedProxyRequest(ProxyRequest):
-    """For those with a password."""
-
-    def process(self) -> None:
-        if self.getHeader(b"proxy-authorization") == BASIC["gateway"]:
-            super().process()  # type: ignore[no-untyped-call]
-        else:
-            self.setResponseCode(407)
-            self.finish()
-
-    def finish(self) -> None:
-        request: Any = super()
-        if self.channel is not None:  # the client may have left, which Twisted's proxy does not look at
-            request.finish()
-
-
-class _ProxyChannel(Proxy):
-    requestFactory = _AskedProxyRequest
-
-
-class _ProxyFactory(HTTPFactory):
-    def buildProtocol(self, addr: Any) -> Any:
-        return _ProxyChannel()
+def _gateway(request: Any) -> Any:
+    """A proxy for those with a password."""
+    known = request.get(b"proxy-authorization") == BASIC["gateway"]
+    return OnConnect([ESTABLISHED, Tunnel()], Forward()) if known else answer(b"", 407)

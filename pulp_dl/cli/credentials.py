@@ -67,9 +67,19 @@ credential_options = (
     click.option("--key", metavar="FILE", help="Its private key, if that is not in the same file."),
     *_secret("passphrase", "Holds what opens an encrypted key."),
     click.option("-k", "--insecure", is_flag=True, help="Do not check who the server is."),
-    click.option("--proxy", metavar="URL", help="http://host:port, in place of what $http_proxy says; '' for none."),
+    click.option("--pinnedpubkey", metavar="HASHES",
+                 help="Talk to no server without one of these public keys: sha256//BASE64, with ; between them."),
+    click.option("--tls-min", type=click.Choice(["1.2", "1.3"]), default="1.2", show_default=True,
+                 help="The oldest version of TLS to speak."),
+    click.option("--proxy", metavar="URL",
+                 help="http://host:port, in place of what $http_proxy and its kin say; or https://, socks5://, "
+                 "socks5h://; '' for none."),
     click.option("--proxy-user", metavar="NAME[:PASSWORD]", help="For the proxy."),
     *_secret("proxy-password", "Holds the password of --proxy-user."),
+    click.option("--proxy-cacert", metavar="FILE", help="Trust these certificates of an https:// proxy, too."),
+    click.option("--proxy-cert", metavar="FILE", help="The client's certificate for an https:// proxy."),
+    click.option("--proxy-key", metavar="FILE", help="Its private key, if that is not in the same file."),
+    click.option("--proxy-insecure", is_flag=True, help="Do not check who the proxy is."),
     click.option("--noproxy", metavar="HOSTS", help="Reach these without one, in place of $no_proxy; * for all."),
 )  # fmt: skip
 
@@ -128,7 +138,7 @@ def _way(options: Options, login: Basic | None) -> IAuth | None:
 
 
 def tls(options: Options) -> TLS:
-    """Of C{--cacert}, C{--cert}, C{--key}, C{--insecure}."""
+    """Of C{--cacert}, C{--cert}, C{--key}, C{--insecure}, C{--pinnedpubkey}, C{--tls-min}."""
     from ..model.tls import TLS
 
     source = _strongest("passphrase_file", "passphrase", options=options)
@@ -138,7 +148,10 @@ def tls(options: Options) -> TLS:
 
     def make(passphrase: str | None) -> TLS:
         names = {name: options[theirs] for name, theirs in (("ca", "cacert"), ("cert", "cert"), ("key", "key"))}
-        return TLS(**names, passphrase=passphrase, verify=not options["insecure"])
+        pins = () if options["pinnedpubkey"] is None else options["pinnedpubkey"]
+        return TLS(
+            **names, passphrase=passphrase, verify=not options["insecure"], minimum=options["tls_min"], pins=pins
+        )
 
     with blaming("cacert", {"TLS.passphrase": source or "passphrase_file"}):
         try:
@@ -150,7 +163,7 @@ def tls(options: Options) -> TLS:
 
 
 def proxies(options: Options) -> IProxies | None:
-    """Of C{--proxy}, else of the environment."""
+    """Of C{--proxy}, else of the environment; with C{--proxy-user}, C{--proxy-cacert} and their kin."""
     from attrs import evolve
 
     from ..model.proxies import Proxies
@@ -172,14 +185,26 @@ def proxies(options: Options) -> IProxies | None:
         return None
     if direct is not None:
         found = evolve(found, direct=direct)
-    login = _login(options, "proxy_")
-    if login is None:
-        return found
+    login, trust = _login(options, "proxy_"), _proxy_tls(options)
 
     def known(proxy: Proxy | None) -> Proxy | None:
-        return None if proxy is None else evolve(proxy, auth=login)
+        return None if proxy is None else evolve(proxy, auth=login or proxy.auth, tls=trust)
 
-    return evolve(found, http=known(found.http), https=known(found.https))
+    with blaming("proxy_user"):
+        return evolve(found, http=known(found.http), https=known(found.https))
+
+
+def _proxy_tls(options: Options) -> TLS:
+    from ..model.tls import TLS
+
+    names = {ours: f"proxy_{theirs}" for ours, theirs in (("ca", "cacert"), ("cert", "cert"), ("key", "key"))}
+    fields = {f"TLS.{ours}": theirs for ours, theirs in names.items()}
+    with blaming("proxy_cacert", {**fields, "TLS.passphrase": "proxy_key"}):
+        return TLS(
+            **{ours: options[theirs] for ours, theirs in names.items()},
+            verify=not options["proxy_insecure"],
+            minimum=options["tls_min"],
+        )
 
 
 def _login(options: Options, prefix: str) -> Basic | None:

@@ -16,7 +16,7 @@ __all__ = ["blaming", "explain", "in_options"]
 
 # What has no option of its own is said in another way.
 _PHRASES: Final = {
-    "leave Remote.proxy out": "--noproxy says what to reach without one",
+    "TLS.verify is off": "certificates are not checked",
     "give Proxy(auth=Basic(...))": "give --proxy-user",
     "give it as Proxy(auth=...)": "give --proxy-user",
     "give it as Source.span": "a file is fetched as a whole",
@@ -32,7 +32,14 @@ _FIELDS: Final = {
     "TLS.cert": "cert",
     "TLS.key": "key",
     "TLS.passphrase": "passphrase_file",
+    "TLS.minimum": "tls_min",
+    "TLS.pins": "pinnedpubkey",
     "Proxy.url": "proxy",
+    "Proxy.auth": "proxy_user",
+    "Proxy.tls.ca": "proxy_cacert",
+    "Proxy.tls.cert": "proxy_cert",
+    "Proxy.tls.key": "proxy_key",
+    "Proxy.tls.minimum": "tls_min",
     "Basic.user": "user",
     "DigestAuth.user": "user",
     "TokenAuth.realms": "token_realms",
@@ -48,7 +55,7 @@ _FIELDS: Final = {
     "Timeouts.idle": "idle_timeout",
     "Timeouts.total": "max_time",
 }
-_FIELD: Final = re.compile(r"\b[A-Z][A-Za-z]+\.[a-z_]+\b|^headers(?=:)")
+_FIELD: Final = re.compile(r"\b[A-Z][A-Za-z]+(?:\.[a-z_]+)+\b|^headers(?=:)")
 _USERINFO: Final = re.compile(r"//.*@", re.DOTALL)
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[\w\[*][^\s'\"]*")
 

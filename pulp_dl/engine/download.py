@@ -35,6 +35,10 @@ T = TypeVar("T")
 class _Visits:
     """What a download and the question for a head have in common: attempts are kept, mirrors learn, time is limited."""
 
+    _task: Task[Any] | None = None
+    _interruption: DownloadError | CancelledError | None = None
+    _timer: Call | None = None
+
     def __init__(self, shared: Shared, source: Source, mirrors: IMirrors | None) -> None:
         self._shared = shared
         self._clock = shared.timers
@@ -44,9 +48,6 @@ class _Visits:
         self._attempts: list[Attempt] = []
         self._candidates = Candidates(source, mirrors, shared.direct)
         self._began = self._clock.seconds()
-        self._task: Task[Any] | None = None
-        self._interruption: DownloadError | CancelledError | None = None
-        self._timer: Call | None = None
 
     def _fetcher(self, place: Source) -> IFetcher:
         return self._shared.fetcher(place.place.scheme, place.remote or self._remote)
@@ -151,12 +152,13 @@ class Heading(_Visits):
 class Download(_Visits):
     """Bring it."""
 
+    _public = True  # was who answered last shown no secrets?
+    _continuing = False  # did the last attempt ask for a rest?
+
     def __init__(self, shared: Shared, source: Source, consumer: IBodyConsumer, mirrors: IMirrors | None) -> None:
         super().__init__(shared, source, mirrors)
         self._consumer = consumer
         remote = self._remote
-        self._public = True  # was who answered last shown no secrets?
-        self._continuing = False  # did the last attempt ask for a rest?
         self._pipe = Pipe(
             self._clock,
             source,
@@ -218,7 +220,7 @@ class Download(_Visits):
         began, offset = self._clock.seconds(), pipe.offset
         status: int | None = None
         failed: DownloadError | None = None
-        pipe.received = 0
+        pipe.attempt()
         try:
             if not pipe.complete:
                 ask = pipe.ask(place)

@@ -7,12 +7,12 @@ from random import random
 from typing import Any
 
 from attrs import Attribute, evolve, field, frozen
-from zope.interface import implementer
 
 from ..interfaces import IAuth, IProxies
-from ..urls import URL, InvalidURL, parse, shown
+from ..urls import URL, parse, shown
 from .auth import Basic
 from .headers import Pairs, find, header_pairs
+from .proxy import Proxy
 from .rate import Rate, check_rate
 from .source import read_url
 from .tls import TLS
@@ -60,7 +60,7 @@ class Timeouts:
     """
     Limits of time, in seconds; None switches one off.
 
-    @ivar connect: until the connection may carry a request: DNS, TCP and TLS together.
+    @ivar connect: until the connection may carry a request: DNS, TCP and TLS together, and the way through a proxy.
     @ivar head: from the request to the end of the answer's head, for each hop of a redirect.
     @ivar idle: without one byte of the body.
     @ivar low_speed: bytes a second that the body has to reach on average over C{low_speed_window}.
@@ -121,35 +121,6 @@ class Retries:
         yield 0.0
         for round_ in range(self.count):
             yield min(self.cap, self.base * 2.0**round_) * (1 - chance() / 2)
-
-
-@implementer(IProxies)
-@frozen
-class Proxy:
-    """
-    An HTTP proxy, for whatever is asked.
-
-    @ivar url: C{http://host:port}; user and password in it are taken out into C{auth}.
-    """
-
-    url: str = field(repr=shown)
-    auth: Basic | None = None
-    place: URL = field(init=False, repr=False)
-
-    def __attrs_post_init__(self) -> None:
-        if self.auth is not None and not isinstance(self.auth, Basic):
-            raise TypeError(f"Proxy.auth: {type(self.auth).__name__} is no Basic; use Basic(user, password)")
-        place = read_url("Proxy.url", self.url)
-        if place.scheme not in {"http", "https"}:
-            raise InvalidURL(f"Proxy.url: {shown(self.url)!r} has to begin with http:// or https://")
-        if place.user is not None:
-            object.__setattr__(self, "auth", self.auth or Basic(place.user, place.password or ""))
-            place = evolve(place, user=None, password=None)
-        object.__setattr__(self, "url", str(place))
-        object.__setattr__(self, "place", place)
-
-    def to(self, place: URL) -> Proxy | None:
-        return self
 
 
 def _auth(_instance: object, _attribute: Attribute[Any], value: object) -> None:

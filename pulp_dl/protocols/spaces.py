@@ -20,7 +20,7 @@ from zope.interface import directlyProvides, implementer, providedBy
 
 from ..errors import RedirectRefused
 
-__all__ = ["Bounded", "Space", "literal", "refusal", "resolve", "space_of"]
+__all__ = ["Bounded", "Space", "check", "literal", "resolve", "space_of"]
 
 
 class Space(IntEnum):
@@ -141,11 +141,21 @@ class Bounded:
         """
         space = literal(host)
         if space is None or space < self._floor:
-            raise RedirectRefused(refusal(host, self._floor))
+            raise RedirectRefused(_refusal(host, self._floor))
         return self._reactor.connectTCP(host, *arguments, **settings)
 
 
-def refusal(host: str, floor: Space) -> str:
-    """Why it is not connected to."""
+def check(host: str, floor: Space, url: str | None = None) -> None:
+    """
+    For whoever connects to no address itself, but tells a proxy where to go.
+
+    @raise RedirectRefused: this host is an address, and too close.
+    """
+    space = literal(host)
+    if space is not None and space < floor:
+        raise RedirectRefused(_refusal(host, floor), url)
+
+
+def _refusal(host: str, floor: Space) -> str:
     whence = "a public" if floor is Space.PUBLIC else "a private"
     return f"{host} is not for {whence} server to lead us to; Remote(allow_private=True) permits it"

@@ -17,14 +17,18 @@ from .memory import MemoryFetcher, MemoryScheme
 from .network import MemoryNetwork
 from .places import Asked, Place, Verbatim
 from .script import (
+    ESTABLISHED,
     FOREVER,
+    Alert,
     Chunk,
     Close,
     Cut,
     CutTLS,
     Drip,
+    Forward,
     Hold,
     Nth,
+    OnConnect,
     OnPath,
     OnRange,
     Repeat,
@@ -32,7 +36,9 @@ from .script import (
     Reset,
     Script,
     Send,
+    StartTLS,
     Step,
+    Tunnel,
     Wait,
 )
 from .stage import Connections, Stage
@@ -42,7 +48,9 @@ if TYPE_CHECKING:
     from .checks import ConsumerCase, FetcherCase, check_consumer, check_fetcher
 
 __all__ = [
+    "ESTABLISHED",
     "FOREVER",
+    "Alert",
     "Asked",
     "Chunk",
     "Close",
@@ -54,6 +62,7 @@ __all__ = [
     "Entity",
     "FaultServer",
     "FetcherCase",
+    "Forward",
     "Framing",
     "History",
     "Hold",
@@ -62,6 +71,7 @@ __all__ = [
     "MemoryScheme",
     "Misuse",
     "Nth",
+    "OnConnect",
     "OnPath",
     "OnRange",
     "Place",
@@ -77,7 +87,9 @@ __all__ = [
     "ServerTLS",
     "Sink",
     "Stage",
+    "StartTLS",
     "Step",
+    "Tunnel",
     "Verbatim",
     "Wait",
     "answer",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from functools import partial
 from typing import Any, Final
 
 from attrs import evolve
@@ -10,14 +11,13 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
-from ...errors import RedirectRefused
 from ...flow.deadline import deadline
 from ...flow.running import Running
 from ...interfaces import IAuthenticator, IBody, IFetcher, IShared
 from ...model.remote import Remote
 from ...model.source import Head, Source, Span, Validators
 from ...urls import URL
-from ..spaces import Bounded, Space, literal, refusal, resolve
+from ..spaces import Bounded, Space, check, literal, resolve
 from .agent import Agent
 from .answer import Answer
 from .body import Body
@@ -97,16 +97,17 @@ class HTTPFetcher:
         return found
 
     def _way(self, trail: Trail) -> Route:
-        place, floor, reactor = trail.place, trail.floor, self.reactor
-        if floor is not None and self.remote.proxy_for(place) is None:
-            reactor = Bounded(reactor, floor)
-        elif floor is not None:
-            # The proxy finds the address; what can be seen of it here is what the URL says of itself.
-            space = literal(place.host)
-            if space is not None and space < floor:
-                raise RedirectRefused(refusal(place.host, floor), str(place))
-            floor = None
-        way = route(reactor, self.remote, place, inside=trail.inside)
+        place, floor, reactor, judge = trail.place, trail.floor, self.reactor, None
+        if floor is not None:
+            proxy = self.remote.proxy_for(place)
+            if proxy is None:
+                reactor = Bounded(reactor, floor)
+            else:
+                # The proxy finds the address; what can be seen of it here is what the URL says of itself.
+                check(place.host, floor, str(place))
+                judge = partial(check, floor=floor)
+                floor = None if proxy.resolves else floor
+        way = route(reactor, self.remote, place, inside=trail.inside, judge=judge)
         who = self._who if trail.inside else None
         if who is None and floor is None:
             return way

@@ -122,6 +122,8 @@ class RequestFields:
 
 def wanted(conditions: Pairs, span: Span | None, same_as: Validators | None) -> Pairs:
     """Conditions, Range and If-Range of a request."""
+    if span is None and not conditions:
+        return ()
     found = conditions
     if span is None or same_as is not None:
         # RFC 9110 section 13.1.5: no If-Range without a Range; and there is only one.

@@ -11,6 +11,7 @@ from ...model.source import Head, Source, Span, Validators
 from ..spaces import Space
 from .answer import Answer
 from .body import Body
+from .client import unwrapped
 from .fields import wanted
 from .judge import announced, judge, make_head
 from .redirect import REDIRECTS, Trail
@@ -72,10 +73,11 @@ class Question:
         if cookies is not None and trail.inside:
             credentials = (*cookies.fields(trail.place), *credentials)
         fields = self._fetcher.fields.select(self._source, credentials, self._asked, inside=trail.inside)
-        answer = self._fetcher.client(trail).request(self._method, self._url, fields)
-        return answer.addCallback(self._answered)
+        response = self._fetcher.client(trail).request(self._method, self._url, fields)
+        return response.addCallback(self._answered)
 
-    def _answered(self, answer: Answer) -> Body | Deferred[Body]:
+    def _answered(self, response: object) -> Body | Deferred[Body]:
+        answer = unwrapped(response)
         trail, login, status = self._trail, self._login, answer.status
         if self._fetcher.cookies is not None and trail.inside:
             self._fetcher.cookies.keep(trail.place, answer.pairs)
@@ -106,11 +108,14 @@ class Question:
 
     def _judged(self, head: Head, answer: Answer) -> Body:
         fetcher = self._fetcher
-        judge(
-            head,
-            self._span,
-            conditions=bool(self._source.conditions),
-            proxied=fetcher.remote.proxy_for(self._trail.place) is not None,
-            now=fetcher.reactor.seconds(),
-        )
+        if head.status != 200:
+            place = self._trail.place
+            proxy = fetcher.remote.proxy_for(place)
+            judge(
+                head,
+                self._span,
+                conditions=bool(self._source.conditions),
+                proxied=proxy is not None and proxy.forwards(place),
+                now=fetcher.reactor.seconds(),
+            )
         return Body(fetcher, head, answer, public=not self._trail.inside)

@@ -38,9 +38,11 @@ class Trail:
     """
 
     # For most of them that is all; so they have nothing of their own.
+    own = True
     floor: Space | None = None
     home: URL | None = None
     _farthest = Space.MACHINE
+    _seen: set[tuple[str, bool, bool]] | None = None
 
     def __init__(self, remote: Remote, source: Source) -> None:
         self.place = source.place
@@ -50,10 +52,8 @@ class Trail:
         self._remote = remote
         self._source = source
         self.inside = self.place.origin == self._scope and not source.public
-        self.own = True
         if source.found:
             self._begin()
-        self._seen: set[tuple[str, bool, bool]] | None = None
 
     def _begin(self) -> None:
         known = self._source.scope or self._remote.url
