@@ -39,15 +39,13 @@ class Watch:
         self._window_at = 0.0  # open time at which the low-speed window began
         self._window_bytes = 0
 
-    def start(self, *, open_: bool, timeouts: Timeouts | None = None) -> None:
-        """
-        A body begins to come.
+    def limit(self, timeouts: Timeouts | None) -> None:
+        """Other limits for the bodies that follow; None: the usual ones."""
+        self._timeouts = timeouts or self._usual
+        self._first = _first(self._timeouts)
 
-        @param timeouts: for this body; None: the usual ones.
-        """
-        timeouts = timeouts or self._usual
-        if timeouts is not self._timeouts:
-            self._timeouts, self._first = timeouts, _first(timeouts)
+    def start(self, *, open_: bool) -> None:
+        """A body begins to come."""
         self._running, self._open = True, open_
         self._elapsed = self._fed_at = self._window_at = 0.0
         self._window_bytes = 0
