@@ -178,6 +178,8 @@ class Heading(_Visits):
 class Download(_Visits):
     """Bring it."""
 
+    _answer: Head | None = None  # of the current attempt
+    _waited: float | None = None  # seconds until it came
     _public = True  # was who answered last shown no secrets?
     _continuing = False  # did the last attempt only go on with what others have brought?
 
@@ -248,44 +250,14 @@ class Download(_Visits):
     async def _attempt(self, place: Source) -> Report:
         pipe = self._pipe
         began, offset = self._clock.seconds(), pipe.offset
-        answer: Head | None = None
-        waited: float | None = None
         failed: DownloadError | None = None
+        self._answer = self._waited = None
         pipe.attempt()
         try:
-            if not pipe.complete:
-                asked = place
-                if self._advice is not None:
-                    asked = await self._advice.hurry(place, place.remote or self._remote, self._candidates, pipe)
-                ask = pipe.ask(place)
-                self._continuing = ask.continues
-                if self._attempts:  # a client's conditions are for the first attempt
-                    asked = evolve(asked, conditions=())
-                body = await self._fetcher(asked).open(asked, ask.span, ask.same_as)
-                answer = body.head
-                if answer.status == 200:
-                    self._continuing = False
-                # Who has not heard of this attribute gets no secrets for the rest.
-                self._public = getattr(body, "public", True)
-                try:
-                    if self._advice is not None:
-                        waited = self._clock.seconds() - began
-                        self._advice.heard(place, answer, waited)
-                        self._advice.vouch(place, answer, pipe)
-                    await pipe.admit(answer, place, ask)
-                    if self._interruption is not None:  # by what admit() called
-                        raise CancelledError
-                except BaseException:
-                    body.abandon()
-                    raise
-                if answer.status in {304, 416}:
-                    body.abandon()
-                else:
-                    await pipe.take(body)
-                    if self._interruption is not None:  # by a write of what was there already
-                        raise CancelledError
-            else:  # others have brought all of it
+            if pipe.complete:  # others have brought all of it
                 self._continuing = True
+            else:
+                await self._bring(place, began)
             head, facts, advisories = await pipe.finish()
         except Exception as error:
             failed = self._blame(error, place)
@@ -294,9 +266,10 @@ class Download(_Visits):
             raise failed from error
         finally:
             seconds = self._clock.seconds() - began
+            answer, received = self._answer, pipe.received
             status = None if answer is None else answer.status
             self._record(
-                Attempt(place, offset, pipe.received, seconds, pipe.open_seconds, status, failed, waited, answer)
+                Attempt(place, offset, received, seconds, pipe.open_seconds, status, failed, self._waited, answer)
             )
         return Report(
             self._source,
@@ -308,3 +281,36 @@ class Download(_Visits):
             self._clock.seconds() - self._began,
             pipe.validated,
         )
+
+    async def _bring(self, place: Source, began: float) -> None:
+        """A body from there, into the pipe."""
+        pipe, asked = self._pipe, place
+        if self._advice is not None:
+            asked = await self._advice.hurry(place, place.remote or self._remote, self._candidates, pipe)
+        ask = pipe.ask(place)
+        self._continuing = ask.continues
+        if self._attempts:  # a client's conditions are for the first attempt
+            asked = evolve(asked, conditions=())
+        body = await self._fetcher(asked).open(asked, ask.span, ask.same_as)
+        self._answer = answer = body.head
+        if answer.status == 200:
+            self._continuing = False
+        # Who has not heard of this attribute gets no secrets for the rest.
+        self._public = getattr(body, "public", True)
+        try:
+            if self._advice is not None:
+                self._waited = self._clock.seconds() - began
+                self._advice.heard(place, answer, self._waited)
+                self._advice.vouch(place, answer, pipe)
+            await pipe.admit(answer, place, ask)
+            if self._interruption is not None:  # by what admit() called
+                raise CancelledError
+        except BaseException:
+            body.abandon()
+            raise
+        if answer.status in {304, 416}:
+            body.abandon()
+        else:
+            await pipe.take(body)
+            if self._interruption is not None:  # by a write of what was there already
+                raise CancelledError

@@ -149,7 +149,7 @@ class Resolving:
         last: Exception = DNSLookupError(self.host)
         for address in await _Lookup(self.reactor, self.host).found:
             if self.floor is not None and (literal(address) or Space.MACHINE) < self.floor:
-                last = RedirectRefused(refusal(self.host, self.floor))
+                last = RedirectRefused(refusal(address, self.floor))
                 continue
             try:
                 return await self.to(address).connect(factory)
