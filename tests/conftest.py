@@ -61,7 +61,8 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     runs in this one.  C{-n 2} and C{-n 0} say otherwise.
     """
     options = config.option
-    picked = config.args_source is not pytest.Config.ArgsSource.TESTPATHS or options.keyword or options.lf
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    picked = not whole or options.keyword or options.markexpr or options.lf
     cores = len(os.sched_getaffinity(0))
     return 0 if picked or options.capture == "no" or cores == 1 else min(cores, WORKERS)
 
