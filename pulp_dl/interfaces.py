@@ -188,6 +188,9 @@ class IMirrors(Interface):
         Places for this source, best first: an iterable, an async iterable, or an awaitable of either.  It is read
         lazily, once for each download.  C{source.at(url)} is another place.
 
+        If it fails with a L{DownloadError} (a list could not be fetched), the source's own URL is asked, unless it was
+        among the places before.
+
         @param direct: downloads without mirrors, for a list that has to be fetched itself.
         """
 
@@ -230,21 +233,26 @@ class IAuth(Interface):
     """Credentials as a value, in C{Remote.auth}."""
 
     def start(direct: IDownloader) -> IAuthenticator:
-        """The live authenticator, one for each Remote, shared by all its downloads."""
+        """
+        The live authenticator, one for each Remote, shared by all its downloads.  C{direct} downloads as the Remote
+        says, but without its C{auth}, without mirrors, and once: whoever waits for it tries again.
+        """
 
 
 class IAuthenticator(Interface):
-    """Puts credentials on requests; asked only for the origin that the secrets belong to."""
+    """
+    Puts credentials on requests; asked only for the origin that the secrets belong to.  What it raises or fails with
+    ends the attempt, as C{Refused} unless it is a L{DownloadError}; its Deferreds are cancelled with the download.  If
+    it has C{answered(method, url, head, sent)}, that is called for each answer that is no 401.
+    """
 
     def authorize(method: bytes, url: str, headers: dict[bytes, bytes]) -> Any:
-        """
-        Add fields to C{headers}.  Returns whatever identifies what was sent, or a Deferred of it.
-        """
+        """Add fields to C{headers}.  Returns whatever identifies what was sent, or a Deferred of it."""
 
     def challenged(method: bytes, url: str, head: Head, sent: Any) -> Deferred[bool]:
         """
-        The server answered 401.  Fires with True if it is worth asking again; refreshes once, and only if C{sent} is
-        still what would be sent.
+        The server answered 401: once for each URL of a chain, and once more if nothing had been sent.  Fires with True
+        if it is worth asking again; refreshes once, and only if C{sent} is still what would be sent.
         """
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -11,24 +11,30 @@ from attrs import evolve
 from twisted.enterprise.adbapi import ConnectionPool
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail
 from twisted.logger import Logger
+from twisted.plugin import getPlugins
 from zope.interface import implementer
 
 from ..engine.downloader import Downloader
 from ..engine.sharing import Sharing
 from ..errors import Refused
 from ..flow.running import Running
-from ..interfaces import IBodyConsumer, IDownloader, IListing, IMirrors
+from ..interfaces import IBodyConsumer, IDownloader, IListing, IMirrors, IScheme
+from ..mirrors.located import located
+from ..mirrors.scores import Scores
+from ..mirrors.standing import Standing
 from ..model.entry import Entry
 from ..model.expect import Digest, Size, Vouched
 from ..model.remote import Limits, Remote, Retries
 from ..model.report import Attempt
 from ..model.source import Source
 from .file import Manifest
+from .following import SCHEME, Following, url_of
 from .ledger import Ledger, Listed, Place, Publication
 from .publish import Publishing, kept_by, withdraw
 from .schema import OPTIONS, prepare
 from .store import Store
 from .stored import Stored
+from .together import Together
 
 __all__ = ["Catalogue"]
 
@@ -69,6 +75,7 @@ class Catalogue:
         anonymous: Remote | None = None,
         store: Store | None = None,
         keep_share: float = 0.5,
+        mirrors: Mapping[str | None, IMirrors] | None = None,
     ) -> None:
         """
         @param path: the SQLite file; it is made if it is missing.  Its own files are beside it, in C{PATH.files}.
@@ -76,11 +83,14 @@ class Catalogue:
         @param anonymous: the settings for what was published without a name.
         @param store: for what is C{on_demand}; without one that is streamed.
         @param keep_share: when all clients have left, a file is still stored if more than this share of it has come.
+        @param mirrors: where else the files of a remote are, by its name; None for what was published without one.
         @raise CatalogueError: there is no place for its files.
         """
         self._reactor = reactor
         self._remotes = remotes or {}
         self._anonymous = anonymous or Remote()
+        self._listed = mirrors or {}
+        self._scores: dict[str | None, Scores] = {}
         self.kept = kept_by(path)
         self._store = store
         self._keep_share = keep_share
@@ -91,17 +101,20 @@ class Catalogue:
             return ConnectionPool("sqlite3", file, **OPTIONS, **options, cp_max=connections)
 
         self._readers, self._writer = pool(READERS), pool(1)
+        self._lookups: Together[str, tuple[_Wanted, str | None]] = Together(
+            lambda paths: self._ask(self._readers, lambda connection: self._look(connection, paths))
+        )
         self._running = Running()
         self._closing: Deferred[None] | None = None
         # A disk does not get better by asking again, and what is stored may be as large as it is.
         local = Remote(limits=Limits(max_size=None), retries=Retries(count=0))
         self._files = Downloader(reactor, local)
-        self._upstreams: dict[str | None, IDownloader] = {}
+        self._upstreams: dict[str | None, Sharing] = {}
 
     # questions
 
     def find(self, path: str) -> Deferred[tuple[IDownloader, Source]]:
-        return self._ask(self._readers, lambda connection: self._look(connection, path)).addCallback(self._answer)
+        return self._lookups.ask(path).addCallback(self._answer)
 
     def list(self, path: str) -> Deferred[Iterable[Entry]]:
         return self._ask(self._readers, lambda connection: Ledger(connection).directory(path))
@@ -131,17 +144,24 @@ class Catalogue:
         self._running.add(pool.runWithConnection(question)).addBoth(answer.callback)
         return answer
 
+    @property
+    def standings(self) -> Sequence[Standing]:
+        """How the hosts of mirrors stand that have been asked."""
+        return [each for scores in self._scores.values() for each in scores.hosts]
+
     # the answer to find()
 
-    def _look(self, connection: Any, path: str) -> tuple[_Wanted, str | None]:
-        """In a thread: what is published there, and where it is stored, if it is."""
-        publication, listed = Ledger(connection).find(path)
+    def _look(self, connection: Any, paths: Sequence[str]) -> Sequence[tuple[_Wanted, str | None] | Exception]:
+        """In a thread: for each what is published there, and where it is stored, if it is."""
+        found = zip(paths, Ledger(connection).find_all(paths), strict=True)
+        return [KeyError(path) if each is None else (_Wanted(*each), self._stored(*each)) for path, each in found]
+
+    def _stored(self, publication: Publication, listed: Listed) -> str | None:
         stores = [self.kept] if listed.kept else []
         if publication.policy != "streamed" and self._store is not None:
             stores.append(self._store)
         places = (each.use(listed.sha256, listed.size) for each in stores if listed.sha256 is not None)
-        stored = next(filter(None, places), None)
-        return _Wanted(publication, listed), stored
+        return next(filter(None, places), None)
 
     def _answer(self, found: tuple[_Wanted, str | None]) -> Any:
         wanted, stored = found
@@ -157,14 +177,20 @@ class Catalogue:
         place = publication.places[0]
         upstream = self._upstream(place.remote)
         source = Source(_url(place, listed), expect=_expected(listed), tag=wanted)
+        if stored is None and store is not None and store.growing(str(listed.sha256)) and not upstream.joins(source):
+            return upstream.inner, evolve(source, url=url_of(str(listed.sha256)))
         if stored is None:
             return upstream, source
         return Stored(self._files, upstream, source), _file(stored, wanted)
 
-    def _upstream(self, name: str | None) -> IDownloader:
+    def _upstream(self, name: str | None) -> Sharing:
         """For each remote one; what is shared by its downloads is shared for good."""
         if name not in self._upstreams:
-            downloader = Downloader(self._reactor, self._remote(name), mirrors=_Mirrors(self._remote))
+            schemes = None if self._store is None else [*getPlugins(IScheme), Following(self._store)]
+            mirrors: IMirrors = _Mirrors(self._remote, self._listed)
+            if self._listed:  # else the order is the publisher's
+                mirrors = self._scores[name] = Scores(mirrors)
+            downloader = Downloader(self._reactor, self._remote(name), mirrors=mirrors, schemes=schemes)
             share = self._keep_share
             self._upstreams[name] = Sharing(downloader, self._reactor, keep=self._keep, keep_share=share)
         return self._upstreams[name]
@@ -180,7 +206,7 @@ class Catalogue:
     def _keep(self, source: Source) -> IBodyConsumer | None:
         """What is to store a transfer of a whole file, if anything."""
         listed, store = source.tag.listed, self._home(source.tag)
-        return None if store is None else store.consumer(listed.sha256, listed.size)
+        return None if store is None else store.consumer(listed.sha256, listed.size, self._reactor.callFromThread)
 
     def _home(self, wanted: _Wanted) -> Store | None:
         """Where a file is to be stored when somebody has asked for it, if anywhere."""
@@ -207,20 +233,40 @@ class Catalogue:
 class _Mirrors:
     """All places of a publication, each with the settings for it."""
 
-    def __init__(self, remote: Callable[[str | None], Remote]) -> None:
+    def __init__(
+        self, remote: Callable[[str | None], Remote], mirrors: Mapping[str | None, IMirrors] | None = None
+    ) -> None:
         self._remote = remote
+        self._mirrors = mirrors or {}
 
-    def locate(self, source: Source, direct: IDownloader) -> Iterator[Source]:
-        yield source
+    def locate(self, source: Source, direct: IDownloader) -> Iterator[Source] | AsyncIterator[Source]:
+        places = self._published(source)
+        return self._listed(places, direct) if self._mirrors else (place for _, place in places)
+
+    def _published(self, source: Source) -> Iterator[tuple[str | None, Source]]:
+        """The places that the publisher named, and the names of their remotes."""
         publication, listed = source.tag
-        for place in publication.places[1:]:
+        yield publication.places[0].remote, source
+        # Who reads what is being stored has the rest from anywhere.
+        first = 0 if source.place.scheme == SCHEME else 1
+        for place in publication.places[first:]:
             try:
                 remote = self._remote(place.remote)
             except Refused as error:
                 log.warn("{place} is left out: {error}", place=place, error=error)  # noqa: G010  # a logger of Twisted
             else:
                 # Who published it vouches for it: its secrets are its remote's.
-                yield evolve(source, url=_url(place, listed), remote=remote, headers=())
+                yield place.remote, evolve(source, url=_url(place, listed), remote=remote, headers=())
+
+    async def _listed(self, places: Iterator[tuple[str | None, Source]], direct: IDownloader) -> AsyncIterator[Source]:
+        """Each of them, and before it those that the mirrors of its remote have."""
+        for name, place in places:
+            mirrors = self._mirrors.get(name)
+            if mirrors is None:
+                yield place
+                continue
+            async for each in located(mirrors, place, direct):
+                yield each
 
     def record(self, attempt: Attempt) -> None:
         """The order is the publisher's."""

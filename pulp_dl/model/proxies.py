@@ -2,59 +2,17 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Self
 
 from attrs import field, frozen
 from zope.interface import implementer
 
 from ..interfaces import IProxies
-from ..urls import URL, InvalidURL, parse
-from .remote import Proxy
+from ..urls import URL
+from .direct import Direct
+from .proxy import Proxy
 
 __all__ = ["Proxies"]
-
-
-@frozen
-class _Rule:
-    """One entry of C{no_proxy}: an address or a range of them, a name and all below it, or everything."""
-
-    network: IPv4Network | IPv6Network | None = None
-    name: str = ""
-    port: int | None = None
-
-    def covers(self, place: URL) -> bool:
-        if self.port is not None and self.port != place.port:
-            return False
-        if self.network is not None:
-            try:
-                return ip_address(place.host) in self.network
-            except ValueError:
-                return False
-        return f".{place.host.removesuffix('.')}".endswith(self.name)
-
-
-def _rule(entry: str) -> _Rule | None:
-    """What an entry means; None if it means nothing, as for curl."""
-    if entry == "*":
-        return _Rule()
-    try:
-        return _Rule(ip_network(entry, strict=False))
-    except ValueError:
-        pass
-    try:
-        place = parse(f"any://{entry.removeprefix('*').lstrip('.')}/")
-    except InvalidURL:
-        return None
-    try:
-        return _Rule(ip_network(place.host), port=place.port)
-    except ValueError:
-        return _Rule(name=f".{place.host.removesuffix('.')}", port=place.port)
-
-
-def _rules(text: str) -> tuple[_Rule, ...]:
-    found = (_rule(entry) for entry in text.replace(",", " ").split())
-    return tuple(rule for rule in found if rule is not None)
 
 
 @implementer(IProxies)
@@ -77,14 +35,14 @@ class Proxies:
     https: Proxy | None = None
     direct: str = ""
     ftp: Proxy | None = None
-    _rules: tuple[_Rule, ...] = field(init=False, eq=False, repr=False)
+    _direct: Direct = field(init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        object.__setattr__(self, "_rules", _rules(self.direct))
+        object.__setattr__(self, "_direct", Direct(self.direct))
 
     def to(self, place: URL) -> Proxy | None:
         proxy = {"http": self.http, "https": self.https, "ftp": self.ftp}.get(place.scheme)
-        return None if proxy is None or any(rule.covers(place) for rule in self._rules) else proxy
+        return None if proxy is None or self._direct.covers(place) else proxy.to(place)
 
     @classmethod
     def from_environment(cls) -> Self:
@@ -94,7 +52,7 @@ class Proxies:
         The names may be in upper case; lower case goes first.  C{HTTP_PROXY} does not count in a CGI script, where a
         client may set it.
 
-        @raise ValueError: this is no HTTP proxy; the message names the variable.
+        @raise ValueError: this is no proxy of a known kind; the message names the variable.
         """
         from urllib.request import getproxies_environment
 
@@ -108,7 +66,8 @@ class Proxies:
             try:
                 return Proxy(url if "://" in url else f"http://{url}")
             except ValueError as error:
-                raise ValueError(str(error).replace("Proxy.url", f"{name}_proxy")) from None
+                blamed = str(error).replace("Proxy.url", f"{name}_proxy").replace("Proxy.auth", f"{name}_proxy")
+                raise ValueError(blamed) from None
 
         http, https = proxy("http"), proxy("https")
         try:

@@ -20,7 +20,7 @@ from .player import Player
 from .script import Act, Close, Request, Script, Send, Step
 from .stage import Stage
 
-__all__ = ["Data", "FaultFTP", "Port", "StartTLS", "reply"]
+__all__ = ["AuthTLS", "Data", "FaultFTP", "Port", "reply"]
 
 _LONG_AGO: Final = b"Sun, 09 Sep 2001 01:46:40 GMT"
 
@@ -60,7 +60,7 @@ class Port(_FTPStep):
 
 
 @frozen
-class StartTLS(_FTPStep):
+class AuthTLS(_FTPStep):
     """From here on the control connection is encrypted."""
 
 
@@ -146,7 +146,7 @@ class FaultFTP(Stage):
             case "PASS":
                 return reply(230)
             case "AUTH" if self._tls is not None:
-                return (reply(234), StartTLS())
+                return (reply(234), AuthTLS())
             case "PROT" if self._tls is not None:
                 session.protected = request.target == "P"
                 return reply(200)
@@ -260,7 +260,7 @@ class FTPPlayer(Player):
             case Data(script):
                 self._waiting = script, self._command
                 self._begin()
-            case StartTLS():
+            case AuthTLS():
                 self._start_tls()
                 return False
             case Close() if self._wire.TLS:

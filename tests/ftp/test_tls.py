@@ -22,7 +22,7 @@ from pulp_dl.model.auth import Basic
 from pulp_dl.model.remote import Remote, Retries, Timeouts
 from pulp_dl.model.source import Source
 from pulp_dl.model.tls import TLS
-from pulp_dl.testing import CutTLS, Data, FaultFTP, Hold, Reset, Script, Send, ServerTLS, StartTLS, reply
+from pulp_dl.testing import AuthTLS, CutTLS, Data, FaultFTP, Hold, Reset, Script, Send, ServerTLS, reply
 from tests.ftp.conftest import MakeFetcher, put
 from tests.ftp.pyftpd import PyFTPd
 from tests.ftp.vsftpd import Vsftpd
@@ -139,7 +139,7 @@ async def test_words_before_TLS_do_not_pass_for_words_within(
     reactor: Any, fetching: MakeFetcher, trust: TLS, identity: ServerTLS, injected: Script
 ) -> None:
     """As CVE-2021-22947 of curl."""
-    async with FaultFTP(reactor, FILES, {"AUTH": (injected, StartTLS())}, tls=identity) as server:
+    async with FaultFTP(reactor, FILES, {"AUTH": (injected, AuthTLS())}, tls=identity) as server:
         with pytest.raises(DownloadError) as caught:
             await fetching(tls=trust, auth=SECRET).open(Source(server.url("/a")))
         assert type(caught.value) in {ProtocolError, TLSFailed, ConnectFailed}

@@ -87,7 +87,7 @@ class FTPFetcher:
         place, timeouts = source.place, self.remote.timeouts
         path = path_of(place)
         if self.remote.proxy_for(place) is not None:
-            raise Refused(f"{place.scheme}: cannot go through this proxy; leave Remote.proxy out for it", source.url)
+            raise Refused(f"{place.scheme}: cannot go through this proxy; give Proxies that leave it out", source.url)
         inside = place.origin == self.remote.scope(source.url, source.scope) and not source.public
         if self._turn is not None:
             await self._turn()
