@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 
 from pulp_dl.errors import ConnectFailed, ProtocolError, Refused
 from pulp_dl.protocols.ftp.client import Client
+from pulp_dl.protocols.ftp.data import _extended, _passive
 from pulp_dl.protocols.ftp.replies import LINES, SIZE, Reply, ReplyReader, is_crowded, refusal
 
 
@@ -144,3 +145,41 @@ class TestReplies:
     )
     def test_who_says_that_there_are_too_many(self, text: str, *, crowded: bool) -> None:
         assert is_crowded(Reply(int(text[:3]), (text,))) is crowded
+
+
+class Saying:
+    """A session with a server that answers with this."""
+
+    def __init__(self, text: str) -> None:
+        self.client = Client("ftp://host/a")
+        self.lacks: set[bytes] = set()
+        self.reply = Reply(int(text[:3]), (text.encode("utf-8", "surrogatepass").decode("latin-1"),))
+
+    async def tell(self, command: bytes) -> Reply:
+        return self.reply
+
+
+NUMBERS = st.lists(st.integers(0, 400), min_size=4, max_size=8).map(lambda numbers: ",".join(map(str, numbers)))
+
+
+@given(before=st.text(max_size=10), numbers=NUMBERS | st.text(max_size=30), after=st.text(max_size=10))
+async def test_whatever_PASV_is_answered_with_there_is_a_port_or_an_error(
+    before: str, numbers: str, after: str
+) -> None:
+    session: Any = Saying(f"227 {before}{numbers}{after}")
+    try:
+        port = await _passive(session)
+    except ProtocolError:
+        return
+    assert 0 <= port < 65536
+
+
+@given(text=st.text(max_size=20) | st.from_regex(r"[a-z ]*\((.)\1\1[0-9]{1,6}\1\)", fullmatch=True))
+async def test_whatever_EPSV_is_answered_with_there_is_a_port_or_an_error(text: str) -> None:
+    session: Any = Saying(f"229 {text}")
+    try:
+        port = await _extended(session)
+    except ProtocolError:
+        return
+    assert port is not None
+    assert 0 < port < 65536

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock, deferLater
 
 from pulp_dl.consumers.memory import ToMemory
@@ -101,6 +102,53 @@ async def test_whatever_the_limits_all_come_and_they_hold(
         urls = [server.url(f"/{name}") for name in names]
         await fetch_all(reactor, urls, connections=connections, per_host=per_host)
         assert server.connections.peak <= max(2, min(connections, per_host))
+
+
+@given(data=st.data(), limit=st.integers(1, 7), most=st.integers(1, 4), closes=st.integers(0, 5))
+@settings(max_examples=15)
+async def test_whatever_is_cancelled_refused_and_closed_all_others_come_and_nothing_is_left(
+    reactor: Any, data: Any, limit: int, most: int, closes: int
+) -> None:
+    """A server that takes only so many sessions, and closes some; people who leave at any moment."""
+    inside: set[int] = set()
+    left = closes
+
+    def let_in(request: Request) -> Script:
+        inside.intersection_update({number for number, player in server.sessions.items() if player.alive})
+        if len(inside) >= most:
+            return reply(421, "too many")
+        inside.add(request.connection)
+        return reply(230)
+
+    def bring(request: Request) -> Script:
+        nonlocal left
+        left -= 1
+        return server.honest(request) if left < 0 else (server.honest(request), Close())
+
+    server: FaultFTP
+    remote = Remote(limits=Limits(connections=limit, per_host=limit), retries=Retries(count=20, base=0.01, cap=0.02))
+    async with FaultFTP(reactor, FILES, {"PASS": let_in, "RETR": bring}) as server:
+        async with Downloader(reactor, remote) as downloader:
+            names = data.draw(st.lists(st.sampled_from(sorted(FILES)), min_size=1, max_size=12))
+            consumers = [ToMemory() for _ in names]
+            running = [
+                downloader.download(server.url(f"/{name}"), consumer)
+                for name, consumer in zip(names, consumers, strict=True)
+            ]
+            unwanted = data.draw(st.sets(st.integers(0, len(names) - 1)))
+            for number in unwanted:
+                for _ in range(data.draw(st.integers(0, 6))):
+                    await deferLater(reactor, 0)
+                running[number].cancel()
+            for number, each in enumerate(running):
+                try:
+                    await each
+                except CancelledError:
+                    assert number in unwanted
+                else:
+                    assert consumers[number].data == FILES[names[number]]
+            assert server.connections.peak <= max(2, limit) + len(unwanted)  # the server may not know of a reset yet
+        await until(reactor, lambda: server.connections.open == 0)
 
 
 # ---- used again
