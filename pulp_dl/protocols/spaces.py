@@ -19,8 +19,17 @@ from twisted.internet.interfaces import IHostResolution, IResolutionReceiver
 from zope.interface import directlyProvides, implementer, providedBy
 
 from ..errors import RedirectRefused
+from ..flow.deadline import deadline
+from ..flow.timers import Clock
+from ..model.remote import Remote
+from ..model.source import Source
+from ..urls import parse
 
-__all__ = ["Bounded", "Space", "literal", "refusal", "resolve", "space_of"]
+__all__ = ["Bounded", "Floors", "Space", "literal", "refusal", "resolve", "space_of"]
+
+
+_KNOWN: Final = 64
+"""Hosts whose space is remembered."""
 
 
 class Space(IntEnum):
@@ -112,6 +121,42 @@ class _Farthest:
     def resolutionComplete(self) -> None:
         if not self._resolved.called:
             self._resolved.callback(max(self._spaces, default=Space.PUBLIC))
+
+
+class Floors:
+    """
+    The closest space that a place may be in, for the protocols that follow no redirects
+    (L{pulp_dl.protocols.http.redirect.Trail} has the same rule for chains).
+    """
+
+    def __init__(self, reactor: Any, remote: Remote, clock: Clock) -> None:
+        self._reactor = reactor
+        self._remote = remote
+        self._clock = clock
+        self._known: dict[str, Space] = {}
+
+    async def of(self, source: Source) -> Space | None:
+        """
+        None if it may be anywhere: the caller chose it, or its host, or allows all; or it was found on this machine.
+
+        @raise TimedOut: the name of where it was found is not looked up in time.
+        """
+        if not source.found or self._remote.allow_private:
+            return None
+        named = [parse(url) for url in (source.scope, self._remote.url) if url is not None]
+        if not named:
+            return Space.PUBLIC  # nobody knows where it was found
+        if named[0].scheme == "file" or source.place.host in [place.host for place in named]:
+            return None
+        space = self._known.get(named[0].host)
+        if space is None:
+            limit = self._remote.timeouts.connect
+            looking = resolve(self._reactor, named[0].host)
+            space = await deadline(looking, limit, self._clock, "connect", str(named[0]))
+            if len(self._known) >= _KNOWN:
+                del self._known[next(iter(self._known))]
+            self._known[named[0].host] = space
+        return None if space is Space.MACHINE else space
 
 
 class Bounded:

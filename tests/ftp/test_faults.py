@@ -426,9 +426,13 @@ async def test_a_server_that_knows_nothing_of_files_is_asked_for_them(reactor: A
             await fetcher.open(Source(server.url("/b")))
 
 
-async def test_SIZE_may_be_forbidden_and_the_file_be_there(reactor: Any, fetching: MakeFetcher) -> None:
-    async with FaultFTP(reactor, FILES, {"SIZE": reply(550, "not in this mode")}) as server:
+@pytest.mark.parametrize("more", [{}, {"MDTM": reply(502)}])
+async def test_SIZE_may_be_forbidden_and_the_file_be_there(
+    reactor: Any, fetching: MakeFetcher, more: dict[str, Script]
+) -> None:
+    async with FaultFTP(reactor, FILES, {"SIZE": reply(550, "not in this mode"), **more}) as server:
         _, data = await read(fetching(), server.url("/a"))
+        assert (await fetching().head(Source(server.url("/a")))).status == 200
     assert data == BODY
 
 

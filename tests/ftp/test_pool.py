@@ -104,10 +104,19 @@ async def test_whatever_the_limits_all_come_and_they_hold(
         assert server.connections.peak <= max(2, min(connections, per_host))
 
 
-@given(data=st.data(), limit=st.integers(1, 7), most=st.integers(1, 4), closes=st.integers(0, 5))
+WANTED = st.tuples(st.sampled_from(sorted(FILES)), st.none() | st.integers(0, 20))
+"""A file, and after how many turns of the reactor somebody leaves, if somebody does."""
+
+
+@given(
+    wanted=st.lists(WANTED, min_size=1, max_size=12),
+    limit=st.integers(1, 7),
+    most=st.integers(1, 4),
+    closes=st.integers(0, 5),
+)
 @settings(max_examples=15)
 async def test_whatever_is_cancelled_refused_and_closed_all_others_come_and_nothing_is_left(
-    reactor: Any, data: Any, limit: int, most: int, closes: int
+    reactor: Any, wanted: list[tuple[str, int | None]], limit: int, most: int, closes: int
 ) -> None:
     """A server that takes only so many sessions, and closes some; people who leave at any moment."""
     inside: set[int] = set()
@@ -129,24 +138,24 @@ async def test_whatever_is_cancelled_refused_and_closed_all_others_come_and_noth
     remote = Remote(limits=Limits(connections=limit, per_host=limit), retries=Retries(count=20, base=0.01, cap=0.02))
     async with FaultFTP(reactor, FILES, {"PASS": let_in, "RETR": bring}) as server:
         async with Downloader(reactor, remote) as downloader:
-            names = data.draw(st.lists(st.sampled_from(sorted(FILES)), min_size=1, max_size=12))
-            consumers = [ToMemory() for _ in names]
+            consumers = [ToMemory() for _ in wanted]
             running = [
                 downloader.download(server.url(f"/{name}"), consumer)
-                for name, consumer in zip(names, consumers, strict=True)
+                for (name, _), consumer in zip(wanted, consumers, strict=True)
             ]
-            unwanted = data.draw(st.sets(st.integers(0, len(names) - 1)))
-            for number in unwanted:
-                for _ in range(data.draw(st.integers(0, 6))):
-                    await deferLater(reactor, 0)
-                running[number].cancel()
-            for number, each in enumerate(running):
+            for (_, turns), each in zip(wanted, running, strict=True):
+                if turns is not None:
+                    for _ in range(turns):
+                        await deferLater(reactor, 0)
+                    each.cancel()
+            for (name, turns), each, consumer in zip(wanted, running, consumers, strict=True):
                 try:
                     await each
                 except CancelledError:
-                    assert number in unwanted
+                    assert turns is not None
                 else:
-                    assert consumers[number].data == FILES[names[number]]
+                    assert consumer.data == FILES[name]
+            unwanted = [turns for _, turns in wanted if turns is not None]
             assert server.connections.peak <= max(2, limit) + len(unwanted)  # the server may not know of a reset yet
         await until(reactor, lambda: server.connections.open == 0)
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from calendar import timegm
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred
@@ -41,9 +40,9 @@ async def look(session: Session, path: bytes, now: float) -> Entity | None:
     """
     size = await _fact(session, b"SIZE", path)
     time = await _fact(session, b"MDTM", path)
-    answers = [each for each in (size, time) if each is not None]
-    if answers and all(each.code == 550 for each in answers):
-        raise NotFound(550, answers[0].said(), session.client.url)
+    # One of them alone may be forbidden; whether the file is there, RETR will then tell.
+    if size is not None and time is not None and size.code == time.code == 550:
+        raise NotFound(550, size.said(), session.client.url)
     total = modified = etag = None
     found = None if size is None else _SIZE.fullmatch(size.lines[-1])
     if found is not None:
@@ -72,7 +71,8 @@ async def _fact(session: Session, command: bytes, path: bytes) -> Reply | None:
 
 def _seconds(digits: str) -> int | None:
     try:
-        return timegm(datetime.strptime(digits, "%Y%m%d%H%M%S").timetuple())  # noqa: DTZ007  # it is UTC
+        month, day, hour, minute, second = (int(digits[at : at + 2]) for at in range(4, 14, 2))
+        return int(datetime(int(digits[:4]), month, day, hour, minute, second, tzinfo=UTC).timestamp())
     except ValueError:
         return None
 
