@@ -74,10 +74,10 @@ def origin(folder: Path, count: int, small: int, big: int) -> Iterator[Origin]:
 
 def write_many(folder: Path, count: int, size: int) -> list[Entry]:
     rng = random.Random(5)
-    return [_write(folder / f"{number:05}.rpm", rng.randbytes(size)) for number in range(count)]
+    return [write(folder / f"{number:05}.rpm", rng.randbytes(size)) for number in range(count)]
 
 
-def _write(path: Path, data: bytes) -> Entry:
+def write(path: Path, data: bytes) -> Entry:
     path.write_bytes(data)
     return Entry(path.name, hashlib.sha256(data).hexdigest(), len(data))
 

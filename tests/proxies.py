@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import shutil
 import signal
 import socket
@@ -115,7 +117,7 @@ internal: 127.0.0.1 port = {port}
 external: lo
 clientmethod: none
 socksmethod: none
-user.privileged: root
+user.privileged: {user}
 user.notprivileged: {user}
 client pass {{ from: 0.0.0.0/0 to: 0.0.0.0/0 }}
 socks pass {{ from: 0.0.0.0/0 to: 0.0.0.0/0 }}
@@ -123,9 +125,9 @@ socks pass {{ from: 0.0.0.0/0 to: 0.0.0.0/0 }}
 
 
 @asynccontextmanager
-async def dante(reactor: Any, program: Program, folder: Path, user: str) -> AsyncIterator[int]:
+async def dante(reactor: Any, program: Program, folder: Path) -> AsyncIterator[int]:
     """A SOCKS 5 proxy for everybody."""
-    port = _port()
+    port, user = _port(), pwd.getpwuid(os.geteuid()).pw_name
     (folder / "conf").write_text(DANTE.format(port=port, user=user))
     async with _running(reactor, port, program("danted"), "-f", folder / "conf", folder=folder) as found:
         yield found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Coroutine
 from copy import copy
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
@@ -24,11 +24,10 @@ from ..flow.outlet import in_our_words
 from ..flow.pipe import Pipe
 from ..flow.timers import Call
 from ..interfaces import IBodyConsumer, IFetcher, IMirrors, IResumable, IWorkerUser
-from ..mirrors.interfaces import IScoring, IVouching
-from ..model.remote import Timeouts
 from ..model.report import Attempt, Report
 from ..model.source import Head, Source
 from ..urls import shown
+from .advice import advice_of
 from .events import tell_failed
 from .places import Candidates
 from .rounds import visit_all
@@ -39,9 +38,6 @@ if TYPE_CHECKING:
     from .shared import Shared
 
 __all__ = ["Download", "Heading"]
-
-HASTE: Final = (1.5, 2.0, 3.0, 5.0, 10.0, 20.0)
-"""Seconds for an answer of a place that can be left for another."""
 
 log = Logger()
 T = TypeVar("T")
@@ -59,7 +55,7 @@ class _Visits:
         self._clock = shared.timers
         self._source = source
         self._mirrors = mirrors
-        self._scoring: IScoring | None = mirrors if mirrors is not None and IScoring.providedBy(mirrors) else None
+        self._advice = None if mirrors is None else advice_of(mirrors, shared, source)
         self._remote = source.remote or shared.remote
         self._attempts: list[Attempt] = []
         self._candidates = Candidates(source, mirrors, shared.direct)
@@ -129,12 +125,6 @@ class _Visits:
         # What is not in the tree is the protocol's fault, and this place's.
         return ProtocolError(f"the protocol raised {type(error).__name__}", place.url)
 
-    def _refuse(self, place: Source) -> None:
-        """Raise why this place is not to be asked now, if it is not."""
-        refusal = None if self._scoring is None else self._scoring.refused(place)
-        if refusal is not None:
-            raise refusal
-
     def _record(self, attempt: Attempt) -> None:
         self._attempts.append(attempt)
         if attempt.error is not None:
@@ -168,11 +158,11 @@ class Heading(_Visits):
         head: Head | None = None
         failed: DownloadError | None = None
         try:
-            if self._scoring is not None:
-                self._refuse(place)
+            if self._advice is not None:
+                self._advice.refuse(place)
             head = await self._fetcher(place).head(place)
-            if self._scoring is not None:
-                self._scoring.answered(place, head, self._clock.seconds() - began)
+            if self._advice is not None:
+                self._advice.heard(place, head, self._clock.seconds() - began)
             return head
         except Exception as error:
             failed = self._blame(error, place)
@@ -188,6 +178,8 @@ class Heading(_Visits):
 class Download(_Visits):
     """Bring it."""
 
+    _answer: Head | None = None  # of the current attempt
+    _waited: float | None = None  # seconds until it came
     _public = True  # was who answered last shown no secrets?
     _continuing = False  # did the last attempt only go on with what others have brought?
 
@@ -195,8 +187,6 @@ class Download(_Visits):
         super().__init__(shared, source, mirrors)
         self._consumer = consumer
         remote = self._remote
-        self._hurried: set[str] = set()
-        self._vouching: IVouching | None = mirrors if mirrors is not None and IVouching.providedBy(mirrors) else None
         self._pipe = Pipe(
             self._clock,
             source,
@@ -257,83 +247,17 @@ class Download(_Visits):
         # The rest does not fit, or the halves are not one file: the whole, at once, for this place may be a good one.
         return await self._attempt(place)
 
-    async def _hurry(self, place: Source) -> Timeouts | None:
-        """Limits for the body from this place, if it can be left for another one; once for each."""
-        self._refuse(place)
-        if self._scoring is None or place.url in self._hurried or not await self._candidates.several():
-            return None
-        limits = self._scoring.hurried(place, (place.remote or self._remote).timeouts)
-        if limits is not None:
-            self._hurried.add(place.url)
-        return limits
-
-    def _in_haste(self, place: Source, limits: Timeouts | None) -> Source:
-        """
-        The same place, with a shorter time for its answer.
-
-        A fetcher has one limit for all that it asks, so there is one for each of a few limits.  Tokens, and requests a
-        second, are a fetcher's own; where there are some, the time stays as it is.
-        """
-        remote = place.remote or self._remote
-        own = remote.auth is not None or remote.limits.requests_per_second is not None
-        if limits is None or limits.head is None or own:
-            return place
-        wanted = limits.head
-        head = next((step for step in HASTE if step >= wanted), None)
-        usual = remote.timeouts.head
-        if head is None or (usual is not None and head >= usual):
-            return place
-        return evolve(place, remote=self._shared.hastened(remote, head))
-
-    def _tell(self, place: Source, answer: Head, waited: float) -> None:
-        """Mirrors learn from an answer, and may know from it what the file has to be."""
-        if self._scoring is not None:
-            self._scoring.answered(place, answer, waited)
-        if self._vouching is not None and answer.status == 200 and place.url == self._source.url:
-            more = tuple(self._vouching.vouched(self._source, answer))
-            self._vouching = None
-            if more:
-                self._pipe.expect(more)
-
     async def _attempt(self, place: Source) -> Report:
         pipe = self._pipe
         began, offset = self._clock.seconds(), pipe.offset
-        answer: Head | None = None
-        waited: float | None = None
-        limits: Timeouts | None = None
         failed: DownloadError | None = None
+        self._answer = self._waited = None
         pipe.attempt()
-        self._continuing = True
         try:
-            if not pipe.complete:
-                asked = place
-                if self._scoring is not None:
-                    limits = await self._hurry(place)
-                    asked = self._in_haste(place, limits)
-                ask = pipe.ask(place)
-                self._continuing = ask.continues
-                if self._attempts:  # a client's conditions are for the first attempt
-                    asked = evolve(asked, conditions=())
-                body = await self._fetcher(asked).open(asked, ask.span, ask.same_as)
-                answer, waited = body.head, self._clock.seconds() - began
-                self._continuing = ask.continues and answer.status != 200
-                # Who has not heard of this attribute gets no secrets for the rest.
-                self._public = getattr(body, "public", True)
-                try:
-                    if self._mirrors is not None:
-                        self._tell(place, answer, waited)
-                    await pipe.admit(answer, place, ask)
-                    if self._interruption is not None:  # by what admit() called
-                        raise CancelledError
-                except BaseException:
-                    body.abandon()
-                    raise
-                if answer.status in {304, 416}:
-                    body.abandon()
-                else:
-                    await pipe.take(body, limits)
-                    if self._interruption is not None:  # by a write of what was there already
-                        raise CancelledError
+            if pipe.complete:  # others have brought all of it
+                self._continuing = True
+            else:
+                await self._bring(place, began)
             head, facts, advisories = await pipe.finish()
         except Exception as error:
             failed = self._blame(error, place)
@@ -342,9 +266,10 @@ class Download(_Visits):
             raise failed from error
         finally:
             seconds = self._clock.seconds() - began
+            answer, received = self._answer, pipe.received
             status = None if answer is None else answer.status
             self._record(
-                Attempt(place, offset, pipe.received, seconds, pipe.open_seconds, status, failed, waited, answer)
+                Attempt(place, offset, received, seconds, pipe.open_seconds, status, failed, self._waited, answer)
             )
         return Report(
             self._source,
@@ -356,3 +281,36 @@ class Download(_Visits):
             self._clock.seconds() - self._began,
             pipe.validated,
         )
+
+    async def _bring(self, place: Source, began: float) -> None:
+        """A body from there, into the pipe."""
+        pipe, asked = self._pipe, place
+        if self._advice is not None:
+            asked = await self._advice.hurry(place, place.remote or self._remote, self._candidates, pipe)
+        ask = pipe.ask(place)
+        self._continuing = ask.continues
+        if self._attempts:  # a client's conditions are for the first attempt
+            asked = evolve(asked, conditions=())
+        body = await self._fetcher(asked).open(asked, ask.span, ask.same_as)
+        self._answer = answer = body.head
+        if answer.status == 200:
+            self._continuing = False
+        # Who has not heard of this attribute gets no secrets for the rest.
+        self._public = getattr(body, "public", True)
+        try:
+            if self._advice is not None:
+                self._waited = self._clock.seconds() - began
+                self._advice.heard(place, answer, self._waited)
+                self._advice.vouch(place, answer, pipe)
+            await pipe.admit(answer, place, ask)
+            if self._interruption is not None:  # by what admit() called
+                raise CancelledError
+        except BaseException:
+            body.abandon()
+            raise
+        if answer.status in {304, 416}:
+            body.abandon()
+        else:
+            await pipe.take(body)
+            if self._interruption is not None:  # by a write of what was there already
+                raise CancelledError

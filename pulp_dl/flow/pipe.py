@@ -63,6 +63,7 @@ class Pipe:
     _prefix: Prefix | None = None
     # the attempt
     received = 0
+    _limits: Timeouts | None = None  # in place of the usual ones
     _watch: Watch | None = None  # a body that is here at once needs none
     _taking = False
     _delivery: Deferred[None] | None = None
@@ -150,6 +151,10 @@ class Pipe:
         self._source = evolve(self._source, expect=(*self._source.expect, *more))
         self._demands = self._demands.of(self._source.expect)
 
+    def limit(self, timeouts: Timeouts | None) -> None:
+        """Other limits for the bodies that follow; None: the usual ones."""
+        self._limits = timeouts
+
     def ask(self, place: Source) -> Ask:
         """What to ask this place for: the rest if the halves can be proven to belong together, else the whole."""
         head = self.head
@@ -180,7 +185,11 @@ class Pipe:
             self._checks.drop()
         self._checks = self._start_checks(head)
         # Would it be too late to hear at the end that the body is wrong?
-        self._tail = Tail() if not self.outlet.rewindable and self._demands.enforced(head) else None
+        self._tail = None
+        if not self.outlet.rewindable and self._demands.enforced(head):
+            total = head.total if head.whole else None
+            known = 0 if self._prefix is None else self._prefix.left  # these bytes do not go through it
+            self._tail = Tail(None if total is None else total - known)
         self.head, self.offset, self._may_continue = head, 0, True
         self._places, self._earlier = (place.url, head.url), None
 
@@ -230,11 +239,10 @@ class Pipe:
         """What the consumer has so far; the checks have seen just that, for what is held back they see later."""
         return Prefix(self.outlet.given, *checks.so_far())
 
-    async def take(self, body: IBody, timeouts: Timeouts | None = None) -> None:
+    async def take(self, body: IBody) -> None:
         """
         Read a body into the consumer.
 
-        @param timeouts: for this body; None: the usual ones.
         @raise DownloadError: it broke off, or what it brought is not wanted.
         """
         self._error = None
@@ -244,7 +252,7 @@ class Pipe:
             if self._error is not None:  # by what came before deliver() had returned
                 delivery.cancel()
             elif not delivery.called:
-                self._watch = Watch(self._clock, timeouts or self._timeouts, self._expired)
+                self._watch = Watch(self._clock, self._limits or self._timeouts, self._expired)
                 self._watch.start(open_=self.valve.open)
             await delivery
             drained = self.valve.drained()

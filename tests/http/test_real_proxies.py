@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import subprocess
 from collections.abc import AsyncIterator, Callable
@@ -63,7 +62,7 @@ async def microsocks(reactor: Any, program: Callable[[str], str], tmp_path_facto
 
 @pytest.fixture(scope="module")
 async def dante(reactor: Any, program: Callable[[str], str], tmp_path_factory: Any) -> AsyncIterator[int]:
-    async with proxies.dante(reactor, program, tmp_path_factory.mktemp("dante"), getpass.getuser()) as port:
+    async with proxies.dante(reactor, program, tmp_path_factory.mktemp("dante")) as port:
         yield port
 
 

@@ -19,7 +19,7 @@ from pulp_dl.engine.shared import Shared
 from pulp_dl.errors import AuthFailed, DownloadError, RedirectRefused, TimedOut
 from pulp_dl.protocols.http import HTTPFetcher
 from pulp_dl.protocols.spaces import Space, literal, space_of
-from pulp_dl.testing import Cut, FaultServer, MemoryNetwork, ServerTLS, Sink, Stage, answer, redirect
+from pulp_dl.testing import Cut, FaultServer, MemoryNetwork, Send, ServerTLS, Sink, Stage, answer, redirect
 
 # ---- addresses
 
@@ -342,6 +342,34 @@ def test_a_proxy_finds_the_addresses_itself(led: str, refused: bool) -> None:
     else:
         assert world.get(through("public.example", led)) == b"http://here.example/"
     assert world.get(through("intra.example")) == b"http://intra.example/"
+    world.close()
+
+
+@pytest.mark.parametrize(
+    ("scheme", "led", "refused"),
+    [
+        ("socks5", "store.example", True),
+        ("socks5", "cdn.example", False),
+        ("socks5h", "store.example", False),
+        ("socks5h", "10.0.0.2", True),
+    ],
+)
+def test_what_is_looked_up_here_is_judged_before_a_proxy_is_told(scheme: str, led: str, refused: bool) -> None:
+    """SOCKS in both forms: one is given addresses, the other names."""
+    world = World(Remote(proxy=Proxy(f"{scheme}://here.example")))
+    opened = [Send(b"\x05\x00"), Send(b"\x05\x00\x00\x01" + bytes(6))]
+
+    def script(request: Any) -> Any:
+        onward = request.target.partition("?")[2]
+        return redirect(onward) if onward else answer(request.host.encode())
+
+    world.stages["proxy"] = proxy = world.network.serve("here.example", script, port=1080, greeting=opened)
+    if refused:
+        with pytest.raises(RedirectRefused, match=r"10\.0\.0\.2 is not for a public server"):
+            world.get(through("public.example", led))
+        assert len(proxy.requests) == 1
+    else:
+        assert world.get(through("public.example", led)) == led.encode()
     world.close()
 
 

@@ -11,9 +11,10 @@ from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ...errors import ConnectFailed, DownloadError, ProxyFailed, RedirectRefused, TLSFailed
+from ...errors import ConnectFailed, DownloadError, ProxyFailed, RedirectRefused, TimedOut, TLSFailed
 from ...flow.deadline import deadline
 from ...model.tls import TLS
 from ...urls import URL, shown
@@ -58,8 +59,9 @@ class Dialled:
     Connects until a request may be sent.
 
     C{connect} fires with the L{HTTPConnection} that the factory made, after the TLS handshake; fails with
-    L{ConnectFailed}, L{TLSFailed}, L{ProxyFailed} or L{TimedOut}.  Cancelling closes whatever was opened; what it then
-    fails with may be any of these, for a cancelled name look-up fails as one that found nothing.
+    L{ConnectFailed}, L{TLSFailed}, L{ProxyFailed} (also if it is the proxy that takes too long) or L{TimedOut}.
+    Cancelling closes whatever was opened; what it then fails with may be any of these, for a cancelled name look-up
+    fails as one that found nothing.
 
     @ivar seconds: how long it may take in all: DNS, TCP, TLS, and the same once more for a proxy and its tunnel.
     @ivar url: what is asked for; errors name it.
@@ -73,7 +75,9 @@ class Dialled:
     proxied: bool
 
     def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
-        return deadline(Deferred.fromCoroutine(self._connect(factory)), self.seconds, self.reactor, "connect", self.url)
+        connecting = Deferred.fromCoroutine(self._connect(factory))
+        in_time = deadline(connecting, self.seconds, self.reactor, "connect", self.url)
+        return in_time.addErrback(_whose)
 
     async def _connect(self, factory: IProtocolFactory) -> IProtocol:
         while True:
@@ -88,6 +92,14 @@ class Dialled:
                     continue  # no fault of anybody's but ours, who wanted to save time
                 raise translate(cause, self.url, proxied=self.proxied) from cause
             return protocol
+
+
+def _whose(failure: Failure) -> Failure:
+    """A limit of time that ran out while there was no way through the proxy is the proxy's fault."""
+    late = failure.value
+    if isinstance(late, TimedOut) and isinstance(late.__cause__, ProxyFailed):
+        raise ProxyFailed(f"timed out: no connection through the proxy for {late.seconds:g} s", late.url) from late
+    return failure
 
 
 def translate(cause: Exception, url: str, *, proxied: bool) -> DownloadError:

@@ -98,15 +98,16 @@ class HTTPFetcher:
 
     def _way(self, trail: Trail) -> Route:
         place, floor, reactor = trail.place, trail.floor, self.reactor
-        if floor is not None and self.remote.proxy_for(place) is None:
+        proxy = self.remote.proxy_for(place)
+        if floor is not None and proxy is None:
             reactor = Bounded(reactor, floor)
-        elif floor is not None:
-            # The proxy finds the address; what can be seen of it here is what the URL says of itself.
+        elif floor is not None and proxy is not None:
             space = literal(place.host)
             if space is not None and space < floor:
                 raise RedirectRefused(refusal(place.host, floor), str(place))
-            floor = None
-        way = route(reactor, self.remote, place, inside=trail.inside)
+            if proxy.resolves:
+                floor = None  # it finds the address; all that can be seen of it here is what the URL says of itself
+        way = route(reactor, self.remote, place, inside=trail.inside, floor=floor)
         who = self._who if trail.inside else None
         if who is None and floor is None:
             return way

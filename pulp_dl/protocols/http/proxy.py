@@ -11,6 +11,7 @@ from ...model.headers import Pairs
 from ...model.proxy import Proxy
 from ...model.remote import Remote
 from ...urls import URL
+from ..spaces import Space
 from .connect import Connect
 from .endpoint import is_address, reach, secured
 from .pool import PoolKey
@@ -40,11 +41,12 @@ class Route:
     proxied: bool = False
 
 
-def route(reactor: Any, remote: Remote, place: URL, *, inside: bool) -> Route:
+def route(reactor: Any, remote: Remote, place: URL, *, inside: bool, floor: Space | None = None) -> Route:
     """
     The route that a Remote takes to an origin.
 
     @param inside: may the origin see the client certificate?
+    @param floor: the closest space that a proxy may be told to connect to, if its name is looked up here.
     """
     host, origin_form = place.netloc.encode("ascii"), len(str(place)) - len(place.target)
     tls = None if place.scheme != "https" else remote.tls if inside else remote.tls.public()
@@ -58,7 +60,7 @@ def route(reactor: Any, remote: Remote, place: URL, *, inside: bool) -> Route:
         # One connection to the proxy serves all origins.
         return Route(PoolKey(gate, ("proxy", *known)), _entrance(reactor, proxy), 0, host, _login(proxy), True)
     key = PoolKey(gate, (place.scheme, place.host, place.port, tls, *known))
-    return Route(key, secured(reactor, _tunnel(reactor, proxy, place), place.host, tls), origin_form, host)
+    return Route(key, secured(reactor, _tunnel(reactor, proxy, place, floor), place.host, tls), origin_form, host)
 
 
 def _entrance(reactor: Any, proxy: Proxy) -> IStreamClientEndpoint:
@@ -69,7 +71,7 @@ def _login(proxy: Proxy) -> Pairs:
     return () if proxy.auth is None else ((b"Proxy-Authorization", proxy.auth.header),)
 
 
-def _tunnel(reactor: Any, proxy: Proxy, place: URL) -> IStreamClientEndpoint:
+def _tunnel(reactor: Any, proxy: Proxy, place: URL, floor: Space | None) -> IStreamClientEndpoint:
     entrance = _entrance(reactor, proxy)
     if proxy.place.scheme in {"http", "https"}:
         return Tunnel(entrance, lambda: Connect(place, _login(proxy)))
@@ -80,4 +82,4 @@ def _tunnel(reactor: Any, proxy: Proxy, place: URL) -> IStreamClientEndpoint:
 
     if proxy.resolves or is_address(place.host):
         return to(place.host)
-    return Resolving(reactor, place.host, to)
+    return Resolving(reactor, place.host, floor, to)

@@ -18,7 +18,9 @@ from twisted.internet.interfaces import (
 )
 from zope.interface import implementer
 
+from ...errors import RedirectRefused
 from ...model.auth import Basic
+from ..spaces import Space, literal, refusal
 from .tunnel import Refusal, early
 
 __all__ = ["Resolving", "Socks", "Unreachable"]
@@ -128,13 +130,16 @@ class Resolving:
     """
     Looks up a name here, and connects to each of its addresses in turn, until the proxy comes to one.
 
-    C{connect} fails with C{DNSLookupError} if there is none, or as the last one did.
+    C{connect} fails with C{DNSLookupError} if there is none, or as the last one did; L{RedirectRefused} if that is too
+    close.
 
+    @ivar floor: the closest space that may be connected to; None: whatever there is.
     @ivar to: the endpoint for one address.
     """
 
     reactor: Any
     host: str
+    floor: Space | None
     to: Callable[[str], IStreamClientEndpoint] = field(repr=False)
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
@@ -143,6 +148,9 @@ class Resolving:
     async def _connect(self, factory: IProtocolFactory) -> IProtocol:
         last: Exception = DNSLookupError(self.host)
         for address in await _Lookup(self.reactor, self.host).found:
+            if self.floor is not None and (literal(address) or Space.MACHINE) < self.floor:
+                last = RedirectRefused(refusal(address, self.floor))
+                continue
             try:
                 return await self.to(address).connect(factory)
             except Unreachable as unreachable:

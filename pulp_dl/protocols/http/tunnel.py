@@ -42,9 +42,9 @@ class Refusal(Exception):
 
 class ProxyLost(Exception):
     """
-    The way to the proxy broke.
+    The way to the proxy broke, or was broken off.
 
-    @ivar cause: why, as the transport or the endpoint gave it.
+    @ivar cause: why, as the transport or the endpoint gave it; C{CancelledError} if it was cancelled.
     """
 
     def __init__(self, cause: Exception) -> None:
@@ -106,11 +106,9 @@ class Tunnel:
             return await entrance.opened
         except Refusal:
             raise
-        except CancelledError:
-            if entrance.transport is not None:
-                await entrance.closed
-            raise
         except Exception as cause:
+            if isinstance(cause, CancelledError) and entrance.transport is not None:
+                await entrance.closed
             raise ProxyLost(cause) from cause
 
 
