@@ -17,7 +17,9 @@ from ...flow.running import Running
 from ...interfaces import IAuthenticator, IBody, IFetcher, IShared
 from ...model.remote import Remote
 from ...model.source import Head, Source, Span, Validators
+from ...urls import parse
 from ..entity import Entity
+from ..spaces import Space, resolve
 from .body import Body
 from .broken import Broken
 from .connection import Connection
@@ -109,15 +111,30 @@ class SFTPFetcher:
             await self._turn()
         identity = await self._identity(source)
         place, seconds = source.place, self._remote.timeouts.connect
-        key = identity, seconds
+        floor = await self._floor(source)
+        key = identity, seconds, floor
 
         def make() -> Connection:
-            return Connection(self._reactor, self._shared.timers, self._shared.workers, place, identity, seconds)
+            shared = self._shared
+            return Connection(self._reactor, shared.timers, shared.workers, place, identity, seconds, floor)
 
         try:
             return await self._pool.lease((place.host, place.port), key, make)
         except Broken as broken:
             raise broken.told(source.url) from broken.__cause__
+
+    async def _floor(self, source: Source) -> Space | None:
+        """The closest space that it may be in, if a server named it, as for HTTP (L{pulp_dl.protocols.spaces})."""
+        named = [parse(url) for url in (source.scope, self._remote.url) if url is not None]
+        if not source.found or self._remote.allow_private or source.place.host in {each.host for each in named}:
+            return None
+        if not named:
+            return Space.PUBLIC
+        if named[0].scheme == "file":
+            return None
+        looking = resolve(self._reactor, named[0].host)
+        floor = await deadline(looking, self._remote.timeouts.connect, self._shared.timers, "connect", source.url)
+        return None if floor is Space.MACHINE else floor
 
     def _inside(self, source: Source) -> bool:
         return not source.public and source.place.origin == self._remote.scope(source.url, source.scope)
