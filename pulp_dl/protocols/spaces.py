@@ -14,13 +14,22 @@ from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IHostResolution, IResolutionReceiver
 from zope.interface import directlyProvides, implementer, providedBy
 
 from ..errors import RedirectRefused
+from ..flow.deadline import deadline
+from ..flow.timers import Clock
+from ..model.remote import Remote
+from ..model.source import Source
+from ..urls import URL, parse
 
-__all__ = ["Bounded", "Space", "literal", "refusal", "resolve", "space_of"]
+__all__ = ["Bounded", "Homes", "Space", "home", "literal", "named", "refusal", "resolve", "space_of"]
+
+
+HOMES: Final = 64
+"""Hosts whose spaces are remembered."""
 
 
 class Space(IntEnum):
@@ -112,6 +121,60 @@ class _Farthest:
     def resolutionComplete(self) -> None:
         if not self._resolved.called:
             self._resolved.callback(max(self._spaces, default=Space.PUBLIC))
+
+
+def named(remote: Remote, source: Source, host: str) -> bool:
+    """Has the caller named this host?"""
+    hosts = [parse(url).host for url in (remote.url, source.scope) if url is not None]
+    return host in hosts or (not source.found and host == source.place.host)
+
+
+def home(remote: Remote, source: Source) -> URL | None:
+    """Where a source was found: its scope, or the Remote's URL; None if nobody says."""
+    known = source.scope or remote.url
+    return None if known is None else parse(known)
+
+
+class Homes:
+    """The spaces in which URLs were found, each of which is looked up once."""
+
+    def __init__(self, reactor: Any, remote: Remote, timers: Clock) -> None:
+        self._reactor = reactor
+        self._remote = remote
+        self._timers = timers
+        self._known: dict[str, Space] = {}
+
+    def space(self, place: URL) -> Deferred[Space]:
+        """Fires with the space of a place that may not have been asked yet; fails with C{TimedOut}."""
+        found = self._known.get(place.host)
+        if found is None and self._remote.proxy_for(place) is not None:
+            found = literal(place.host)
+            found = Space.PUBLIC if found is None else found
+        if found is not None:
+            return succeed(found)
+        seconds = self._remote.timeouts.connect
+        looking = deadline(resolve(self._reactor, place.host), seconds, self._timers, "connect", str(place))
+        return looking.addCallback(self._learn, place.host)
+
+    def _learn(self, space: Space, host: str) -> Space:
+        if len(self._known) >= HOMES:
+            del self._known[next(iter(self._known))]
+        self._known[host] = space
+        return space
+
+    def floor(self, source: Source) -> Deferred[Space | None]:
+        """
+        For protocols that know no redirects.  Fires with the closest space that this source may be in, None for any;
+        fails with C{TimedOut}.
+        """
+        if not source.found or self._remote.allow_private or named(self._remote, source, source.place.host):
+            return succeed(None)
+        place = home(self._remote, source)
+        if place is None:
+            return succeed(Space.PUBLIC)
+        if place.scheme == "file":
+            return succeed(None)
+        return self.space(place).addCallback(lambda space: space or None)  # nothing is closer than this machine
 
 
 class Bounded:

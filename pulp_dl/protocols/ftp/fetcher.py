@@ -18,6 +18,7 @@ from ...model.remote import Remote
 from ...model.source import Head, Source, Span, Validators
 from ...urls import URL
 from ..endpoint import Dialled, reach
+from ..spaces import Bounded, Homes, Space
 from .body import Body
 from .login import ANONYMOUS, credentials, log_in
 from .pool import Key, SessionPool
@@ -46,6 +47,7 @@ class FTPFetcher:
         self._shared = shared
         self._pool: SessionPool = shared.keep("ftp", lambda: SessionPool(shared.slots, shared.timers))
         self._turn = shared.requests(remote)
+        self._homes = Homes(reactor, remote, shared.timers)
         self._authenticator: IAuthenticator | None = None
         self._running = Running()
         self.bodies: set[Body] = set()
@@ -91,9 +93,10 @@ class FTPFetcher:
         inside = place.origin == self.remote.scope(source.url, source.scope) and not source.public
         if self._turn is not None:
             await self._turn()
+        floor = await self._homes.floor(source) if source.found else None
         login = await self._login(source, inside=inside)
         while True:
-            session = await self._session(place, source.url, login, inside=inside)
+            session = await self._session(place, source.url, login, floor, inside=inside)
             session.use(source.url)
             asking = Deferred.fromCoroutine(question(session, path, public=not inside))
             try:
@@ -118,7 +121,7 @@ class FTPFetcher:
         authenticator = self._authenticator
         return await credentials(authenticator, source.url)
 
-    def _session(self, place: URL, url: str, login: Basic, *, inside: bool) -> Deferred[Session]:
+    def _session(self, place: URL, url: str, login: Basic, floor: Space | None, *, inside: bool) -> Deferred[Session]:
         tls = None
         if place.scheme == "ftps":
             tls = self.remote.tls if inside else self.remote.tls.public()
@@ -127,7 +130,7 @@ class FTPFetcher:
 
         async def dial(session: Session) -> None:
             protection = session.protection = None if tls is None else Protection(tls, place.host)
-            endpoint = reach(self.reactor, place, None)
+            endpoint = reach(self.reactor if floor is None else Bounded(self.reactor, floor), place, None)
             if protection is not None and implicit:
                 endpoint = wrapClientTLS(protection.control(), endpoint, clock=self.reactor)
             client: Any = None
@@ -139,5 +142,7 @@ class FTPFetcher:
             asking = Deferred.fromCoroutine(log_in(session.client, login, protection, implicit=implicit))
             await deadline(asking, timeouts.head, self.timers, "head", url)
 
-        key = Key((place.host, place.port), (place.scheme, place.host, place.port, login.user, login.password, tls))
+        key = Key(
+            (place.host, place.port), (place.scheme, place.host, place.port, login.user, login.password, tls, floor)
+        )
         return self._pool.take(key, url, dial)

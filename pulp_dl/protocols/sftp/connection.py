@@ -20,7 +20,7 @@ from twisted.internet.interfaces import IAddress, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
-from ...errors import AuthFailed, ConnectFailed, HostKeyFailed, ProtocolError, TimedOut
+from ...errors import AuthFailed, ConnectFailed, HostKeyFailed, ProtocolError, RedirectRefused, TimedOut
 from ...flow.deadline import deadline
 from ...flow.timers import Clock
 from ...interfaces import IWorkers
@@ -105,6 +105,8 @@ class Connection(Factory):
         try:
             self._known = await self._workers.run(partial(known, self._identity.ssh, self._place))
             reached: Any = await _reach(self._reactor, self._place).connect(self)
+        except RedirectRefused as refused:
+            raise Broken(RedirectRefused, refused.message) from refused
         except (error.ConnectError, error.DNSLookupError, OSError, ValueError) as cause:
             raise Broken(ConnectFailed, _words(cause)) from cause
         self._transport = reached
