@@ -119,10 +119,7 @@ class IRewindable(IBodyConsumer):
     """A consumer that can forget: a file can, a response cannot."""
 
     def rewind(head: Head) -> None:
-        """
-        Forget every byte; this head replaces the one before.  Comes only between C{registerProducer} and
-        C{unregisterProducer}.
-        """
+        """Forget every byte; this head replaces the one before.  Comes only while a producer is registered."""
 
 
 class IResumable(IRewindable):
@@ -233,10 +230,7 @@ class IAuth(Interface):
     """Credentials as a value, in C{Remote.auth}."""
 
     def start(direct: IDownloader) -> IAuthenticator:
-        """
-        The live authenticator, one for each Remote, shared by all its downloads.  C{direct} downloads as the Remote
-        says, but without its C{auth}, without mirrors, and once: whoever waits for it tries again.
-        """
+        """What all downloads of a Remote share.  C{direct} is as it says, without its C{auth}, mirrors and retries."""
 
 
 class IAuthenticator(Interface):

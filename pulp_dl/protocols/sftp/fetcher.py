@@ -17,9 +17,8 @@ from ...flow.running import Running
 from ...interfaces import IAuthenticator, IBody, IFetcher, IShared
 from ...model.remote import Remote
 from ...model.source import Head, Source, Span, Validators
-from ...urls import parse
 from ..entity import Entity
-from ..spaces import Space, resolve
+from ..spaces import Homes
 from .body import Body
 from .broken import Broken
 from .connection import Connection
@@ -50,6 +49,7 @@ class SFTPFetcher:
         self._shared = shared
         self._pool: Pool = shared.keep("sftp", lambda: Pool(shared.slots, shared.timers))
         self._turn = shared.requests(remote)
+        self._homes = Homes(reactor, remote, shared.timers)
         self._authenticator: IAuthenticator | None = None
         self._running = Running()
         self._bodies: set[Body] = set()
@@ -109,9 +109,9 @@ class SFTPFetcher:
             raise Refused("sftp: goes through no proxy; leave Remote.proxy out", source.url)
         if self._turn is not None:
             await self._turn()
+        floor = await self._homes.floor(source) if source.found else None
         identity = await self._identity(source)
         place, seconds = source.place, self._remote.timeouts.connect
-        floor = await self._floor(source)
         key = identity, seconds, floor
 
         def make() -> Connection:
@@ -122,19 +122,6 @@ class SFTPFetcher:
             return await self._pool.lease((place.host, place.port), key, make)
         except Broken as broken:
             raise broken.told(source.url) from broken.__cause__
-
-    async def _floor(self, source: Source) -> Space | None:
-        """The closest space that it may be in, if a server named it, as for HTTP (L{pulp_dl.protocols.spaces})."""
-        named = [parse(url) for url in (source.scope, self._remote.url) if url is not None]
-        if not source.found or self._remote.allow_private or source.place.host in {each.host for each in named}:
-            return None
-        if not named:
-            return Space.PUBLIC
-        if named[0].scheme == "file":
-            return None
-        looking = resolve(self._reactor, named[0].host)
-        floor = await deadline(looking, self._remote.timeouts.connect, self._shared.timers, "connect", source.url)
-        return None if floor is Space.MACHINE else floor
 
     def _inside(self, source: Source) -> bool:
         return not source.public and source.place.origin == self._remote.scope(source.url, source.scope)
