@@ -246,6 +246,7 @@ class Download(_Visits):
         waited: float | None = None
         failed: DownloadError | None = None
         pipe.received = 0
+        self._continuing = True
         try:
             if not pipe.complete:
                 asked = place
@@ -257,8 +258,7 @@ class Download(_Visits):
                     asked = evolve(asked, conditions=())
                 body = await self._fetcher(asked).open(asked, ask.span, ask.same_as)
                 answer = body.head
-                if answer.status == 200:
-                    self._continuing = False
+                self._continuing = ask.continues and answer.status != 200
                 # Who has not heard of this attribute gets no secrets for the rest.
                 self._public = getattr(body, "public", True)
                 try:
@@ -278,8 +278,6 @@ class Download(_Visits):
                     await pipe.take(body)
                     if self._interruption is not None:  # by a write of what was there already
                         raise CancelledError
-            else:  # others have brought all of it
-                self._continuing = True
             head, facts, advisories = await pipe.finish()
         except Exception as error:
             failed = self._blame(error, place)
