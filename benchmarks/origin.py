@@ -54,18 +54,17 @@ def origin(folder: Path, count: int, small: int, big: int) -> Iterator[Origin]:
         raise SystemExit("nginx is not installed")
     files = folder / "files"
     files.mkdir(parents=True)
-    rng = random.Random(5)
-    many = [_write(files / f"{number:05}.rpm", rng.randbytes(small)) for number in range(count)]
+    many = write_many(files, count, small)
     authority = trustme.CA()
     server = authority.issue_cert("localhost", "127.0.0.1")
     server.private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
     authority.cert_pem.write_to_path(folder / "ca.pem")
-    ports = _free_ports(2)
+    ports = free_ports(2)
     (folder / "nginx.conf").write_text(CONFIG.format(folder=folder, http=ports[0], https=ports[1]))
     running = subprocess.Popen([nginx, "-p", str(folder), "-c", str(folder / "nginx.conf")])
     try:
-        _await_port(ports[0])
-        found = [_write_big(files / "big.iso", big)]
+        await_port(ports[0])
+        found = [write_big(files / "big.iso", big)]
         http, https = (f"{scheme}://127.0.0.1:{port}" for scheme, port in zip(("http", "https"), ports, strict=True))
         yield Origin(http, https, folder / "ca.pem", many, found)
     finally:
@@ -73,12 +72,17 @@ def origin(folder: Path, count: int, small: int, big: int) -> Iterator[Origin]:
         running.wait(10)
 
 
-def _write(path: Path, data: bytes) -> Entry:
+def write_many(folder: Path, count: int, size: int) -> list[Entry]:
+    rng = random.Random(5)
+    return [write(folder / f"{number:05}.rpm", rng.randbytes(size)) for number in range(count)]
+
+
+def write(path: Path, data: bytes) -> Entry:
     path.write_bytes(data)
     return Entry(path.name, hashlib.sha256(data).hexdigest(), len(data))
 
 
-def _write_big(path: Path, size: int) -> Entry:
+def write_big(path: Path, size: int) -> Entry:
     """One mebibyte again and again, so that it is there soon."""
     piece = random.Random(7).randbytes(1 << 20)
     digest = hashlib.sha256()
@@ -90,7 +94,7 @@ def _write_big(path: Path, size: int) -> Entry:
     return Entry(path.name, digest.hexdigest(), size)
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [each.getsockname()[1] for each in sockets]
     for each in sockets:
@@ -98,9 +102,9 @@ def _free_ports(count: int) -> list[int]:
     return ports
 
 
-def _await_port(port: int) -> None:
+def await_port(port: int) -> None:
     for _ in range(200):
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
         time.sleep(0.05)
-    raise SystemExit("nginx did not start")
+    raise SystemExit("the server did not start")

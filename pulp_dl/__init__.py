@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 from ._version import __version__
 
 if TYPE_CHECKING:
+    from .auth.bearer import Bearer
+    from .auth.digest import DigestAuth
+    from .auth.tokens import TokenAuth
     from .blocking import BlockingDownloader
     from .consumers.around import Counted, Progress, Tee
     from .consumers.file import ToFile
@@ -32,9 +35,13 @@ if TYPE_CHECKING:
     from .model.remote import Limits, Proxy, Remote, Retries, Timeouts
     from .model.report import Attempt, Outcome, Report
     from .model.source import Head, Kept, Source, Span, Validators
+    from .model.ssh import SSH
     from .model.tls import TLS
 
 _HOMES = {
+    ".auth.bearer": ("Bearer",),
+    ".auth.digest": ("DigestAuth",),
+    ".auth.tokens": ("TokenAuth",),
     ".blocking": ("BlockingDownloader",),
     ".consumers.around": ("Counted", "Progress", "Tee"),
     ".consumers.file": ("ToFile",),
@@ -55,16 +62,20 @@ _HOMES = {
     ".model.remote": ("Limits", "Proxy", "Remote", "Retries", "Timeouts"),
     ".model.report": ("Attempt", "Outcome", "Report"),
     ".model.source": ("Head", "Kept", "Source", "Span", "Validators"),
+    ".model.ssh": ("SSH",),
     ".model.tls": ("TLS",),
 }
 
 __all__ = [
+    "SSH",
     "TLS",
     "Attempt",
     "Basic",
+    "Bearer",
     "BlockingDownloader",
     "Counted",
     "Digest",
+    "DigestAuth",
     "Downloader",
     "Duplicates",
     "Head",
@@ -93,6 +104,7 @@ __all__ = [
     "Timeouts",
     "ToFile",
     "ToMemory",
+    "TokenAuth",
     "Validators",
     "__version__",
 ]

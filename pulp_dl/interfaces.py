@@ -233,21 +233,26 @@ class IAuth(Interface):
     """Credentials as a value, in C{Remote.auth}."""
 
     def start(direct: IDownloader) -> IAuthenticator:
-        """The live authenticator, one for each Remote, shared by all its downloads."""
+        """
+        The live authenticator, one for each Remote, shared by all its downloads.  C{direct} downloads as the Remote
+        says, but without its C{auth}, without mirrors, and once: whoever waits for it tries again.
+        """
 
 
 class IAuthenticator(Interface):
-    """Puts credentials on requests; asked only for the origin that the secrets belong to."""
+    """
+    Puts credentials on requests; asked only for the origin that the secrets belong to.  What it raises or fails with
+    ends the attempt, as C{Refused} unless it is a L{DownloadError}; its Deferreds are cancelled with the download.  If
+    it has C{answered(method, url, head, sent)}, that is called for each answer that is no 401.
+    """
 
     def authorize(method: bytes, url: str, headers: dict[bytes, bytes]) -> Any:
-        """
-        Add fields to C{headers}.  Returns whatever identifies what was sent, or a Deferred of it.
-        """
+        """Add fields to C{headers}.  Returns whatever identifies what was sent, or a Deferred of it."""
 
     def challenged(method: bytes, url: str, head: Head, sent: Any) -> Deferred[bool]:
         """
-        The server answered 401.  Fires with True if it is worth asking again; refreshes once, and only if C{sent} is
-        still what would be sent.
+        The server answered 401: once for each URL of a chain, and once more if nothing had been sent.  Fires with True
+        if it is worth asking again; refreshes once, and only if C{sent} is still what would be sent.
         """
 
 
@@ -291,12 +296,19 @@ class IShared(Interface):
 class ISlots(Interface):
     """The right to hold open sockets, in total and per host."""
 
-    def acquire(host: object) -> Deferred[ISlot]:
-        """Fires with an L{ISlot} when there is room, in the order of asking.  Cancelling leaves the queue."""
+    def acquire(host: object, sockets: int = 1) -> Deferred[ISlot]:
+        """
+        Fires with an L{ISlot} when there is room, in the order of asking.  Cancelling leaves the queue.
+
+        @param sockets: for how many at a time, all or none: who held one and waited for another might wait for ever.
+            Where fewer are allowed at all, it is for as many as are allowed.
+        """
 
 
 class ISlot(Interface):
-    """One open socket.  Its owner gives it back when the socket is closed, not before."""
+    """
+    One open socket, or several of one owner.  The owner gives it back when they are closed, not before.
+    """
 
     def release() -> None:
         """The socket is closed.  May be called again."""

@@ -13,7 +13,7 @@ from attrs import field, frozen
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
-__all__ = ["Nginx", "Served"]
+__all__ = ["Nginx", "Served", "free_ports"]
 
 CONFIGURATION = r"""
 daemon off;
@@ -91,7 +91,7 @@ class Nginx:
         root, work = folder / "repository", folder / "nginx"
         root.mkdir()
         work.mkdir()
-        plain, secure = _free_ports(2)
+        plain, secure = free_ports(2)
         authority = trustme.CA()
         authority.cert_pem.write_to_path(str(folder / "ca.pem"))
         server = authority.issue_cert("127.0.0.1")
@@ -136,7 +136,7 @@ class Nginx:
         return [Served.read(line) for line in lines]
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     sockets = [socket.socket() for _ in range(count)]
     try:
         for each in sockets:

@@ -24,6 +24,7 @@ LAYERS = (
     ("flow",),
     ("protocols", "consumers"),
     ("mirrors",),
+    ("auth",),
     ("engine",),
     ("blocking",),
     ("__init__",),

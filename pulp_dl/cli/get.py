@@ -162,7 +162,7 @@ def _described(
     for each in described:
         path = Path(output if output is not None else Path(directory or ".") / each.name.rpartition("/")[2])
         others = tuple(location.url for location in each.locations[1:])
-        sources.append(checked(each.source(tag=Wanted(str(path), others)), None, str(path)))
+        sources.append(checked(each.source(tag=Wanted(str(path), others), found=True, scope=metalink), None, str(path)))
         paths.append(path)
     _refuse_twice(paths)
     return sources, paths

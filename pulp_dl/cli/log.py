@@ -24,7 +24,7 @@ RUN: Final = 0
 FILES: Final = 1
 ATTEMPTS: Final = 2
 
-_TOLD: Final = {"attempt_failed": FILES, "waiting": ATTEMPTS}
+_TOLD: Final = {"unverified": RUN, "attempt_failed": FILES, "waiting": ATTEMPTS}
 """Of what the library tells through Twisted's log."""
 
 BACKLOG: Final = 10_000
@@ -92,7 +92,9 @@ class Log:
         name, when = event.get("event"), event["log_time"]
         level = event["log_level"].name
         if event.get("log_namespace") == "pulp_dl" and name is not None:
-            event = {**event, "cause": in_options(event["cause"]) if event["cause"] else None}
+            event = {**event, "log_format": in_options(event["log_format"])}
+            if event.get("cause"):
+                event["cause"] = in_options(event["cause"])
             if name == "waiting" and event["url"]:
                 self._waits[urlsplit(event["url"]).netloc] = (monotonic() + event["seconds"], event["cause"])
             if _TOLD.get(name, ATTEMPTS) <= self.verbosity:

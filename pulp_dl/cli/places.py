@@ -112,7 +112,7 @@ class Elsewhere:
         from ..mirrors.located import located
 
         others = source.tag.others if hasattr(source.tag, "others") else ()
-        for place in (source, *map(source.at, others)):
+        for place in (source, *(source.at(url, found=source.found) for url in others)):
             if self._mirrors is None:
                 yield place
             else:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
-from twisted.application.service import IService
+from twisted.application.service import IService, MultiService
 from twisted.python.usage import Options as TwistedOptions
 from twisted.python.usage import UsageError
 
@@ -41,12 +42,34 @@ class Options(TwistedOptions):
         return "pulp-dl serve --help tells the options."
 
 
+class _Streamer(MultiService):
+    """What cannot begin says so in a line; twistd and twist would show a traceback."""
+
+    def privilegedStartService(self) -> None:
+        with _said():
+            super().privilegedStartService()  # type: ignore[no-untyped-call]  # of Twisted
+
+    def startService(self) -> None:
+        with _said():
+            super().startService()  # type: ignore[no-untyped-call]  # of Twisted
+
+
+@contextmanager
+def _said() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise SystemExit(f"pulp-streamer: {error}") from error
+
+
 def makeService(options: Any) -> IService:
     """What Twisted's plugin calls."""
     from twisted.internet import reactor
 
     try:
-        service: IService = make_service(reactor, options.ctx)
+        service = make_service(reactor, options.ctx)
     except click.ClickException as error:
         raise SystemExit(f"pulp-streamer: {error.format_message()}") from error
-    return service
+    streamer = _Streamer()  # type: ignore[no-untyped-call]  # of Twisted
+    service.setServiceParent(streamer)  # type: ignore[no-untyped-call]  # of Twisted
+    return streamer

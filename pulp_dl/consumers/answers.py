@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from email.utils import formatdate
+from functools import lru_cache
 from time import time
 from typing import Final
 
@@ -59,9 +60,13 @@ class Answers:
     max_head: int = 16 * 1024
     max_target: int = 8 * 1024
     _unwanted: frozenset[bytes] = field(init=False, repr=False, eq=False)
+    _unwanted_with_digest: frozenset[bytes] = field(init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
-        object.__setattr__(self, "_unwanted", HOP_BY_HOP | _OURS | self.dropped)
+        unwanted = HOP_BY_HOP | _OURS | self.dropped
+        ours = {b"etag"} | (frozenset() if self.max_age is None else _CACHING)
+        object.__setattr__(self, "_unwanted", unwanted)
+        object.__setattr__(self, "_unwanted_with_digest", unwanted | ours)
 
     def fields(self, head: Head, length: int | None, etag: bytes | None) -> Pairs:
         """
@@ -70,23 +75,22 @@ class Answers:
         @param length: bytes of the body, if that is known.
         @param etag: replaces the origin's.
         """
-        immutable = etag is not None and self.max_age is not None
-        unwanted = self._unwanted | _nominated(head.headers)
-        if immutable:
-            unwanted |= _CACHING
-        found: list[tuple[bytes, bytes]] = []
-        dated = False
-        for pair in head.headers:
-            name = pair[0].lower()
-            if name in unwanted or (name == b"etag" and etag is not None) or not _printable(pair):
-                continue
-            dated = dated or name == b"date"
-            found.append(pair)
-        if not dated:
+        unwanted = self._unwanted if etag is None else self._unwanted_with_digest
+        names = [name.lower() for name, _ in head.headers]
+        at = -1
+        for _ in range(names.count(b"connection")):
+            at = names.index(b"connection", at + 1)
+            unwanted |= _nominated(head.headers[at][1])
+        found = [
+            pair
+            for name, pair in zip(names, head.headers, strict=True)
+            if name not in unwanted and _is_token(pair[0]) and CONTROL.search(pair[1]) is None
+        ]
+        if b"date" not in names or b"date" in unwanted:
             found.append((b"Date", date()))  # RFC 9110 section 6.6.1
         if etag is not None:
             found.append((b"ETag", etag))
-        if immutable:
+        if etag is not None and self.max_age is not None:
             found.append((b"Cache-Control", self.caching))
         if length is not None:
             found.append((b"Content-Length", b"%d" % length))
@@ -103,15 +107,16 @@ class Answers:
         return b"public, max-age=%d" % (self.max_age or 0)
 
 
-def _nominated(pairs: Pairs) -> set[bytes]:
-    """What the Connection field names is for that connection only."""
-    values = [value for name, value in pairs if name.lower() == b"connection"]
-    return {token.strip().lower() for value in values for token in value.split(b",")}
+@lru_cache(64)
+def _nominated(value: bytes) -> frozenset[bytes]:
+    """What a Connection field names is for that connection only."""
+    return frozenset(token.strip().lower() for token in value.split(b","))
 
 
-def _printable(pair: tuple[bytes, bytes]) -> bool:
+@lru_cache(1024)
+def _is_token(name: bytes) -> bool:
     """A plugin's field must not become two (promises of HTTP's own reader do not hold for other protocols)."""
-    return TOKEN.fullmatch(pair[0]) is not None and CONTROL.search(pair[1]) is None
+    return TOKEN.fullmatch(name) is not None
 
 
 def date() -> bytes:

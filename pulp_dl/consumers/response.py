@@ -19,7 +19,16 @@ from .plain import PHRASES, Plain, answer_to
 if TYPE_CHECKING:
     from twisted.web.http import Request
 
-__all__ = ["ToResponse"]
+__all__ = ["Outdated", "ToResponse"]
+
+
+class Outdated(ConsumerFailed):
+    """
+    The client has a part of another file than the one that is there.  Its condition (If-Range) went with the first
+    attempt only, and a later one has found this; so the whole is to be asked for (RFC 9110 section 13.1.5).
+    """
+
+    answer = 503
 
 
 @implementer(IBodyConsumer, IPushProducer)
@@ -33,6 +42,7 @@ class ToResponse:
     Fields go out as they came in, in order and case; those of C{request.responseHeaders} follow them.
 
     @ivar answers: how it is answered; may be replaced before C{begin}.
+    @ivar asks_again: whoever downloads asks for the whole after L{Outdated}; else that is answered.
     @ivar status: of the answer, or None before there is one.
     @ivar total: bytes of the body that was announced, or None.
     @ivar ended: True if nothing more will be said.
@@ -41,6 +51,7 @@ class ToResponse:
     def __init__(self, request: Request, answers: Answers | None = None, source: Source | None = None) -> None:
         self._request = request
         self.answers = answers or Answers()
+        self.asks_again = False
         self._etag: bytes | None = None
         self._size: int | None = None
         self._if_range: bytes | None = None
@@ -49,12 +60,19 @@ class ToResponse:
         self.status: int | None = None
         self.total: int | None = None
         self.ended = False
+        self._head = b""  # goes out with the first bytes of the body
         self._last = b""
+        self._bodiless = request.method == b"HEAD"
         self._producer: Any = None
+        self._registered = False
         self._leaving: list[Deferred[DownloadError]] = []
         self._left = getattr(request, "channel", None) is None
         if not self._left:
-            request.notifyFinish().addErrback(self._leave)
+            when_lost = getattr(request, "when_lost", None)
+            if when_lost is None:
+                request.notifyFinish().addErrback(self._leave)
+            else:  # for the streamer's own requests, which tell without a Deferred
+                when_lost(self._leave)
 
     def asked_for(self, source: Source) -> None:
         """
@@ -62,7 +80,7 @@ class ToResponse:
         tell.  Only before C{begin}.
         """
         self._etag, self._size = etag_of(source), size_of(source)
-        self._if_range = find(source.conditions, b"if-range")
+        self._if_range = find(source.conditions, b"if-range") if source.conditions else None
 
     # the client
 
@@ -74,7 +92,7 @@ class ToResponse:
             self._leaving.append(leaving)
         return leaving
 
-    def _leave(self, _: Failure) -> None:
+    def _leave(self, _: Failure | None = None) -> None:
         self._left = True
         leaving, self._leaving = self._leaving, []
         if not self.ended:
@@ -90,10 +108,9 @@ class ToResponse:
             of = b"*" if head.total is None else b"%d" % head.total
             self.say(Plain(416, ((b"Content-Range", b"bytes */" + of),)))
             return
-        known = {None, head.etag, head.get(b"last-modified")}
-        if head.status == 206 and self._etag is None and self._if_range not in known:
-            # The condition went with the first attempt only; another one may have found another file.
-            raise ConsumerFailed("the part is not of the file that the client has", head.url)
+        judged = head.status != 206 or self._etag is not None or self._if_range is None
+        if not judged and self._if_range not in {head.etag, head.get(b"last-modified")}:
+            raise Outdated("the part is not of the file that the client has", head.url)
         self.total = self._length(head)
         self._start(head.status, self.answers.fields(head, self.total, self._etag))
 
@@ -103,13 +120,20 @@ class ToResponse:
         return self._size if head.length is None and head.whole else head.length
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        if not self._over:
-            self._producer = producer
-            self._request.registerProducer(self, streaming)
+        if self._over:
+            return
+        self._producer = producer
+        if not streaming:
+            self._register(streaming=False)
+
+    def _register(self, *, streaming: bool) -> None:
+        self._registered = True
+        self._request.registerProducer(self, streaming)
 
     def unregisterProducer(self) -> None:
-        if self._producer is not None:
-            self._producer = None
+        self._producer = None
+        if self._registered:
+            self._registered = False
             if not self._left:
                 self._request.unregisterProducer()
 
@@ -124,7 +148,9 @@ class ToResponse:
                 # With it the client would have all, and C{finish} has not been called.
                 self._last += data
                 return
-        self._request.write(data)
+        if self._producer is not None and not self._registered:
+            self._register(streaming=True)  # most bodies are at their end by now, and have nothing to pause
+        self._send(data)
 
     def finish(self) -> None:
         if self.ended:
@@ -135,15 +161,25 @@ class ToResponse:
         if not self._bodiless and self.total not in {None, given}:
             # No client would ever take it for whole, and some wait for the rest.
             raise ConsumerFailed(f"{given} bytes were given of {self.total}")
-        if self._last:
-            self._request.write(self._last)
-        self.ended = True
+        self._end()
+        self._send(self._last)
         self._request.finish()
 
+    def _send(self, data: bytes) -> None:
+        request: Any = self._request
+        request.sentLength += len(data)
+        if request.chunked and data:
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        if self._head:
+            data, self._head = self._head + data, b""
+        if data:
+            request.channel.write(data)
+
     def fail(self, failure: Failure) -> None:
-        if self._over:
+        if self._over or (self.asks_again and failure.check(Outdated)):
             return
-        if self.status is None:
+        if self.status is None or self._head:  # the client has heard nothing yet
+            self._unsay()
             error: Any = failure.value
             self.say(answer_to(error))
         else:
@@ -153,14 +189,13 @@ class ToResponse:
 
     def say(self, plain: Plain) -> None:
         """Answer in our own words.  Only before C{begin}."""
-        self.ended = True
+        self._end()
         self.total = len(plain.text)
         fields = plain.head()
         if plain.status == 304 and self.answers.max_age is not None:
             fields += ((b"Cache-Control", self.answers.caching),)
         self._start(plain.status, fields)
-        if not self._bodiless:
-            self._request.write(plain.text)
+        self._send(b"" if self._bodiless else plain.text)
         self._request.finish()
 
     def cut(self) -> None:
@@ -168,33 +203,42 @@ class ToResponse:
         Break the connection: a reset, whatever the framing.  A body that ends where the connection does (HTTP/1.0)
         would otherwise look whole, and what is still buffered for a slow client would go on for as long as that likes.
         """
-        self.ended = True
+        self._end()
         transport: Any = self._request.transport
         transport.abortConnection()
+
+    def _unsay(self) -> None:
+        request: Any = self._request
+        request.chunked = 0
+        self.status, self._head, self._last = None, b"", b""
+        self._bodiless = request.method == b"HEAD"
+
+    def _end(self) -> None:
+        self.ended = True
+        self._leaving.clear()  # who waits there leads back here, and a collector would have to find it
 
     def _start(self, status: int, fields: Pairs) -> None:
         request: Any = self._request
         self.status = request.code = status
-        own = [(name, value) for name, values in request.responseHeaders.getAllRawHeaders() for value in values]
-        if request.clientproto != b"HTTP/1.1" and not request.responseHeaders.hasHeader(b"connection"):
-            own.append((b"Connection", b"close"))
-        if find(fields, b"content-length") is None and not self._bodiless and request.clientproto == b"HTTP/1.1":
+        self._bodiless = self._bodiless or status == 304
+        lines = [b"HTTP/1.1 %d %b" % (status, PHRASES[status])]
+        lines += [b"%b: %b" % pair for pair in fields]
+        own = request.responseHeaders
+        lines += [b"%b: %b" % (name, value) for name, values in own.getAllRawHeaders() for value in values]
+        modern = request.clientproto == b"HTTP/1.1"
+        if not modern and not own.hasHeader(b"connection"):
+            lines.append(b"Connection: close")
+        if modern and self.total is None and not self._bodiless:
             request.chunked = 1
-            own.append((b"Transfer-Encoding", b"chunked"))
-        lines = [b"HTTP/1.1 %d %b\r\n" % (status, PHRASES[status])]
-        lines += [b"%b: %b\r\n" % pair for pair in (*fields, *own)]
+            lines.append(b"Transfer-Encoding: chunked")
         lines.append(b"\r\n")
         # Not by request.write: that would spell the names in its own way.
         request.startedWriting = 1
-        request.channel.write(b"".join(lines))
+        self._head = b"\r\n".join(lines)
 
     @property
     def _over(self) -> bool:
         return self.ended or self._left
-
-    @property
-    def _bodiless(self) -> bool:
-        return self.status == 304 or bool(self._request.method == b"HEAD")
 
     # the client's connection, towards the producer
 

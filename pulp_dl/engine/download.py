@@ -31,6 +31,7 @@ from .advice import advice_of
 from .events import tell_failed
 from .places import Candidates
 from .rounds import visit_all
+from .schemes import carrier
 from .task import Task
 
 if TYPE_CHECKING:
@@ -45,6 +46,10 @@ T = TypeVar("T")
 class _Visits:
     """What a download and the question for a head have in common: attempts are kept, mirrors learn, time is limited."""
 
+    _task: Task[Any] | None = None
+    _interruption: DownloadError | CancelledError | None = None
+    _timer: Call | None = None
+
     def __init__(self, shared: Shared, source: Source, mirrors: IMirrors | None) -> None:
         self._shared = shared
         self._clock = shared.timers
@@ -55,12 +60,10 @@ class _Visits:
         self._attempts: list[Attempt] = []
         self._candidates = Candidates(source, mirrors, shared.direct)
         self._began = self._clock.seconds()
-        self._task: Task[Any] | None = None
-        self._interruption: DownloadError | CancelledError | None = None
-        self._timer: Call | None = None
 
     def _fetcher(self, place: Source) -> IFetcher:
-        return self._shared.fetcher(place.place.scheme, place.remote or self._remote)
+        remote = place.remote or self._remote
+        return self._shared.fetcher(carrier(place.place, remote), remote)
 
     def _begin(self, coroutine: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
         """Run it, for no longer than C{Timeouts.total} says."""
@@ -175,12 +178,15 @@ class Heading(_Visits):
 class Download(_Visits):
     """Bring it."""
 
+    _answer: Head | None = None  # of the current attempt
+    _waited: float | None = None  # seconds until it came
+    _public = True  # was who answered last shown no secrets?
+    _continuing = False  # did the last attempt only go on with what others have brought?
+
     def __init__(self, shared: Shared, source: Source, consumer: IBodyConsumer, mirrors: IMirrors | None) -> None:
         super().__init__(shared, source, mirrors)
         self._consumer = consumer
         remote = self._remote
-        self._public = True  # was who answered last shown no secrets?
-        self._continuing = False  # did the last attempt only go on with what others have brought?
         self._pipe = Pipe(
             self._clock,
             source,
@@ -223,7 +229,9 @@ class Download(_Visits):
         """One place; first the URL there that answered before, then the one that led to it."""
         answered = self._pipe.answered
         if answered is not None and answered != place.url and self._pipe.came_from(place):
-            again = evolve(place, url=answered, auth=None, scope=place.scope or place.url, public=self._public)
+            again = evolve(
+                place, url=answered, auth=None, scope=place.scope or place.url, public=self._public, found=True
+            )
             try:
                 return await self._attempt(again)
             except (BadStatus, ConnectFailed, NotResumable, ProtocolError, Refused):
@@ -242,42 +250,14 @@ class Download(_Visits):
     async def _attempt(self, place: Source) -> Report:
         pipe = self._pipe
         began, offset = self._clock.seconds(), pipe.offset
-        answer: Head | None = None
-        waited: float | None = None
         failed: DownloadError | None = None
-        pipe.received = 0
-        self._continuing = True
+        self._answer = self._waited = None
+        pipe.attempt()
         try:
-            if not pipe.complete:
-                asked = place
-                if self._advice is not None:
-                    asked = await self._advice.hurry(place, place.remote or self._remote, self._candidates, pipe)
-                ask = pipe.ask(place)
-                self._continuing = ask.continues
-                if self._attempts:  # a client's conditions are for the first attempt
-                    asked = evolve(asked, conditions=())
-                body = await self._fetcher(asked).open(asked, ask.span, ask.same_as)
-                answer = body.head
-                self._continuing = ask.continues and answer.status != 200
-                # Who has not heard of this attribute gets no secrets for the rest.
-                self._public = getattr(body, "public", True)
-                try:
-                    if self._advice is not None:
-                        waited = self._clock.seconds() - began
-                        self._advice.heard(place, answer, waited)
-                        self._advice.vouch(place, answer, pipe)
-                    await pipe.admit(answer, place, ask)
-                    if self._interruption is not None:  # by what admit() called
-                        raise CancelledError
-                except BaseException:
-                    body.abandon()
-                    raise
-                if answer.status in {304, 416}:
-                    body.abandon()
-                else:
-                    await pipe.take(body)
-                    if self._interruption is not None:  # by a write of what was there already
-                        raise CancelledError
+            if pipe.complete:  # others have brought all of it
+                self._continuing = True
+            else:
+                await self._bring(place, began)
             head, facts, advisories = await pipe.finish()
         except Exception as error:
             failed = self._blame(error, place)
@@ -286,9 +266,10 @@ class Download(_Visits):
             raise failed from error
         finally:
             seconds = self._clock.seconds() - began
+            answer, received = self._answer, pipe.received
             status = None if answer is None else answer.status
             self._record(
-                Attempt(place, offset, pipe.received, seconds, pipe.open_seconds, status, failed, waited, answer)
+                Attempt(place, offset, received, seconds, pipe.open_seconds, status, failed, self._waited, answer)
             )
         return Report(
             self._source,
@@ -300,3 +281,36 @@ class Download(_Visits):
             self._clock.seconds() - self._began,
             pipe.validated,
         )
+
+    async def _bring(self, place: Source, began: float) -> None:
+        """A body from there, into the pipe."""
+        pipe, asked = self._pipe, place
+        if self._advice is not None:
+            asked = await self._advice.hurry(place, place.remote or self._remote, self._candidates, pipe)
+        ask = pipe.ask(place)
+        self._continuing = ask.continues
+        if self._attempts:  # a client's conditions are for the first attempt
+            asked = evolve(asked, conditions=())
+        body = await self._fetcher(asked).open(asked, ask.span, ask.same_as)
+        self._answer = answer = body.head
+        if answer.status == 200:
+            self._continuing = False
+        # Who has not heard of this attribute gets no secrets for the rest.
+        self._public = getattr(body, "public", True)
+        try:
+            if self._advice is not None:
+                self._waited = self._clock.seconds() - began
+                self._advice.heard(place, answer, self._waited)
+                self._advice.vouch(place, answer, pipe)
+            await pipe.admit(answer, place, ask)
+            if self._interruption is not None:  # by what admit() called
+                raise CancelledError
+        except BaseException:
+            body.abandon()
+            raise
+        if answer.status in {304, 416}:
+            body.abandon()
+        else:
+            await pipe.take(body)
+            if self._interruption is not None:  # by a write of what was there already
+                raise CancelledError

@@ -182,7 +182,9 @@ class _Rest(_Part):
         self._first = first
         self._ask = ask
         self._seen = seen
-        self._tail = Tail() if seen.enforced else None
+        start = 0 if ask.span is None else ask.span.start
+        stop = first.total if first.span is None else first.span.stop
+        self._tail = Tail(None if stop is None else stop - start) if seen.enforced else None
 
     def begin(self, head: Head) -> None:
         super().begin(head)

@@ -212,6 +212,7 @@ class Reader(Deferred[Report]):
             report.validated,
         )
         self._let_go()
+        self._sharing.ended(self)
         self.callback(mine)
 
     def _unfinished(self, failure: Failure) -> None:
@@ -259,6 +260,7 @@ class Reader(Deferred[Report]):
             error.url = shown(self._source.url)
         self.outlet.fail(error)
         self._let_go()
+        self._sharing.ended(self)
         self.errback(Failure(error))
 
     def _detached(self) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Hashable
+from collections.abc import Callable, Coroutine, Hashable, Iterable
+from itertools import chain
 from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred, fail
@@ -73,7 +74,7 @@ class Sharing:
         self._window = window
         self._spare = spare
         self._held = 0
-        self._open: dict[Hashable, Transfer] = {}
+        self._open: dict[str, list[Transfer]] = {}  # those that may be joined, by URL
         self._running = Running()
         self._closing = False
 
@@ -81,20 +82,29 @@ class Sharing:
         source = as_source(source)
         if self._closing:
             return _closed(consumer)
-        key = None if IResumable.providedBy(consumer) else _key(source, consumer)
-        if key is None:
+        if IResumable.providedBy(consumer):
             return self._running.add(self.inner.download(source, consumer))
-        transfer = self._open.get(key)
+        rewindable = IRewindable.providedBy(consumer)
+        there = self._open.get(source.url)
+        transfer = None if there is None else _same(there, source, rewindable=rewindable)
         if transfer is not None:
             reader = self.reader(transfer, source, consumer)
             transfer.join(reader)
             return reader
-        transfer = Transfer(self, key, source, self._window, rewindable=IRewindable.providedBy(consumer))
-        self._open[key] = transfer
+        transfer = Transfer(self, source, self._window, rewindable=rewindable)
+        if there is None:
+            self._open[source.url] = [transfer]
+        else:
+            there.append(transfer)
+        self._running.begin(transfer)
         reader = self.reader(transfer, source, consumer)
         transfer.join(reader)
-        transfer.start(self._download)
+        transfer.start(self.inner.download)
         return reader
+
+    def joins(self, source: Source) -> bool:
+        """Is there a transfer from the same URL that may still be joined?"""
+        return source.url in self._open
 
     def head(self, source: Source | str) -> Deferred[Head]:
         return self.inner.head(source)
@@ -113,8 +123,12 @@ class Sharing:
     def reader(self, transfer: Transfer, source: Source, consumer: IBodyConsumer) -> Reader:
         """One more consumer."""
         reader = Reader(self, transfer, source, consumer)
-        self._running.add(reader)
+        self._running.begin(reader)
         return reader
+
+    def ended(self, each: Reader | Transfer) -> None:
+        """It is at its end."""
+        self._running.end(each)
 
     def run(self, coroutine: Coroutine[Deferred[Any], Any, None]) -> Task[None]:
         """It ends before all this is closed; whoever it is for can end it."""
@@ -126,18 +140,26 @@ class Sharing:
         """So many more bytes are kept for those who may still come."""
         self._held += size
         while self._held > self._spare:
-            next(each for each in self._open.values() if each.size).shut()
+            next(each for each in chain.from_iterable(self._open.values()) if each.size).shut()
 
     def shut(self, transfer: Transfer) -> None:
         """Nobody may join it any more, so its bytes are not kept for that."""
         self._held -= transfer.size
-        del self._open[transfer.key]
+        url = transfer.source.url
+        there = self._open[url]
+        there.remove(transfer)
+        if not there:
+            del self._open[url]
 
-    def _download(self, source: Source, consumer: IBodyConsumer) -> Deferred[Report]:
-        return self._running.add(self.inner.download(source, consumer))
+
+def _same(transfers: Iterable[Transfer], source: Source, *, rewindable: bool) -> Transfer | None:
+    """The one that is for this question, and for such consumers."""
+    key = _key(source)
+    wanted = (each for each in transfers if each.rewindable == rewindable and _key(each.source) == key)
+    return None if key is None else next(wanted, None)
 
 
-def _key(source: Source, consumer: IBodyConsumer) -> Hashable | None:
+def _key(source: Source) -> Hashable | None:
     """What has to be equal; None if that cannot be told."""
     key = (
         source.url,
@@ -150,7 +172,7 @@ def _key(source: Source, consumer: IBodyConsumer) -> Hashable | None:
         source.auth,
         source.scope,
         source.public,
-        IRewindable.providedBy(consumer),
+        source.found,
     )
     try:
         hash(key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -40,17 +40,18 @@ class Transfer:
     every check has passed.
     """
 
-    def __init__(self, sharing: Sharing, key: Hashable, source: Source, window: int, *, rewindable: bool) -> None:
-        self.key = key
+    def __init__(self, sharing: Sharing, source: Source, window: int, *, rewindable: bool) -> None:
         self._sharing = sharing
-        self._source = source
+        self.source = source
+        self.rewindable = rewindable
         self._limit = window
         self._running: Deferred[Any] | None = None
         self._producer: IPushProducer | None = None
         self._paused = self._writing = False
+        self._changed = False  # somebody's hunger, while it was writing
         self._workers: IWorkers | None = None
         self._watched = False  # the download has asked who is gone
-        self._gone: Deferred[DownloadError] = Deferred()  # all are, before the download could be cancelled
+        self._gone: list[Deferred[DownloadError]] = []  # it is told so if all are, before it could be cancelled
         self._window = Window()
         self._seen: Seen | None = None  # of what has left the window, while somebody may have to go on alone
         self._readers: dict[Reader, None] = {}
@@ -77,10 +78,15 @@ class Transfer:
 
     def start(self, download: Callable[[Source, IBodyConsumer], Deferred[Report]]) -> None:
         """Ask for the body."""
-        running = self._running = download(self._source, self)
+        running = self._running = download(self.source, self)
         running.addCallbacks(self._ended, self._broke)
         if self._over:  # all have left meanwhile
             running.cancel()
+
+    def cancel(self) -> None:
+        """End it, and all that it is for."""
+        if self._running is not None:
+            self._running.cancel()
 
     def join(self, reader: Reader) -> None:
         """One more; it gets what is here, and then what comes."""
@@ -88,14 +94,19 @@ class Transfer:
         if self._watched:
             reader.watch(self._workers)
         if reader in self._readers:
-            self.take(reader)
+            if self._window.end:
+                self.take(reader)
+            else:  # nothing is here yet
+                self._hungry[reader] = None
 
     def take(self, reader: Reader) -> None:
         """It takes more: from the window, then from what comes."""
         if reader.pump(self._window) and not reader.sated:
             self._hungry[reader] = None
-        self._settle(reader)
-        self._trim()
+        if self.report is not None:
+            self._settle(reader)
+        if not self.open:
+            self._trim()
         self._pace()
 
     def refuse(self, reader: Reader) -> None:
@@ -105,12 +116,14 @@ class Transfer:
 
     def leave(self, reader: Reader) -> None:
         """It is not to be given anything any more.  When nobody is left, the body is not wanted."""
+        if self._over:
+            return
         self._hungry.pop(reader, None)
         if reader is self._keeper:
             self._keeper = None
         elif reader in self._readers:
             del self._readers[reader]
-        if self._readers or self._over:
+        if self._readers:
             self._trim()
         elif self._keeper is None or not self._worth_keeping():
             self._abandon()
@@ -126,22 +139,24 @@ class Transfer:
         keeper = self._keeper
         if self._running is not None:
             self._running.cancel()
-        elif not self._gone.called:
-            self._gone.callback(ConsumerGone("the consumer wants no more"))
+        for waiting in self._gone if self._running is None else ():
+            waiting.callback(ConsumerGone("the consumer wants no more"))
         if keeper is not None:
             keeper.leave(CancelledError())
 
     def _close(self) -> None:
-        """Nothing more will be done for anybody."""
+        """Nothing more will be given to anybody."""
         self._over = True
         self.shut()
+        self._window.clear()
 
     def shut(self) -> None:
         """Whoever comes now is too late."""
         if self.open:
             self.open = False
             self._sharing.shut(self)
-            self._trim()
+            if not self._over:
+                self._trim()
 
     # the download's consumer
 
@@ -150,9 +165,11 @@ class Transfer:
 
     def gone(self) -> Deferred[DownloadError]:
         self._watched = True
+        gone: Deferred[DownloadError] = Deferred()
+        self._gone.append(gone)
         for reader in tuple(self._readers):
             reader.watch(self._workers)
-        return self._gone
+        return gone
 
     def begin(self, head: Head) -> None:
         self.head = head
@@ -160,7 +177,7 @@ class Transfer:
             self.shut()
             for reader in tuple(self._readers)[1:]:
                 self._detach(reader)
-        if self._source.span is None and head.status == 200 and not self._over:
+        if self.source.span is None and head.status == 200 and not self._over:
             self._keep()
 
     def _divisible(self, head: Head) -> bool:
@@ -173,20 +190,21 @@ class Transfer:
 
     def _keep(self) -> None:
         try:
-            consumer = self._sharing.keep(self._source)
+            consumer = self._sharing.keep(self.source)
         except Exception:
             log.failure("what should say whether a body is to be kept raised")
             return
         if consumer is None:
             return
-        keeper = self._keeper = self._sharing.reader(self, self._source, consumer)
+        keeper = self._keeper = self._sharing.reader(self, self.source, consumer)
         keeper.addErrback(_not_kept)
         self._hungry[keeper] = None
         keeper.watch(self._workers)
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         self._producer, self._paused = producer, False
-        self._pace()
+        if self._keeper is not None or not self._hungry:
+            self._pace()
 
     def unregisterProducer(self) -> None:
         self._producer = None
@@ -207,8 +225,10 @@ class Transfer:
                 reader.give(data, at)
         finally:
             self._writing = False
-        self._trim()
-        self._pace()
+        if not self.open:
+            self._trim()
+        if self._changed:
+            self._pace()
 
     def rewind(self, head: Head) -> None:
         """The download begins again; all here can forget."""
@@ -230,13 +250,22 @@ class Transfer:
     # the ends: the Deferred of the download tells, nothing else
 
     def _ended(self, report: Report) -> None:
+        self._sharing.ended(self)
         if self._over:
             return
         self.report = report
-        for reader in self._everybody:
-            self._settle(reader)
+        everybody = self._everybody
+        if any(reader.position < self._window.end for reader in everybody):
+            for reader in everybody:
+                self._settle(reader)
+            return
+        assert self.head is not None
+        self._close()
+        for reader in everybody:
+            reader.conclude(report, self.head)
 
     def _broke(self, failure: Failure) -> None:
+        self._sharing.ended(self)
         if self._over:
             return
         self._close()
@@ -285,7 +314,7 @@ class Transfer:
             assert self.head is not None
             assert self._window.start == 0
             whole = self.head.whole
-            self._seen = Seen(each for each in self._source.expect if whole or each.partial)
+            self._seen = Seen(each for each in self.source.expect if whole or each.partial)
         return self._seen
 
     def _trim(self, floor: int | None = None) -> None:
@@ -310,11 +339,13 @@ class Transfer:
     # the pace
 
     def _pace(self) -> None:
+        self._changed = self._writing
         if self._writing or self._producer is None or self._over:
             return
-        # What keeps does not count, unless it is alone.
-        wanted = len(self._hungry) > (self._keeper in self._hungry if self._readers else 0)
-        if wanted == self._paused:
+        wanted = len(self._hungry)
+        if self._keeper is not None and self._readers and self._keeper in self._hungry:
+            wanted -= 1  # what keeps does not count, unless it is alone
+        if bool(wanted) == self._paused:
             self._paused = not wanted
             if wanted:
                 self._producer.resumeProducing()

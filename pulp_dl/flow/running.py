@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Protocol, TypeVar
 
 from twisted.internet.defer import Deferred, succeed
 
@@ -12,11 +12,16 @@ __all__ = ["Running"]
 T = TypeVar("T")
 
 
+class _Cancellable(Protocol):
+    def cancel(self) -> None:
+        """End it."""
+
+
 class Running:
-    """The Deferreds that have not fired, of those that were added."""
+    """The Deferreds that have not fired, of those that were added; and what has begun and not ended."""
 
     def __init__(self) -> None:
-        self._deferreds: set[Deferred[Any]] = set()
+        self._deferreds: set[_Cancellable] = set()
         self._waiting: list[Deferred[None]] = []
 
     def add(self, deferred: Deferred[T]) -> Deferred[T]:
@@ -27,12 +32,20 @@ class Running:
         return deferred
 
     def _ended(self, result: T, deferred: Deferred[T]) -> T:
-        self._deferreds.discard(deferred)
-        if not self._deferreds:
-            waiting, self._waiting = self._waiting, []
-            for each in waiting:
-                each.callback(None)
+        self.end(deferred)
         return result
+
+    def begin(self, each: _Cancellable) -> None:
+        """Keep what says itself when it has ended, which costs less than a callback."""
+        self._deferreds.add(each)
+
+    def end(self, each: _Cancellable) -> None:
+        """It has ended."""
+        self._deferreds.discard(each)
+        if self._waiting and not self._deferreds:
+            waiting, self._waiting = self._waiting, []
+            for one in waiting:
+                one.callback(None)
 
     def ended(self) -> Deferred[None]:
         """Fires with None when none is under way; what its callers make of the last one is not waited for."""
@@ -42,7 +55,7 @@ class Running:
         self._waiting.append(waiting)
         return waiting
 
-    def __iter__(self) -> Iterator[Deferred[Any]]:
+    def __iter__(self) -> Iterator[_Cancellable]:
         """Those there are now; some may fire meanwhile."""
         return iter(tuple(self._deferreds))
 
@@ -51,5 +64,5 @@ class Running:
 
     def cancel(self) -> None:
         """Cancel them all."""
-        for deferred in self:
-            deferred.cancel()
+        for each in self:
+            each.cancel()

@@ -11,17 +11,33 @@ HOLD = 64 * 1024
 
 
 class Tail:
-    """Keeps the newest bytes: one at least, L{HOLD} at most.  What goes in comes out, in order."""
+    """
+    Keeps the newest bytes: one at least, L{HOLD} at most.  What goes in comes out, in order.
 
-    def __init__(self) -> None:
+    Where it is known how many will come, only the last of them are kept; so large pieces need not be cut, which would
+    copy every one.
+    """
+
+    def __init__(self, total: int | None = None) -> None:
+        """
+        @param total: bytes that will come, if that is known; more must not, and with less the body is no good.
+        """
+        self._free = 0 if total is None else max(0, total - HOLD)
         self._pieces: deque[bytes] = deque()
         self.size = 0
 
     def push(self, data: bytes) -> list[bytes]:
         """Take new bytes in; returns the older ones, which may go on."""
+        free: list[bytes] = []
+        if self._free:
+            size = len(data)
+            if size <= self._free:
+                self._free -= size
+                return [data]
+            free.append(data[: self._free])
+            data, self._free = data[self._free :], 0
         self._pieces.append(data)
         self.size += len(data)
-        free: list[bytes] = []
         while self.size > HOLD:
             surplus = self.size - HOLD
             oldest = self._pieces.popleft()

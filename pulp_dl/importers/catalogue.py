@@ -11,13 +11,14 @@ from attrs import evolve
 from twisted.enterprise.adbapi import ConnectionPool
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail
 from twisted.logger import Logger
+from twisted.plugin import getPlugins
 from zope.interface import implementer
 
 from ..engine.downloader import Downloader
 from ..engine.sharing import Sharing
 from ..errors import Refused
 from ..flow.running import Running
-from ..interfaces import IBodyConsumer, IDownloader, IListing, IMirrors
+from ..interfaces import IBodyConsumer, IDownloader, IListing, IMirrors, IScheme
 from ..mirrors.located import located
 from ..mirrors.scores import Scores
 from ..mirrors.standing import Standing
@@ -27,11 +28,13 @@ from ..model.remote import Limits, Remote, Retries
 from ..model.report import Attempt
 from ..model.source import Source
 from .file import Manifest
+from .following import SCHEME, Following, url_of
 from .ledger import Ledger, Listed, Place, Publication
 from .publish import Publishing, kept_by, withdraw
 from .schema import OPTIONS, prepare
 from .store import Store
 from .stored import Stored
+from .together import Together
 
 __all__ = ["Catalogue"]
 
@@ -98,17 +101,20 @@ class Catalogue:
             return ConnectionPool("sqlite3", file, **OPTIONS, **options, cp_max=connections)
 
         self._readers, self._writer = pool(READERS), pool(1)
+        self._lookups: Together[str, tuple[_Wanted, str | None]] = Together(
+            lambda paths: self._ask(self._readers, lambda connection: self._look(connection, paths))
+        )
         self._running = Running()
         self._closing: Deferred[None] | None = None
         # A disk does not get better by asking again, and what is stored may be as large as it is.
         local = Remote(limits=Limits(max_size=None), retries=Retries(count=0))
         self._files = Downloader(reactor, local)
-        self._upstreams: dict[str | None, IDownloader] = {}
+        self._upstreams: dict[str | None, Sharing] = {}
 
     # questions
 
     def find(self, path: str) -> Deferred[tuple[IDownloader, Source]]:
-        return self._ask(self._readers, lambda connection: self._look(connection, path)).addCallback(self._answer)
+        return self._lookups.ask(path).addCallback(self._answer)
 
     def list(self, path: str) -> Deferred[Iterable[Entry]]:
         return self._ask(self._readers, lambda connection: Ledger(connection).directory(path))
@@ -145,15 +151,17 @@ class Catalogue:
 
     # the answer to find()
 
-    def _look(self, connection: Any, path: str) -> tuple[_Wanted, str | None]:
-        """In a thread: what is published there, and where it is stored, if it is."""
-        publication, listed = Ledger(connection).find(path)
+    def _look(self, connection: Any, paths: Sequence[str]) -> Sequence[tuple[_Wanted, str | None] | Exception]:
+        """In a thread: for each what is published there, and where it is stored, if it is."""
+        found = zip(paths, Ledger(connection).find_all(paths), strict=True)
+        return [KeyError(path) if each is None else (_Wanted(*each), self._stored(*each)) for path, each in found]
+
+    def _stored(self, publication: Publication, listed: Listed) -> str | None:
         stores = [self.kept] if listed.kept else []
         if publication.policy != "streamed" and self._store is not None:
             stores.append(self._store)
         places = (each.use(listed.sha256, listed.size) for each in stores if listed.sha256 is not None)
-        stored = next(filter(None, places), None)
-        return _Wanted(publication, listed), stored
+        return next(filter(None, places), None)
 
     def _answer(self, found: tuple[_Wanted, str | None]) -> Any:
         wanted, stored = found
@@ -169,17 +177,20 @@ class Catalogue:
         place = publication.places[0]
         upstream = self._upstream(place.remote)
         source = Source(_url(place, listed), expect=_expected(listed), tag=wanted)
+        if stored is None and store is not None and store.growing(str(listed.sha256)) and not upstream.joins(source):
+            return upstream.inner, evolve(source, url=url_of(str(listed.sha256)))
         if stored is None:
             return upstream, source
         return Stored(self._files, upstream, source), _file(stored, wanted)
 
-    def _upstream(self, name: str | None) -> IDownloader:
+    def _upstream(self, name: str | None) -> Sharing:
         """For each remote one; what is shared by its downloads is shared for good."""
         if name not in self._upstreams:
+            schemes = None if self._store is None else [*getPlugins(IScheme), Following(self._store)]
             mirrors: IMirrors = _Mirrors(self._remote, self._listed)
             if self._listed:  # else the order is the publisher's
                 mirrors = self._scores[name] = Scores(mirrors)
-            downloader = Downloader(self._reactor, self._remote(name), mirrors=mirrors)
+            downloader = Downloader(self._reactor, self._remote(name), mirrors=mirrors, schemes=schemes)
             share = self._keep_share
             self._upstreams[name] = Sharing(downloader, self._reactor, keep=self._keep, keep_share=share)
         return self._upstreams[name]
@@ -195,7 +206,7 @@ class Catalogue:
     def _keep(self, source: Source) -> IBodyConsumer | None:
         """What is to store a transfer of a whole file, if anything."""
         listed, store = source.tag.listed, self._home(source.tag)
-        return None if store is None else store.consumer(listed.sha256, listed.size)
+        return None if store is None else store.consumer(listed.sha256, listed.size, self._reactor.callFromThread)
 
     def _home(self, wanted: _Wanted) -> Store | None:
         """Where a file is to be stored when somebody has asked for it, if anywhere."""
@@ -236,7 +247,9 @@ class _Mirrors:
         """The places that the publisher named, and the names of their remotes."""
         publication, listed = source.tag
         yield publication.places[0].remote, source
-        for place in publication.places[1:]:
+        # Who reads what is being stored has the rest from anywhere.
+        first = 0 if source.place.scheme == SCHEME else 1
+        for place in publication.places[first:]:
             try:
                 remote = self._remote(place.remote)
             except Refused as error:

@@ -177,15 +177,30 @@ class Ledger:
 
         @raise KeyError: none is published there.
         """
+        (found,) = self.find_all([path])
+        if found is None:
+            raise KeyError(path)
+        return found
+
+    def find_all(self, paths: Iterable[str]) -> list[tuple[Publication, Listed] | None]:
+        """The files of these paths, all of the same moment; None for each where none is published."""
         with self._reading():
-            found = self._around(path)
-            if found is not None:
-                key, publication = found
-                names = path[len(publication.base) :]
-                row = self._connection.execute(_FILE + " AND path = ?", (key, names)).fetchone()
-                if row is not None:
-                    return publication, _listed(row)
-        raise KeyError(path)
+            around: tuple[int, Publication] | None = None
+            found: list[tuple[Publication, Listed] | None] = []
+            for path in paths:
+                # The last one was asked for just now; and no other one is inside of it.
+                if around is None or not path.startswith(around[1].base):
+                    around = self._around(path)
+                found.append(None if around is None else self._in(*around, path))
+            return found
+
+    def _in(self, key: int, publication: Publication, path: str) -> tuple[Publication, Listed] | None:
+        names = path[len(publication.base) :]
+        try:
+            row = self._connection.execute(_FILE + " AND path = ?", (key, names)).fetchone()
+        except UnicodeEncodeError:  # bytes that are no UTF-8, which no manifest can name
+            return None
+        return None if row is None else (publication, _listed(row))
 
     def directory(self, path: str) -> list[Entry]:
         """

@@ -29,6 +29,7 @@ from ..errors import Refused
 from ..flow.workers import InlineWorkers
 from ..interfaces import IBodyConsumer, IWorkers
 from ..model.source import Head
+from .growing import Growing
 
 __all__ = ["Store"]
 
@@ -41,6 +42,11 @@ STRAY: Final = 24 * 3600
 """Seconds after which a temporary name is nobody's any more.  (There are some only where files cannot be without.)"""
 
 PIECE: Final = 1024 * 1024
+
+
+def _in_this_thread(call: Callable[[], None]) -> None:
+    """Nobody has workers."""
+    call()
 
 
 class _Found(NamedTuple):
@@ -72,7 +78,7 @@ class Store:
         self._slack = 0 if limit is None else limit // SLACK
         self._fresh = self._slack  # bytes that came since the directory was looked through; at first nobody knows
         self._evicting = False
-        self._coming: set[str] = set()
+        self._coming: dict[str, Growing] = {}
         self._finishing: dict[str, list[Deferred[None]]] = {}
 
     def __repr__(self) -> str:
@@ -158,15 +164,24 @@ class Store:
 
     # for downloads
 
-    def consumer(self, sha256: str, size: int | None = None) -> IBodyConsumer | None:
+    def consumer(
+        self, sha256: str, size: int | None = None, tell: Callable[..., object] = _in_this_thread
+    ) -> IBodyConsumer | None:
         """
         What stores a body; None if it is too large for that, or if the same file is on its way already.
 
         The download has to expect this sha256, and to enforce it: a body becomes a file when its checks have passed.
+
+        @param tell: has its argument called in the reactor thread.
         """
         if sha256 in self._coming or (self._limit is not None and (size or 0) > self._limit - self._slack):
             return None
-        return _Storing(self, sha256, self._durable)
+        return _Storing(self, sha256, self._durable, Growing(tell))
+
+    def growing(self, sha256: str) -> Growing | None:
+        """A file that is on its way, if it can be read meanwhile."""
+        growing = self._coming.get(sha256)
+        return growing if growing is not None and growing.readable else None
 
     def settled(self, sha256: str) -> Deferred[None] | None:
         """None; or, if the file has come and is on its way to the disk, what fires with None when that is over."""
@@ -176,20 +191,22 @@ class Store:
         self._finishing[sha256].append(waiting)
         return waiting
 
-    def begin(self, sha256: str) -> None:
+    def begin(self, sha256: str, growing: Growing) -> None:
         """A file begins to come."""
-        self._coming.add(sha256)
+        self._coming[sha256] = growing
 
-    def fail(self, sha256: str) -> None:
-        """It does not."""
-        self._coming.discard(sha256)
+    def end(self, sha256: str, growing: Growing) -> None:
+        """It is here, or does not come."""
+        if self._coming.get(sha256) is growing:
+            del self._coming[sha256]
+        growing.end()
 
-    def finish(self, sha256: str, ending: Deferred[None], workers: IWorkers) -> Deferred[None]:
+    def finish(self, sha256: str, growing: Growing, ending: Deferred[None], workers: IWorkers) -> Deferred[None]:
         """A file has come; C{ending} fires when the disk has it."""
         waiting = self._finishing.setdefault(sha256, [])
 
         def ended(result: Any) -> Any:
-            self._coming.discard(sha256)
+            self.end(sha256, growing)
             if self._finishing.get(sha256) is waiting:
                 del self._finishing[sha256]
             told, waiting[:] = [*waiting], []
@@ -220,9 +237,10 @@ class Store:
 class _Storing(Around):
     """A file of a Store in the making."""
 
-    def __init__(self, store: Store, sha256: str, durable: bool) -> None:
+    def __init__(self, store: Store, sha256: str, durable: bool, growing: Growing) -> None:
         # Any directory on the way is ours; its time is that of its origin, which clients see.
-        super().__init__(ToFile(store.path(sha256), root=store.directory, durable=durable, mtime=True))
+        super().__init__(ToFile(store.path(sha256), root=store.directory, durable=durable, mtime=True, disk=growing))
+        self._growing = growing
         self._sha256 = sha256
         self._store = store
         self._workers: IWorkers = InlineWorkers()
@@ -235,18 +253,20 @@ class _Storing(Around):
         if not head.whole:
             raise Refused("a part of a file is not stored")
         super().begin(head)
-        self._store.begin(self._sha256)
+        self._growing.head = head
+        self._store.begin(self._sha256, self._growing)
 
     def rewind(self, head: Head) -> None:
         if not head.whole:
             raise Refused("a part of a file is not stored")
+        self._growing.head = head
         super().rewind(head)
 
     def finish(self) -> Deferred[None] | None:
-        return self._store.finish(self._sha256, super().finish() or succeed(None), self._workers)
+        return self._store.finish(self._sha256, self._growing, super().finish() or succeed(None), self._workers)
 
     def fail(self, failure: Failure) -> None:
-        self._store.fail(self._sha256)
+        self._store.end(self._sha256, self._growing)
         super().fail(failure)
 
 

@@ -28,17 +28,18 @@ class Below:
         rest = source.url.removeprefix(under)
         return rest if source.url.startswith(under) and (not rest or rest[0] in "/?") else None
 
-    def places(self, source: Source, bases: Iterable[str]) -> Iterator[Source]:
+    def places(self, source: Source, bases: Iterable[str], *, found: bool = True) -> Iterator[Source]:
         """
         The file at all its places, in this order.
 
         @param bases: without a slash at their ends.
+        @param found: False if the caller named them.
         """
         rest = self.rest(source)
         own = False
         for base in () if rest is None else bases:
             url = f"{base}{rest}"
             own = own or url == source.url
-            yield source if url == source.url else source.at(url)
+            yield source if url == source.url else source.at(url, found=found)
         if not own and (self._original or rest is None):
             yield source

@@ -35,7 +35,7 @@ class Places:
         self._below = Below(under, original=original)
 
     def locate(self, source: Source, direct: IDownloader) -> Iterator[Source]:
-        return self._below.places(source, self._bases)
+        return self._below.places(source, self._bases, found=False)
 
     def record(self, attempt: Attempt) -> None:
         """A fixed sequence learns nothing."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.endpoints import serverFromString
@@ -13,6 +13,12 @@ from twisted.python.failure import Failure
 __all__ = ["Listeners"]
 
 log = Logger()
+
+BACKLOG: Final = 1024
+"""
+Clients that may wait to be accepted.  With Twisted's 50 a crowd that comes at once is told to come again, and comes
+after one, three and seven seconds.
+"""
 
 
 class Listeners:
@@ -54,12 +60,18 @@ class Listeners:
 
 def _endpoint(reactor: Any, description: str) -> Any:
     try:
-        return serverFromString(reactor, description)
+        return serverFromString(reactor, _with_backlog(description))
     except Exception as error:
         # A key that cannot be read, a number that is none, a socket that systemd did not open: plugins read this, and
         # raise what they like.
         reason = str(error) or type(error).__name__
         raise ValueError(f"{description!r} is no endpoint to listen on: {reason}") from error
+
+
+def _with_backlog(description: str) -> str:
+    """Unless it says itself how many may wait, or somebody else has opened the socket."""
+    ours = description.startswith(("tcp:", "tcp6:", "ssl:", "unix:")) and ":backlog=" not in description
+    return f"{description}:backlog={BACKLOG}" if ours else description
 
 
 def _shown(description: str, address: Any) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from secrets import token_hex
 from signal import SIGINT
-from typing import Any
+from typing import Any, Final
 
 from attrs import asdict
 from twisted.application.service import Service
@@ -28,6 +29,9 @@ from .signals import Signals
 __all__ = ["StreamerService"]
 
 log = Logger()
+
+LARGEST: Final = 2 * 1024 * 1024
+"""Bytes of the largest blocks of memory that are used again and again."""
 
 
 class StreamerService(Service):
@@ -57,7 +61,8 @@ class StreamerService(Service):
         self._traffic = Traffic(reactor, log_requests=configuration.log_requests)
         # Nobody answers before the process is who it will be: a catalogue is not opened by root.
         self._importer: IImporter = Several(())
-        self._content = Content(reactor, self._importer, configuration.answers, self._traffic)
+        self._name = f"pulp_dl-{token_hex(4)}"
+        self._content = Content(reactor, self._importer, configuration.answers, self._traffic, name=self._name)
         self._entrance = Entrance(reactor, self._content, configuration.connections)
         self._reloads: Counter[str] = Counter(ok=0, failed=0)
         self._trouble: str | None = None
@@ -89,9 +94,12 @@ class StreamerService(Service):
         self._listening = True
 
     def startService(self) -> None:
+        # The GNU C library returns to the system what is larger than any block that it has seen come and go.  Without
+        # this it does so with the pieces of a large body, and each of them costs a page fault for every page.
+        bytes(LARGEST)
         if not self._listening:
             self._listen()
-        self._use(open_importer(self._reactor, self._configuration))
+        self._use(open_importer(self._reactor, self._configuration, self._name))
         super().startService()  # type: ignore[no-untyped-call]  # of Twisted
         self._signals.listen()
         self._reactor.callWhenRunning(self._announce)
@@ -114,7 +122,7 @@ class StreamerService(Service):
             return
         try:
             configuration = self._read()
-            importer = open_importer(self._reactor, configuration)
+            importer = open_importer(self._reactor, configuration, self._name)
         except Exception as error:
             self._trouble = getattr(error, "message", None) or str(error)
             self._reloads["failed"] += 1

@@ -20,6 +20,7 @@ __all__ = ["asked", "range_of"]
 # One range, with numbers that a file can have.  All else may be ignored (section 14.2), and several ranges are: who
 # wants them gets the whole.
 _RANGE: Final = re.compile(rb"bytes=[ \t]*(?:([0-9]{1,18})-([0-9]{1,18})?|-([0-9]{1,18}))[ \t]*", re.IGNORECASE)
+_ASKING: Final = frozenset({b"if-match", b"if-none-match", b"if-modified-since", b"range"})
 _TAG: Final = re.compile(rb'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 
 
@@ -32,6 +33,8 @@ def asked(headers: Headers, source: Source, *, part: bool = True) -> Source | Pl
 
     @param part: is this a request that may have a part?  HEAD may not.
     """
+    if _ASKING.isdisjoint({name.lower() for name, _ in headers.getAllRawHeaders()}):
+        return source  # as most do
     etag = etag_of(source)
     none_match = _value(headers, b"if-none-match")
     if etag is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import termios
 from array import array
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fcntl import ioctl
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,9 +24,6 @@ __all__ = ["Asking", "Channel"]
 
 log = Logger()
 
-WORTH: Final = 32 * 1024
-"""Bytes that are not worth the copy."""
-
 BODY: Final = 64 * 1024
 """Bytes of a request's body that are read, to be thrown away, before the client is told that it may keep the rest."""
 
@@ -36,6 +33,24 @@ class Asking(Request):
 
     channel: Any
     _came = 0
+
+    def __init__(self, channel: Any, queued: object = False) -> None:
+        super().__init__(channel, queued)
+        self._lost: list[Callable[[], object]] = []
+
+    def when_lost(self, call: Callable[[], object]) -> None:
+        """As C{notifyFinish}, for the case that the client leaves first."""
+        self._lost.append(call)
+
+    def connectionLost(self, reason: Failure) -> None:
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]  # of Twisted
+        lost, self._lost = self._lost, []
+        for call in lost:
+            call()
+
+    def finish(self) -> None:
+        super().finish()  # type: ignore[no-untyped-call]  # of Twisted
+        self._lost.clear()
 
     def gotLength(self, length: int | None) -> None:
         if length is not None and length > BODY:
@@ -79,7 +94,7 @@ class Channel(_Untyped):  # type: ignore[misc]  # nothing in Twisted's channel h
         self.busy = False  # with a request
         self._reading = False  # the head of one
         self._full = False  # the client has not taken what it was given
-        self._empty = False  # nothing of ours is in the transport's buffer
+        self._empty = True  # nothing of ours is in the transport's buffer
         self._socket: socket.socket | None = None  # to send at once
         self._closing = False
         self._unsent = 0
@@ -90,7 +105,12 @@ class Channel(_Untyped):  # type: ignore[misc]  # nothing in Twisted's channel h
         transport: Any = self.transport
         if ITCPTransport.providedBy(self.transport) and not ISSLTransport.providedBy(self.transport):
             self._socket = transport.getHandle()
+        self._host = transport.getHost()
         self.factory.opened(self)
+
+    def getHost(self) -> Any:
+        """Each request asks, and the kernel would be asked each time."""
+        return self._host
 
     def connectionLost(self, reason: Failure) -> None:
         super().connectionLost(reason)
@@ -105,6 +125,8 @@ class Channel(_Untyped):  # type: ignore[misc]  # nothing in Twisted's channel h
         super().dataReceived(data)
 
     def checkPersistence(self, request: Request, version: bytes) -> bool:
+        if request.requestHeaders.hasHeader(b"expect"):
+            self._empty = False  # Twisted is about to say "100 Continue", by the transport; nothing may overtake that
         keep: bool = super().checkPersistence(request, version)
         if keep and self.factory.is_draining:
             request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
@@ -142,10 +164,10 @@ class Channel(_Untyped):  # type: ignore[misc]  # nothing in Twisted's channel h
 
     def write(self, data: bytes) -> None:
         """
-        The transport copies what it is given, which for a large body costs as much as receiving it; so what can be sent
-        now is sent now.
+        The transport copies what it is given, which for a large body costs as much as receiving it, and for a small one
+        two turns of the reactor; so what can be sent now is sent now.
         """
-        if self._empty and len(data) >= WORTH and self._socket is not None:
+        if self._empty and self._socket is not None:
             try:
                 sent = self._socket.send(data)
             except OSError:  # there is no room, or no client; the transport finds out which

@@ -44,11 +44,20 @@ class Content(ServerFactory):
     noisy = False
 
     def __init__(
-        self, reactor: Any, importer: IImporter, options: Answers | None = None, told: ITold | None = None
+        self,
+        reactor: Any,
+        importer: IImporter,
+        options: Answers | None = None,
+        told: ITold | None = None,
+        *,
+        name: str | None = None,
     ) -> None:
         """
         @param told: is told of each request, for logs, status and metrics.
+        @param name: a token that nobody else has.  A request that has been at who is called so (it stands in Via) is in
+            a loop, and is refused.  That requests of the importer say so, too, is the importer's.
         """
+        self.name = None if name is None else name.encode("ascii")
         self.reactor = reactor
         self.importer = importer
         self.answers = options or Answers()
@@ -124,9 +133,7 @@ class Content(ServerFactory):
         exchange = Exchange(self, request)
         self._running[exchange] = []
         self._tell(self._told.began, exchange)
-        exchange.start().addErrback(lambda failure: log.failure("an exchange failed", failure)).addCallback(
-            lambda _: self._ended(exchange)
-        )
+        exchange.start(self._ended)
 
     def log(self, request: Asking) -> None:
         """Nothing; L{ITold} hears of it."""

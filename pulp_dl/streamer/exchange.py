@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote
 
@@ -13,9 +14,11 @@ from zope.interface import implementer
 
 from ..consumers.answers import size_of
 from ..consumers.plain import Plain
-from ..consumers.response import ToResponse
+from ..consumers.response import Outdated, ToResponse
+from ..engine.task import Task
 from ..errors import ConsumerGone, DownloadError, NotFound, SizeMismatch
 from ..interfaces import IDownloader, IExchange, IListing
+from ..model.headers import CONTROL
 from ..model.report import Report
 from ..model.source import Head, Source
 from ..urls import shown
@@ -68,12 +71,15 @@ class Exchange:
     def total(self) -> int | None:
         return self._response.total
 
-    def start(self) -> Deferred[None]:
-        """Fires with None when the request is answered, or broken off.  Never fails."""
-        self._response.gone().addCallback(self._leave)
-        return Deferred.fromCoroutine(self._run())
+    def start(self, ended: Callable[[Exchange], None]) -> None:
+        """
+        @param ended: called once, when the request is answered, or broken off.
+        """
+        self._ended: Callable[[Exchange], None] | None = ended
+        self._request.when_lost(self._leave)
+        Task(self._run(), _never).start()
 
-    def _leave(self, _: DownloadError) -> None:
+    def _leave(self) -> None:
         self._left = True
         if self._waiting is not None:
             self._waiting.cancel()
@@ -104,7 +110,11 @@ class Exchange:
                 log.failure("{method} {path}: a fault of ours", method=self.method, path=self.path)
             # A download has told its consumer already; then this does nothing.
             self._response.fail(Failure(error))
-        self._log()
+        if self.error is not None:
+            self._log(self.error)
+        ended, self._ended = self._ended, None
+        assert ended is not None
+        ended(self)
 
     async def _answer(self) -> Plain | None:
         """Answer, or say what is to be answered."""
@@ -114,10 +124,13 @@ class Exchange:
         if request.clientproto == b"HTTP/1.1" and len(request.requestHeaders.getRawHeaders(b"host", ())) != 1:
             raise Refusal(400, "no Host field, or several")  # RFC 9112 section 3.2
         path = path_of(request.uri, self._content.answers.max_target)
+        way = self._way()
         found = await self._find(path)
         if found is None or isinstance(found, Plain):
             return found
         downloader, source = found
+        if way is not None and source.place.scheme != "file":
+            source = evolve(source, headers=(*source.headers, (b"Via", way)))
         self.url = shown(source.url)
         wanted = asked(request.requestHeaders, source, part=request.method == b"GET")
         if isinstance(wanted, Plain):
@@ -126,8 +139,28 @@ class Exchange:
         if request.method == b"HEAD":
             await self._head(downloader, wanted)
         else:
-            self.report = await downloader.download(wanted, self._response)
+            self.report = await self._download(downloader, wanted)
         return None
+
+    async def _download(self, downloader: IDownloader, source: Source) -> Report:
+        self._response.asks_again = bool(source.conditions)
+        try:
+            return await downloader.download(source, self._response)
+        except Outdated:
+            whole = evolve(source, span=None, conditions=())
+            self._response.asked_for(whole)
+            return await downloader.download(whole, self._response)
+
+    def _way(self) -> bytes | None:
+        """Where the request has been, and here: for the next one on its way.  None for a client's own request."""
+        name, vias = self._content.name, self._request.requestHeaders.getRawHeaders(b"via")
+        if name is None or not vias:
+            return None
+        way = b", ".join(vias)
+        if name in {hop.split()[1] for hop in way.split(b",") if len(hop.split()) > 1}:
+            # Not one of the statuses for which it would be tried again and again, at each place on the way.
+            raise Refusal(421, "it has been here before: where files come from leads back to here")
+        return None if CONTROL.search(way) else b"%b, 1.1 %b" % (way, name)
 
     async def _find(self, path: str) -> tuple[IDownloader, Source] | Plain | None:
         """Who has it; or the answer; or None if it was a directory, which is shown."""
@@ -171,11 +204,8 @@ class Exchange:
         if not self._left:
             self._response.say(plain)
 
-    def _log(self) -> None:
+    def _log(self, error: BaseException) -> None:
         """One line for what went wrong: what, where, and why."""
-        error = self.error
-        if error is None:
-            return
         attempts = [str(each) for each in getattr(error, "attempts", ())]
         reason = f"{type(error).__name__}: {error}"
         kind = log.info if isinstance(error, ConsumerGone | NotFound | Refusal) else log.warn
@@ -184,3 +214,7 @@ class Exchange:
             method=self.method, path=self.path, client=self.client, status=self.status, sent=self.sent,
             reason=reason, attempts=attempts, tries="".join(f"; {each}" for each in attempts),
         )  # fmt: skip
+
+
+def _never(error: CancelledError) -> None:
+    """An exchange is not cancelled; its client leaves."""

@@ -10,6 +10,8 @@ from ..consumers.plain import Plain
 
 __all__ = ["Refusal", "path_of", "printable"]
 
+# Nearly all are of this kind, and then there is nothing that could be read in two ways.
+_PLAIN: Final = re.compile(rb"/[A-Za-z0-9_~+!$&'()*,;=:@-][A-Za-z0-9_.~+!$&'()*,;=:@/-]*")
 _ESCAPES: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _HIDDEN: Final = re.compile(rb"%(2f|5c)", re.IGNORECASE)
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f]")
@@ -38,6 +40,8 @@ def path_of(target: bytes, longest: int) -> str:
     """
     if len(target) > longest:
         raise Refusal(414, f"a target of {len(target)} bytes")
+    if _PLAIN.fullmatch(target) and b"/." not in target:
+        return target.decode("ascii")
     raw = target.partition(b"?")[0]
     if not raw.startswith(b"/") or raw.startswith(b"//"):
         raise Refusal(400, "the target is no path of ours (absolute form, or a host in it)")

@@ -13,6 +13,7 @@ try:
     # So that a broken promise is shown with its values.
     pytest.register_assert_rewrite(
         "pulp_dl.testing.fetcher_checks",
+        "pulp_dl.testing.fetcher_endings",
         "pulp_dl.testing.fetcher_trial",
         "pulp_dl.testing.consumer_checks",
         "pulp_dl.testing.consumer_trial",

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from twisted.web.http import HTTPFactory, Request
 
 from pulp_dl import Head, Source, Span
-from pulp_dl.consumers.response import ToResponse
+from pulp_dl.consumers.response import Outdated, ToResponse
 from pulp_dl.errors import ConsumerFailed, ConsumerGone, TooLarge, Truncated, Unavailable
 from pulp_dl.testing.checks import ConsumerCase, check_consumer
 from tests.streamer.client import Client, Seen, request
@@ -222,9 +222,9 @@ async def test_a_part_that_is_not_of_the_file_the_client_has_is_refused(reactor:
     part = Head("http://a/f", 206, ((b"ETag", b'"2"'),), 3, Span(0, 3), 9)
     async with asked_by_get(reactor) as asked:
         response = ToResponse(asked.request, source=Source("http://a/f", conditions=((b"If-Range", b'"1"'),)))
-        with pytest.raises(ConsumerFailed):
+        with pytest.raises(Outdated) as caught:
             response.begin(part)
-        response.fail(Failure(ConsumerFailed("so the download fails")))
+        response.fail(Failure(caught.value))
         await until(reactor, lambda: asked._seen)
 
-        assert asked._seen[0].status == 500
+        assert asked._seen[0].status == 503

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -50,7 +51,7 @@ class Case:
 
     def transfers(self) -> list[Any]:
         """All that there have been, so far as anybody still holds them."""
-        self._seen = {*getattr(self, "_seen", ()), *self.sharing._open.values()}
+        self._seen = {*getattr(self, "_seen", ()), *chain.from_iterable(self.sharing._open.values())}
         return [*self._seen]
 
     @property

@@ -21,3 +21,20 @@ def test_whatever_the_pieces_the_newest_bytes_are_held_and_nothing_is_lost(sizes
 
     assert released + b"".join(tail.pop()) == sent
     assert tail.size == 0
+
+
+@given(st.lists(st.one_of(st.integers(1, 10), st.integers(1, 3 * HOLD)), min_size=1, max_size=30))
+def test_where_the_total_is_known_pieces_before_the_end_go_on_as_they_are(sizes: list[int]) -> None:
+    total, sent, released = sum(sizes), 0, 0
+    tail = Tail(total)
+
+    for number, size in enumerate(sizes):
+        data = bytes([number % 251]) * size
+        sent += size
+        free = tail.push(data)
+        if sent <= total - HOLD:
+            assert [id(each) for each in free] == [id(data)]
+        released += sum(map(len, free))
+        assert released == min(sent, max(0, total - HOLD))
+
+    assert len(b"".join(tail.pop())) == min(total, HOLD)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.internet.protocol import Factory
 from twisted.internet.threads import deferToThread
 
 from pulp_dl.testing import FaultServer, Hold, Send, answer
@@ -41,6 +42,21 @@ async def test_it_serves_what_is_below_a_prefix_whichever_way_it_is_begun(
         code = await running.ended()
 
     assert (got.status, got.body, nothing.status, code) == (200, b"brown", 404, 0)
+
+
+async def test_of_several_prefixes_the_longer_one_answers(reactor: Any, tmp_path: Path) -> None:
+    async with (
+        FaultServer(reactor, {"/one/f": answer(b"one"), "/two/f": answer(b"two")}) as origin,
+        streamer(
+            reactor,
+            *("--passthrough", f"/={origin.url('/one/')}"),
+            *("--passthrough", f"/inner/={origin.url('/two/')}"),
+            cwd=tmp_path,
+        ) as running,
+    ):
+        outer, inner = await ask(running.url, "/f"), await ask(running.url, "/inner/f")
+
+    assert (outer.body, inner.body) == (b"one", b"two")
 
 
 @pytest.mark.parametrize("way", ["serve", "twistd"])
@@ -206,3 +222,37 @@ async def test_nobody_is_asked_for_a_password_although_there_is_a_terminal(tmp_p
 
     assert code == 2
     assert "Password for elmer: \r" not in shown
+
+
+@pytest.mark.parametrize("way", ["serve", "twistd", "twist"])
+async def test_a_port_that_is_taken_is_told_in_a_line(way: str, reactor: Any, tmp_path: Path) -> None:
+    taken = reactor.listenTCP(0, Factory(), interface="127.0.0.1")
+    port = taken.getHost().port
+    where = f"tcp:{port}:interface=127.0.0.1"
+    running = Streamer(
+        reactor, "--listen", where, "--admin", "", "--passthrough", "/=http://a/", cwd=tmp_path, way=way, listen=False
+    )
+    try:
+        code = await running.ended()
+    finally:
+        await running.end()
+        await taken.stopListening()
+
+    assert code == 1
+    assert "Traceback" not in running.log
+    assert f":{port}" in running.log
+    assert "in use" in running.log
+
+
+@pytest.mark.parametrize("way", ["serve", "twistd", "twist"])
+async def test_a_catalogue_that_is_not_there_is_refused_and_not_made(way: str, reactor: Any, tmp_path: Path) -> None:
+    running = Streamer(reactor, "--catalogue", "mistyped.db", cwd=tmp_path, way=way)
+    try:
+        code = await running.ended()
+    finally:
+        await running.end()
+
+    assert code == 1
+    assert "Traceback" not in running.log
+    assert "there is no catalogue 'mistyped.db'; pulp-dl publish --catalogue makes one" in running.log
+    assert {path.name for path in tmp_path.iterdir()} == {"streamer.log"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import ssl
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import trustme
 from twisted.internet.threads import deferToThread
 
 from pulp_dl.testing import FaultServer, Hold, Send, answer
+from tests.servers import free_ports
 from tests.service.running import Streamer, ask, connect, open_request, rest_of, streamer, until
 
 HELD = (Send(b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n0123456789"), Hold("rest"), Send(b"9876543210"))
@@ -165,3 +167,41 @@ async def test_an_address_that_is_taken_is_an_error_and_not_a_traceback(reactor:
     assert code == 1
     assert "in use" in other.log
     assert "Traceback" not in other.log
+
+
+async def test_a_request_that_comes_back_to_where_it_was_is_refused(reactor: Any, tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    args = ("--listen", f"tcp:{port}:interface=127.0.0.1", "--admin", "tcp:0:interface=127.0.0.1")
+    here = f"/=http://127.0.0.1:{port}/"
+    async with streamer(reactor, *args, "--passthrough", here, cwd=tmp_path, listen=False) as running:
+        got = await ask(running.url, "/f")
+
+        assert got.status == 502
+        assert running.log.count("it has been here before") == 1
+
+
+async def test_a_request_that_went_by_others_is_known_again(reactor: Any, tmp_path: Path) -> None:
+    async with (
+        FaultServer(reactor, {"/f": answer(b"bear")}) as origin,
+        streamer(reactor, "--passthrough", f"/={origin.url('/')}", cwd=tmp_path) as running,
+    ):
+        await ask(running.url, "/f")
+        own = (origin.requests[0].get(b"via") or b"").decode().split()[1]
+        for via in (f"1.1 {own}", f"1.1 a, 1.1 {own} (comment) , 1.0 b"):
+            got = await ask(running.url, "/f", Via=via)
+            assert (got.status, got.headers["Cache-Control"]) == (421, "no-store")
+        assert (await ask(running.url, "/f", Via=f"1.1 {own}x, {own}")).status == 200
+        assert len(origin.requests) == 2
+
+
+async def test_who_is_asked_hears_where_a_request_has_been(reactor: Any, tmp_path: Path) -> None:
+    async with (
+        FaultServer(reactor, {"/f": answer(b"bear")}) as origin,
+        streamer(reactor, "--passthrough", f"/={origin.url('/')}", cwd=tmp_path) as running,
+    ):
+        for fields in ({}, {"Via": "1.1 varnish, 1.0 squid"}):
+            assert (await ask(running.url, "/f", **fields)).body == b"bear"
+        own, passed = [request.get(b"via") or b"" for request in origin.requests]
+
+    assert re.fullmatch(rb"1\.1 pulp_dl-[0-9a-f]{8}", own)
+    assert passed == b"1.1 varnish, 1.0 squid, " + own

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -237,11 +239,39 @@ async def test_a_request_is_told_when_it_begins_and_when_it_has_ended(reactor: A
         assert 0 <= reactor.seconds() - ended.began_at < 10
 
 
-async def test_what_failed_is_one_line_with_the_attempts_and_no_secret(reactor: Any) -> None:
-    events: list[LogEvent] = []
-    observer: Any = events.append
-    globalLogPublisher.addObserver(observer)
+@contextmanager
+def heard() -> Iterator[list[LogEvent]]:
+    """What the streamer logs."""
+    lines: list[LogEvent] = []
+
+    def observer(event: LogEvent) -> None:
+        if event["log_namespace"].startswith("pulp_dl.streamer"):
+            lines.append(event)
+
+    globalLogPublisher.addObserver(observer)  # type: ignore[arg-type]  # zope's plugin does not know functions
     try:
+        yield lines
+    finally:
+        globalLogPublisher.removeObserver(observer)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("target", ["http://127.0.0.1/f", "/../f", "/a%2ff", "/f%00", "/" + "a" * 9000, "/%ff"])
+async def test_what_is_refused_is_logged_once_and_in_one_line(target: str, reactor: Any) -> None:
+    with heard() as lines:
+        async with serving(reactor, answer(DATA)) as served:
+            await served.ask(target)
+            await served.ended()
+
+    [line] = lines
+    text = line["log_format"].format(**line)
+    assert line["status"] in {400, 414}
+    assert "Refusal" in text
+    assert text.isprintable()
+    assert len(text) < 500
+
+
+async def test_what_failed_is_one_line_with_the_attempts_and_no_secret(reactor: Any) -> None:
+    with heard() as lines:
         async with serving(
             reactor,
             answer(b"secret", 503),
@@ -249,10 +279,8 @@ async def test_what_failed_is_one_line_with_the_attempts_and_no_secret(reactor: 
         ) as served:
             await served.ask("/f?password=secret")
             await served.ended()
-    finally:
-        globalLogPublisher.removeObserver(observer)
 
-    [line] = [event for event in events if event["log_namespace"].startswith("pulp_dl.streamer")]
+    [line] = lines
     assert (line["path"], line["status"], line["client"]) == ("/f", 503, "127.0.0.1")
     assert len(line["attempts"]) == 3
     text = line["log_format"].format(**line) + json.dumps(line["attempts"])

@@ -16,7 +16,7 @@ from pulp_dl.consumers.plain import Plain
 from pulp_dl.streamer import Answers, etag_of
 from pulp_dl.streamer.asked import asked
 from pulp_dl.streamer.path import Refusal, path_of
-from pulp_dl.testing import Entity, Send, answer, response_head
+from pulp_dl.testing import Entity, Nth, Send, answer, response_head
 from tests.streamer.client import request
 from tests.streamer.serving import serving, sha256
 
@@ -377,6 +377,18 @@ async def test_without_a_digest_if_range_is_for_the_origin(reactor: Any, value: 
         assert served.origin.requests[0].get(b"if-range") == value.encode()
 
 
+async def test_who_has_a_part_of_a_file_that_changed_while_it_was_tried_gets_the_whole(reactor: Any) -> None:
+    changed = Nth([answer(b"", 503), answer(Entity(b"new " + DATA, etag=b'"2"'))])
+    async with serving(reactor, changed) as served:
+        seen = await served.ask("/f", "Range: bytes=5-9", 'If-Range: "1"')
+        exchange = await served.ended()
+
+        assert (seen.status, seen.body, seen.whole) == (200, b"new " + DATA, True)
+        assert seen.get("etag") == b'"2"'
+        assert exchange.error is None
+        assert [each.get(b"range") for each in served.origin.requests] == [b"bytes=5-9", b"bytes=5-9", None]
+
+
 @pytest.mark.parametrize(("value", "status"), [(ETAG, 200), ("*", 200), ('"1"', 412), (f"W/{ETAG}", 412)])
 async def test_if_match_holds_or_the_file_does_not_come(reactor: Any, value: str, status: int) -> None:
     async with serving(reactor, answer(DATA), expect=SHA) as served:
@@ -420,3 +432,15 @@ async def test_requests_of_one_connection_are_answered_in_order(reactor: Any) ->
         assert client.raw.endswith(b"small")
         assert client.raw.count(b"Connection: close") == 1
         await served.ended(102)
+
+
+async def test_who_waits_for_100_continue_hears_it_before_the_answer(reactor: Any) -> None:
+    async with serving(reactor, answer(DATA)) as served:
+        client = await served.connect()
+        raw = request("/f", "Expect: 100-continue", "Content-Length: 5", method="PUT")
+        await client.ask(raw + b"hello")
+        await client.close()
+
+        first, _, rest = bytes(client.raw).partition(b"\r\n\r\n")
+        assert first.startswith(b"HTTP/1.1 100 ")
+        assert rest.startswith(b"HTTP/1.1 405 ")

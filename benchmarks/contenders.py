@@ -1,0 +1,174 @@
+"""Who answers clients with what nginx has: each of them as a process with one port."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from origin import Origin, await_port, free_ports
+
+HERE = Path(__file__).parent
+SBIN = os.environ["PATH"] + ":/usr/sbin"
+
+NGINX = """
+daemon off; master_process on; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;
+events {{ worker_connections 4096; }}
+http {{
+    access_log off; keepalive_requests 10000000;
+    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+    upstream origin {{ server {origin}; keepalive 100; }}
+    server {{
+        listen 127.0.0.1:{port};
+        location / {{ proxy_pass http://origin; proxy_http_version 1.1; proxy_set_header Connection ""; }}
+    }}
+}}
+"""
+
+SQUID = """
+http_port 127.0.0.1:{port} accel defaultsite={origin}
+cache_peer {host} parent {origin_port} 0 no-query originserver name=origin
+http_access allow all
+cache deny all
+access_log none
+cache_log /dev/null
+cache_store_log none
+pid_filename none
+coredump_dir /
+shutdown_lifetime 1 seconds
+"""
+
+REMOTE = """
+[remotes.origin]
+url = "http://{origin}/"
+concurrency = 100
+per-host = 100
+"""
+
+
+class Setting(NamedTuple):
+    """What a contender is given."""
+
+    origin: Origin
+    folder: Path
+    manifest: Path
+    port: int
+
+    def write(self, name: str, text: str) -> str:
+        path = self.folder / name
+        where = urlsplit(self.origin.http)
+        values = {"folder": self.folder, "port": self.port, "origin": where.netloc}
+        path.write_text(text.format(**values, host=where.hostname, origin_port=where.port))
+        return str(path)
+
+
+def _pulp_dl(setting: Setting) -> list[str]:
+    """Published in a catalogue, so that it knows the digests; nothing is stored."""
+    pulp_dl = [sys.executable, "-m", "pulp_dl"]
+    catalogue = setting.folder / "catalogue.sqlite"
+    settings = setting.write("pulp_dl.toml", REMOTE)
+    publish = [*pulp_dl, "--config", settings, "publish", f"{setting.origin.http}/PULP_MANIFEST", "--at", "/"]
+    publish += ["--catalogue", str(catalogue), "--policy", "streamed", "--remote", "origin"]
+    subprocess.run(publish, stdout=subprocess.DEVNULL, check=True)
+    serve = [*pulp_dl, "--config", settings, "serve", "--quiet", "--catalogue", str(catalogue), "--admin", ""]
+    return [*serve, "--listen", f"tcp:{setting.port}:interface=127.0.0.1", "--max-per-client", "2000"]
+
+
+def _nginx(setting: Setting) -> list[str]:
+    return [_program("nginx"), "-p", str(setting.folder), "-c", setting.write("nginx.conf", NGINX)]
+
+
+def _squid(setting: Setting) -> list[str]:
+    return [_program("squid"), "-N", "-f", setting.write("squid.conf", SQUID)]
+
+
+def _aiohttp(setting: Setting) -> list[str]:
+    return [sys.executable, str(HERE / "proxies" / "aiohttp_stream.py"), str(setting.port), setting.origin.http]
+
+
+def _aiohttp_sha256(setting: Setting) -> list[str]:
+    return [*_aiohttp(setting), "--digests", str(setting.manifest)]
+
+
+def _program(name: str) -> str:
+    found = shutil.which(name, path=SBIN)
+    if found is None:
+        raise SystemExit(f"{name} is not installed")
+    return found
+
+
+CONTENDERS: dict[str, Callable[[Setting], list[str]]] = {
+    "pulp_dl": _pulp_dl,
+    "nginx": _nginx,
+    "squid": _squid,
+    "aiohttp": _aiohttp,
+    "aiohttp+sha256": _aiohttp_sha256,
+}
+
+
+class Running:
+    """A contender, and what it takes."""
+
+    def __init__(self, process: subprocess.Popen[bytes], host: str) -> None:
+        self._process = process
+        self.host = host
+
+    @property
+    def _pids(self) -> Iterator[int]:
+        waiting = [self._process.pid]
+        while waiting:
+            pid = waiting.pop()
+            yield pid
+            waiting += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+
+    @property
+    def cpu(self) -> float:
+        """Seconds of user and system time so far, of all its processes."""
+        # The clock of another process (MAKE_PROCESS_CPUCLOCK of the kernel); /proc counts in hundredths.
+        return sum(time.clock_gettime((~pid << 3) | 2) for pid in self._pids)
+
+    @property
+    def memory(self) -> float:
+        """PSS in KiB."""
+        rollups = (Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in self._pids)
+        return sum(float(text.partition("Pss:")[2].split()[0]) for text in rollups)
+
+
+class Contenders:
+    """Starts them, one at a time; what one prepares once is kept."""
+
+    def __init__(self, origin: Origin, folder: Path, manifest: Path) -> None:
+        self._origin = origin
+        self._folder = folder
+        self._manifest = manifest
+        self._commands: dict[str, tuple[list[str], int]] = {}
+
+    @contextmanager
+    def running(self, name: str) -> Iterator[Running]:
+        """In a fresh process."""
+        if name not in self._commands:
+            folder = self._folder / name
+            folder.mkdir()
+            (port,) = free_ports(1)
+            self._commands[name] = CONTENDERS[name](Setting(self._origin, folder, self._manifest, port)), port
+        command, port = self._commands[name]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        try:
+            await_port(port)
+            yield Running(process, f"127.0.0.1:{port}")
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(2)
+            except subprocess.TimeoutExpired:  # it waits for clients that are gone
+                process.kill()
+                process.wait()
