@@ -69,7 +69,6 @@ class IDownloader(Interface):
     def head(source: Source | str) -> Deferred[Head]:
         """
         Ask what would come.  Costs a HEAD (SIZE, stat), never a body.
-
         Fires with a L{Head}; fails and cancels as C{download} does.
         """
 
@@ -119,10 +118,7 @@ class IRewindable(IBodyConsumer):
     """A consumer that can forget: a file can, a response cannot."""
 
     def rewind(head: Head) -> None:
-        """
-        Forget every byte; this head replaces the one before.  Comes only between C{registerProducer} and
-        C{unregisterProducer}.
-        """
+        """Forget every byte; this head replaces the one before.  Comes only while a producer is registered."""
 
 
 class IResumable(IRewindable):
@@ -186,10 +182,8 @@ class IMirrors(Interface):
     def locate(source: Source, direct: IDownloader) -> Iterable[Source] | AsyncIterable[Source] | Awaitable[Any]:
         """
         Places for this source, best first: an iterable, an async iterable, or an awaitable of either.  It is read
-        lazily, once for each download.  C{source.at(url)} is another place.
-
-        If it fails with a L{DownloadError} (a list could not be fetched), the source's own URL is asked, unless it was
-        among the places before.
+        lazily, once for each download.  C{source.at(url)} is another place.  If it fails with a L{DownloadError} (a
+        list could not be fetched), the source's own URL is asked.
 
         @param direct: downloads without mirrors, for a list that has to be fetched itself.
         """
@@ -233,10 +227,7 @@ class IAuth(Interface):
     """Credentials as a value, in C{Remote.auth}."""
 
     def start(direct: IDownloader) -> IAuthenticator:
-        """
-        The live authenticator, one for each Remote, shared by all its downloads.  C{direct} downloads as the Remote
-        says, but without its C{auth}, without mirrors, and once: whoever waits for it tries again.
-        """
+        """What all downloads of a Remote share.  C{direct} is as it says, without its C{auth}, mirrors and retries."""
 
 
 class IAuthenticator(Interface):
@@ -306,9 +297,7 @@ class ISlots(Interface):
 
 
 class ISlot(Interface):
-    """
-    One open socket, or several of one owner.  The owner gives it back when they are closed, not before.
-    """
+    """One open socket, or several of one owner, who gives it back when they are closed, not before."""
 
     def release() -> None:
         """The socket is closed.  May be called again."""

@@ -76,7 +76,7 @@ class Page:
 
     async def run(self) -> None:
         printed, text = "", self._path.read_text()
-        if "sftp.example.org" in text:
+        if "ssh.example.org" in text:
             await self._world.open_ssh(self._folder)
         for block in blocks(self._world.here(text)):
             if "caption" in block.options:

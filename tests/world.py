@@ -110,7 +110,7 @@ class World:
         (folder / "id_bear").write_bytes(server.key.read_bytes())
         (folder / "known_hosts").write_bytes(server.known_hosts.read_bytes())
         here = f"127.0.0.1:{server.port}{server.files}"
-        self.names |= {"elmer@sftp.example.org/pub": f"{USER}@{here}", "sftp.example.org/pub": here}
+        self.names |= {"elmer@ssh.example.org/pub": f"{USER}@{here}", "ssh.example.org/pub": here}
 
     async def close(self) -> None:
         """No longer; until the ports are closed."""

@@ -158,11 +158,14 @@ def _described(
             raise Failed(error.message, error.url or metalink, code_of(error)) from error
     if output is not None and len(described) > 1:
         raise click.UsageError(f"-o is for one file, and the metalink describes {len(described)}")
+    # A server that names places is not to have secrets sent there; a file on the disk is as good as a command line.
+    found = "://" in metalink
     sources, paths = [], []
     for each in described:
         path = Path(output if output is not None else Path(directory or ".") / each.name.rpartition("/")[2])
         others = tuple(location.url for location in each.locations[1:])
-        sources.append(checked(each.source(tag=Wanted(str(path), others), found=True, scope=metalink), None, str(path)))
+        source = each.source(tag=Wanted(str(path), others), found=found, scope=metalink if found else None)
+        sources.append(checked(source, None, str(path)))
         paths.append(path)
     _refuse_twice(paths)
     return sources, paths

@@ -13,15 +13,7 @@ from collections.abc import Callable, Mapping
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
 
-from ..errors import (
-    ConsumerGone,
-    DownloadError,
-    NotResumable,
-    TimedOut,
-    TooLarge,
-    Truncated,
-    ValidationError,
-)
+from ..errors import ConsumerGone, DownloadError, NotResumable, TimedOut, TooLarge, Truncated, ValidationError
 from ..interfaces import IBody, IBodyConsumer, IExpectation, IResumable, IWorkers
 from ..model.fingerprint import fingerprint
 from ..model.remote import Timeouts

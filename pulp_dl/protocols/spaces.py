@@ -14,7 +14,7 @@ from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IHostResolution, IResolutionReceiver
 from zope.interface import directlyProvides, implementer, providedBy
 
@@ -23,13 +23,13 @@ from ..flow.deadline import deadline
 from ..flow.timers import Clock
 from ..model.remote import Remote
 from ..model.source import Source
-from ..urls import parse
+from ..urls import URL, parse
 
-__all__ = ["Bounded", "Floors", "Space", "literal", "refusal", "resolve", "space_of"]
+__all__ = ["Bounded", "Homes", "Space", "home", "literal", "named", "refusal", "resolve", "space_of"]
 
 
-_KNOWN: Final = 64
-"""Hosts whose space is remembered."""
+HOMES: Final = 64
+"""Hosts whose spaces are remembered."""
 
 
 class Space(IntEnum):
@@ -123,40 +123,58 @@ class _Farthest:
             self._resolved.callback(max(self._spaces, default=Space.PUBLIC))
 
 
-class Floors:
-    """
-    The closest space that a place may be in, for the protocols that follow no redirects
-    (L{pulp_dl.protocols.http.redirect.Trail} has the same rule for chains).
-    """
+def named(remote: Remote, source: Source, host: str) -> bool:
+    """Has the caller named this host?"""
+    hosts = [parse(url).host for url in (remote.url, source.scope) if url is not None]
+    return host in hosts or (not source.found and host == source.place.host)
 
-    def __init__(self, reactor: Any, remote: Remote, clock: Clock) -> None:
+
+def home(remote: Remote, source: Source) -> URL | None:
+    """Where a source was found: its scope, or the Remote's URL; None if nobody says."""
+    known = source.scope or remote.url
+    return None if known is None else parse(known)
+
+
+class Homes:
+    """The spaces in which URLs were found, each of which is looked up once."""
+
+    def __init__(self, reactor: Any, remote: Remote, timers: Clock) -> None:
         self._reactor = reactor
         self._remote = remote
-        self._clock = clock
+        self._timers = timers
         self._known: dict[str, Space] = {}
 
-    async def of(self, source: Source) -> Space | None:
-        """
-        None if it may be anywhere: the caller chose it, or its host, or allows all; or it was found on this machine.
+    def space(self, place: URL) -> Deferred[Space]:
+        """Fires with the space of a place that may not have been asked yet; fails with C{TimedOut}."""
+        found = self._known.get(place.host)
+        if found is None and self._remote.proxy_for(place) is not None:
+            found = literal(place.host)
+            found = Space.PUBLIC if found is None else found
+        if found is not None:
+            return succeed(found)
+        seconds = self._remote.timeouts.connect
+        looking = deadline(resolve(self._reactor, place.host), seconds, self._timers, "connect", str(place))
+        return looking.addCallback(self._learn, place.host)
 
-        @raise TimedOut: the name of where it was found is not looked up in time.
+    def _learn(self, space: Space, host: str) -> Space:
+        if len(self._known) >= HOMES:
+            del self._known[next(iter(self._known))]
+        self._known[host] = space
+        return space
+
+    def floor(self, source: Source) -> Deferred[Space | None]:
         """
-        if not source.found or self._remote.allow_private:
-            return None
-        named = [parse(url) for url in (source.scope, self._remote.url) if url is not None]
-        if not named:
-            return Space.PUBLIC  # nobody knows where it was found
-        if named[0].scheme == "file" or source.place.host in [place.host for place in named]:
-            return None
-        space = self._known.get(named[0].host)
-        if space is None:
-            limit = self._remote.timeouts.connect
-            looking = resolve(self._reactor, named[0].host)
-            space = await deadline(looking, limit, self._clock, "connect", str(named[0]))
-            if len(self._known) >= _KNOWN:
-                del self._known[next(iter(self._known))]
-            self._known[named[0].host] = space
-        return None if space is Space.MACHINE else space
+        For protocols that know no redirects.  Fires with the closest space that this source may be in, None for any;
+        fails with C{TimedOut}.
+        """
+        if not source.found or self._remote.allow_private or named(self._remote, source, source.place.host):
+            return succeed(None)
+        place = home(self._remote, source)
+        if place is None:
+            return succeed(Space.PUBLIC)
+        if place.scheme == "file":
+            return succeed(None)
+        return self.space(place).addCallback(lambda space: space or None)  # nothing is closer than this machine
 
 
 class Bounded:

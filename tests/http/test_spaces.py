@@ -19,7 +19,7 @@ from pulp_dl.engine.shared import Shared
 from pulp_dl.errors import AuthFailed, DownloadError, RedirectRefused, TimedOut
 from pulp_dl.protocols.http import HTTPFetcher
 from pulp_dl.protocols.spaces import Space, literal, space_of
-from pulp_dl.testing import Cut, FaultServer, MemoryNetwork, Send, ServerTLS, Sink, Stage, answer, redirect
+from pulp_dl.testing import Cut, FaultServer, MemoryNetwork, Reset, Send, ServerTLS, Sink, Stage, answer, redirect
 
 # ---- addresses
 
@@ -407,6 +407,26 @@ async def test_the_real_loopback_is_not_for_the_public(reactor: Any, host: str) 
         body = ToMemory()
         await downloader.download(Source("http://8.8.8.8/a").at(server.url("/a"), found=False), body)
         assert body.data == b"x"
+
+
+@pytest.mark.parametrize("scheme", ["ftp", "ftps", "sftp"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_another_protocol_leads_no_closer(reactor: Any, scheme: str, host: str) -> None:
+    """Not even to a greeting; where it is permitted, or named, it is tried."""
+    async with FaultServer(reactor, {}, greeting=Reset()) as server:
+        url = f"{scheme}://{host}:{server.port}/a"
+        async with Downloader(reactor, remote()) as downloader:
+            error = await error_of(downloader, Source("http://8.8.8.8/a").at(url))
+            assert isinstance(error, RedirectRefused)
+            assert "127.0.0.1 is not for a public server to lead us to" in str(error)
+            assert host in str(error)
+            assert server.connections.total == 0
+            for place in (Source("http://127.0.0.1/a").at(url), Source("http://8.8.8.8/a").at(url, found=False)):
+                assert not isinstance(await error_of(downloader, place), RedirectRefused)
+            assert server.connections.total >= 2
+        async with Downloader(reactor, remote(allow_private=True)) as downloader:
+            error = await error_of(downloader, Source("http://8.8.8.8/a").at(url))
+            assert not isinstance(error, RedirectRefused)
 
 
 async def test_mirrors_that_are_written_down_may_be_anywhere(reactor: Any) -> None:

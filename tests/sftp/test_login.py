@@ -12,7 +12,7 @@ import pytest
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from zope.interface import implementer
 
-from pulp_dl.errors import AuthFailed, HostKeyFailed, Refused
+from pulp_dl.errors import AuthFailed, HostKeyFailed, RedirectRefused, Refused
 from pulp_dl.model.auth import Basic
 from pulp_dl.model.remote import Proxy, Remote
 from pulp_dl.model.source import Source
@@ -294,6 +294,25 @@ async def test_a_source_that_is_public_gets_no_secrets(reactor: Any, shared: Any
     with pytest.raises(AuthFailed, match="anonymous"):
         await SFTPFetcher(reactor, remote, shared).open(Source(double.url("/a", ""), public=True))
     assert double.passwords_seen == []
+
+
+@pytest.mark.parametrize("home", ["http://93.184.216.34/", None])
+async def test_a_server_does_not_lead_us_to_this_machine(
+    reactor: Any, shared: Any, double: Double, home: str | None
+) -> None:
+    """A place that stood in a mirror list of a public server; nobody is connected to."""
+    found = Source(double.url("/a"), found=True, scope=home)
+    with pytest.raises(RedirectRefused, match="allow_private") as caught:
+        await SFTPFetcher(reactor, Remote(ssh=double.ssh()), shared).open(found)
+    assert caught.value.url == double.url("/a", "")
+    assert double.connections == []
+
+    for remote, source in (
+        (Remote(ssh=double.ssh(), allow_private=True), found),
+        (Remote(ssh=double.ssh(), url=double.url("/")), Source(double.url("/a"), found=True)),
+        (Remote(ssh=double.ssh()), Source(double.url("/a"), found=True, scope="http://127.0.0.2/")),
+    ):
+        assert (await read(SFTPFetcher(reactor, remote, shared), source))[1] == b"hello"
 
 
 async def test_a_token_is_no_login(reactor: Any, shared: Any, double: Double) -> None:

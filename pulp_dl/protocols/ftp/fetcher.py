@@ -18,7 +18,7 @@ from ...model.remote import Remote
 from ...model.source import Head, Source, Span, Validators
 from ...urls import URL
 from ..endpoint import Dialled, reach
-from ..spaces import Bounded, Floors, Space
+from ..spaces import Bounded, Homes, Space
 from .body import Body
 from .login import ANONYMOUS, credentials, log_in
 from .pool import Key, SessionPool
@@ -47,8 +47,8 @@ class FTPFetcher:
         self._shared = shared
         self._pool: SessionPool = shared.keep("ftp", lambda: SessionPool(shared.slots, shared.timers))
         self._turn = shared.requests(remote)
+        self._homes = Homes(reactor, remote, shared.timers)
         self._authenticator: IAuthenticator | None = None
-        self._floors = Floors(reactor, remote, shared.timers)
         self._running = Running()
         self.bodies: set[Body] = set()
 
@@ -93,7 +93,7 @@ class FTPFetcher:
         inside = place.origin == self.remote.scope(source.url, source.scope) and not source.public
         if self._turn is not None:
             await self._turn()
-        floor = await self._floors.of(source)
+        floor = await self._homes.floor(source) if source.found else None
         login = await self._login(source, inside=inside)
         while True:
             session = await self._session(place, source.url, login, floor, inside=inside)

@@ -11,13 +11,12 @@ from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from ...errors import RedirectRefused
-from ...flow.deadline import deadline
 from ...flow.running import Running
 from ...interfaces import IAuthenticator, IBody, IFetcher, IShared
 from ...model.remote import Remote
 from ...model.source import Head, Source, Span, Validators
 from ...urls import URL
-from ..spaces import Bounded, Space, literal, refusal, resolve
+from ..spaces import Bounded, Homes, Space, literal, refusal
 from .agent import Agent
 from .answer import Answer
 from .body import Body
@@ -56,7 +55,7 @@ class HTTPFetcher:
         self._clients: dict[tuple[Any, bool, Space | None], Client] = {}
         self._authenticator: IAuthenticator | None = None
         self.cookies = Cookies() if remote.cookies else None
-        self._spaces: dict[str, Space] = {}
+        self.homes = Homes(reactor, remote, shared.timers)
         self._who = _who(remote)
         self.running = Running()
         self.bodies: set[Body] = set()
@@ -121,24 +120,6 @@ class HTTPFetcher:
         transport: Any = answer.connection.transport
         space = literal(place.host if proxied else str(getattr(transport.getPeer(), "host", "")))
         return Space.PUBLIC if space is None else space
-
-    def space_of(self, place: URL) -> Deferred[Space]:
-        """Fires with the space of a place that may not have been asked yet; it is looked up once."""
-        known = self._spaces.get(place.host)
-        if known is None and self.remote.proxy_for(place) is not None:
-            known = literal(place.host) or Space.PUBLIC
-        if known is not None:
-            return succeed(known)
-        looking = deadline(
-            resolve(self.reactor, place.host), self.remote.timeouts.connect, self._shared.timers, "connect", str(place)
-        )
-        return looking.addCallback(self._learn, place.host)
-
-    def _learn(self, space: Space, host: str) -> Space:
-        if len(self._spaces) >= ORIGINS:
-            del self._spaces[next(iter(self._spaces))]
-        self._spaces[host] = space
-        return space
 
     def login(self, method: str, url: str, trail: Trail, source: Source) -> Login | None:
         """Who proves who we are where the trail has come to; None if nobody has to."""

@@ -64,7 +64,7 @@ class Question:
     def _ask(self) -> Deferred[Body]:
         trail = self._trail
         if trail.home is not None:
-            return self._fetcher.space_of(trail.home).addCallback(self._begin_at)
+            return self._fetcher.homes.space(trail.home).addCallback(self._begin_at)
         self._url = url = str(trail.place)
         self._login = login = self._fetcher.login(self._method, url, trail, self._source)
         if login is None:

@@ -9,8 +9,8 @@ from ...errors import ProtocolError, RedirectRefused
 from ...model.headers import Pairs
 from ...model.remote import Remote
 from ...model.source import Source
-from ...urls import URL, InvalidURL, join, parse
-from ..spaces import Space
+from ...urls import URL, InvalidURL, join
+from ..spaces import Space, home, named
 
 __all__ = ["REDIRECTS", "Trail"]
 
@@ -56,12 +56,11 @@ class Trail:
             self._begin()
 
     def _begin(self) -> None:
-        known = self._source.scope or self._remote.url
-        home = None if known is None else parse(known)
-        if home is None:
+        place = home(self._remote, self._source)
+        if place is None:
             self.begin_at(Space.PUBLIC)
-        elif home.scheme != "file" and self._bound(self.place):
-            self.home = home
+        elif place.scheme != "file" and self._bound(self.place):
+            self.home = place
 
     def begin_at(self, space: Space) -> None:
         """The chain begins in this space."""
@@ -70,10 +69,7 @@ class Trail:
 
     def _bound(self, place: URL) -> bool:
         """Is it a server that says where this is?"""
-        if self._remote.allow_private:
-            return False
-        named = [parse(url).host for url in (self._remote.url, self._source.scope) if url is not None]
-        return place.host not in named and (self._source.found or place.host != self._source.place.host)
+        return not (self._remote.allow_private or named(self._remote, self._source, place.host))
 
     def _look(self) -> None:
         bound = self._farthest is not Space.MACHINE and self._bound(self.place)

@@ -12,19 +12,18 @@ from twisted.conch.ssh import common, connection
 from twisted.conch.ssh import transport as rfc4253
 from twisted.conch.ssh.channel import SSHChannel
 from twisted.conch.ssh.keys import Key
-from twisted.internet import error
-from twisted.internet.abstract import isIPAddress, isIPv6Address
-from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
-from twisted.internet.interfaces import IAddress, IStreamClientEndpoint
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
-from ...errors import AuthFailed, ConnectFailed, HostKeyFailed, ProtocolError, TimedOut
+from ...errors import AuthFailed, ConnectFailed, HostKeyFailed, ProtocolError, RedirectRefused, TimedOut
 from ...flow.deadline import deadline
 from ...flow.timers import Clock
 from ...interfaces import IWorkers
 from ...urls import URL
+from ..endpoint import reach, translate
+from ..spaces import Bounded, Space
 from .broken import Broken
 from .client import FileClient
 from .hosts import Known, known
@@ -59,12 +58,21 @@ class Connection(Factory):
     noisy = False
 
     def __init__(
-        self, reactor: Any, timers: Clock, workers: IWorkers, place: URL, identity: Identity, seconds: float | None
+        self,
+        reactor: Any,
+        timers: Clock,
+        workers: IWorkers,
+        place: URL,
+        identity: Identity,
+        seconds: float | None,
+        floor: Space | None = None,
     ) -> None:
         """
+        @param floor: the closest space that it may lead to, if a server named the place.
         @param seconds: how long it may take to be ready: DNS, TCP, key exchange, login.
         """
         self._reactor = reactor
+        self._dialler = reactor if floor is None else Bounded(reactor, floor)
         self._timers = timers
         self._workers = workers
         self._place = place
@@ -104,9 +112,13 @@ class Connection(Factory):
     async def _ready(self) -> FileClient:
         try:
             self._known = await self._workers.run(partial(known, self._identity.ssh, self._place))
-            reached: Any = await _reach(self._reactor, self._place).connect(self)
-        except (error.ConnectError, error.DNSLookupError, OSError, ValueError) as cause:
-            raise Broken(ConnectFailed, _words(cause)) from cause
+            reached: Any = await reach(self._dialler, self._place, None).connect(self)
+        except CancelledError:
+            raise
+        except RedirectRefused as cause:
+            raise Broken(RedirectRefused, cause.message) from cause
+        except Exception as cause:
+            raise Broken(ConnectFailed, translate(cause, "", proxied=False).message) from cause
         self._transport = reached
         client: FileClient = await reached.ready
         return client
@@ -127,31 +139,6 @@ class Connection(Factory):
         if not self._dialling and all(each.closed for each in self._made):
             gone, self._gone = self._gone, bool
             gone()
-
-
-def _reach(reactor: Any, place: URL) -> IStreamClientEndpoint:
-    # An address needs no name server, and no thread to ask one.
-    kind: Any = HostnameEndpoint
-    if isIPAddress(place.host):
-        kind = TCP4ClientEndpoint
-    elif isIPv6Address(place.host):
-        kind = TCP6ClientEndpoint
-    endpoint: IStreamClientEndpoint = kind(reactor, place.host, place.port, None)
-    return endpoint
-
-
-def _words(cause: Exception) -> str:
-    match cause:
-        case error.DNSLookupError():
-            return "the name of the server does not resolve"
-        case error.ConnectionRefusedError():
-            return "the server refuses the connection; nobody listens on that port"
-        case error.NoRouteError():
-            return "there is no route to the server"
-        case error.TimeoutError():
-            return "the server does not answer"
-        case _:
-            return f"no connection to the server ({type(cause).__name__})"
 
 
 def _only(names: Iterable[bytes], pattern: str) -> list[bytes]:

@@ -18,6 +18,7 @@ from ...interfaces import IAuthenticator, IBody, IFetcher, IShared
 from ...model.remote import Remote
 from ...model.source import Head, Source, Span, Validators
 from ..entity import Entity
+from ..spaces import Homes
 from .body import Body
 from .broken import Broken
 from .connection import Connection
@@ -48,6 +49,7 @@ class SFTPFetcher:
         self._shared = shared
         self._pool: Pool = shared.keep("sftp", lambda: Pool(shared.slots, shared.timers))
         self._turn = shared.requests(remote)
+        self._homes = Homes(reactor, remote, shared.timers)
         self._authenticator: IAuthenticator | None = None
         self._running = Running()
         self._bodies: set[Body] = set()
@@ -107,12 +109,14 @@ class SFTPFetcher:
             raise Refused("sftp: goes through no proxy; leave Remote.proxy out", source.url)
         if self._turn is not None:
             await self._turn()
+        floor = await self._homes.floor(source) if source.found else None
         identity = await self._identity(source)
         place, seconds = source.place, self._remote.timeouts.connect
-        key = identity, seconds
+        key = identity, seconds, floor
 
         def make() -> Connection:
-            return Connection(self._reactor, self._shared.timers, self._shared.workers, place, identity, seconds)
+            shared = self._shared
+            return Connection(self._reactor, shared.timers, shared.workers, place, identity, seconds, floor)
 
         try:
             return await self._pool.lease((place.host, place.port), key, make)
