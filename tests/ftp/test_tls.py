@@ -17,6 +17,7 @@ from twisted.internet.threads import deferToThread
 
 from pulp_dl.consumers.memory import ToMemory
 from pulp_dl.engine.downloader import Downloader
+from pulp_dl.engine.shared import Shared
 from pulp_dl.errors import ConnectFailed, DownloadError, ProtocolError, TimedOut, TLSFailed, Truncated
 from pulp_dl.model.auth import Basic
 from pulp_dl.model.remote import Remote, Retries, Timeouts
@@ -202,6 +203,45 @@ async def test_a_client_certificate_is_shown(
         elsewhere = fetching(url="ftps://elsewhere/", tls=TLS(ca=ca, cert=ours, system=False))
         with pytest.raises(ConnectFailed):
             await elsewhere.open(Source(server.url("/a")))
+
+
+async def test_a_server_that_cannot_resume_a_session_is_not_asked_again(
+    reactor: Any, authority: trustme.CA, tmp_path: Path
+) -> None:
+    """As OpenSSL's, where certificates are asked for and sessions have no name."""
+    identity = ServerTLS(
+        authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.bytes(), authority.cert_pem.bytes()
+    )
+    identity.context.set_session_id(b"")
+    ours = authority.issue_cert("elmer@example.org").private_key_and_cert_chain_pem.bytes().decode()
+    tls = TLS(ca=authority.cert_pem.bytes().decode(), cert=ours, system=False)
+    remote = Remote(tls=tls, retries=Retries(count=1, base=0.01), timeouts=Timeouts(idle=2))
+    async with FaultFTP(reactor, FILES, tls=identity) as server:
+        async with Downloader(reactor, remote) as downloader:
+            for attempts in (2, 1):
+                consumer = ToMemory()
+                report = await downloader.download(server.url("/a"), consumer)
+                assert consumer.data == BODY
+                assert len(report.attempts) == attempts
+
+
+async def test_a_server_that_wants_it_after_all_gets_it(
+    fetching: MakeFetcher, shared: Shared, vsftpd_tls: Vsftpd
+) -> None:
+    """A handshake may fail for other reasons, and then that is no rule for ever."""
+    put(vsftpd_tls.root, "after all", BODY)
+    url = vsftpd_tls.url("after%20all")
+    fetcher = fetching(tls=TLS(ca=str(vsftpd_tls.ca), system=False))
+    await read(fetcher, url)
+    pool = shared.keep("ftp", bool)
+    ((key, place),) = pool._places.items()
+    pool.unresumed[key] = None
+    for session in list(place.sessions):
+        session.abort()
+    with pytest.raises(DownloadError):
+        await read(fetcher, url)
+    _, data = await read(fetcher, url)
+    assert data == BODY
 
 
 # ---- the end of data

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from OpenSSL import SSL
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IConsumer, IPushProducer
 from twisted.python.failure import Failure
@@ -191,8 +192,11 @@ class Body:
         if self._lost is not None:
             self._end(self._broken(self._lost))
         elif self._reply is not None and not self._reply.good:
+            self._session.refused(self._reply)
             self._end(self._broken(refusal(self._reply, self.url)))
         elif self._data.broken is not None:
+            if isinstance(self._data.broken, SSL.Error) and not self._received:
+                self._session.resume_otherwise()
             why = explained(self._data.broken)
             error = self._broken(ProtocolError("the data connection broke", self.url))
             error = error if why is None else TLSFailed(f"data connection: {why}", self.url)

@@ -129,7 +129,9 @@ class FTPFetcher:
         timeouts = self.remote.timeouts
 
         async def dial(session: Session) -> None:
-            protection = session.protection = None if tls is None else Protection(tls, place.host)
+            protection = session.protection = (
+                None if tls is None else Protection(tls, place.host, resumes=session.resumes)
+            )
             # The data connection goes where the control connection has gone.
             endpoint = reach(self.reactor if floor is None else Bounded(self.reactor, floor), place, None)
             if protection is not None and implicit:

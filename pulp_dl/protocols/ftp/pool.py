@@ -68,11 +68,16 @@ class _Place:
 
 
 class SessionPool:
-    """The FTP sessions of one Downloader."""
+    """
+    The FTP sessions of one Downloader.
+
+    @ivar unresumed: servers that do not resume a TLS session, the first to be forgotten first.
+    """
 
     def __init__(self, slots: ISlots, timers: Clock) -> None:
         self.slots = slots
         self.timers = timers
+        self.unresumed: dict[Key, None] = {}
         self._places: dict[Key, _Place] = {}
         self._resting: dict[Session, Call] = {}
         self._closed = False

@@ -22,6 +22,9 @@ __all__ = ["LINGER", "Session", "Stale"]
 LINGER: Final = 2.0
 """Seconds in which a server has to say that it noticed the end of a transfer that we cut."""
 
+REMEMBERED: Final = 64
+"""Servers of which it is remembered that they resume no TLS session."""
+
 
 class Stale(Exception):
     """The server closed a connection that idled.  It has not seen the question, so this was no attempt."""
@@ -124,6 +127,31 @@ class Session(Factory):
             self._pool.wake(self)
             self._stop_waiting()
         self._settle()
+
+    @property
+    def resumes(self) -> bool:
+        """May its data connections resume the TLS session of the control connection?"""
+        return self.key not in self._pool.unresumed
+
+    def resume_otherwise(self) -> None:
+        """
+        TLS failed on a data connection: the next time it is tried the other way.
+
+        Some servers cannot resume a session (OpenSSL's, if they ask for certificates and gave their sessions no name),
+        others insist on it.
+        """
+        unresumed = self._pool.unresumed
+        if self.key in unresumed:
+            del unresumed[self.key]
+            return
+        unresumed[self.key] = None
+        if len(unresumed) > REMEMBERED:
+            del unresumed[next(iter(unresumed))]
+
+    def refused(self, reply: Reply) -> None:
+        """A transfer was: perhaps because its data connection resumed no TLS session."""
+        if self.protection is not None and (reply.code == 522 or (reply.code == 425 and not self.resumes)):
+            self.resume_otherwise()
 
     # the end of a transfer
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from OpenSSL import SSL
@@ -33,9 +34,14 @@ class Protection:
     again; that of the session was judged.  Where it does not go on, it is judged as any other.
     """
 
-    def __init__(self, tls: TLS, host: str) -> None:
+    def __init__(self, tls: TLS, host: str, *, resumes: bool = True) -> None:
+        """
+        @param resumes: False for a server that breaks off where a session is offered.
+        """
         # No ALPN: some servers refuse what is not "ftp", some do not know it.
-        self._creator = creator(tls, host, ())
+        self._make = partial(creator, tls, host, ())
+        self._creator = self._make()
+        self._resumes = resumes
         self._session_of: SSL.Connection | None = None
 
     def control(self) -> IOpenSSLClientConnectionCreator:
@@ -54,6 +60,8 @@ class Protection:
         return self._session_of
 
     def _make_data(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:
+        if not self._resumes:
+            return self._make().clientConnectionForTLS(protocol)  # of one that knows no session
         connection = self._creator.clientConnectionForTLS(protocol)
         # Asked for now, because TLS 1.3 hands out sessions when it likes (RFC 8446 section 4.6.1).
         session = None if self._session_of is None else self._session_of.get_session()

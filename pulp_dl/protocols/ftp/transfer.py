@@ -132,5 +132,6 @@ class Transfer:
             raise
         if not reply.good:
             data.abort()
+            session.refused(reply)
             raise refusal(reply, self._source.url)
         return Body(self._fetcher, session, data, finished, head, public=self._public)
