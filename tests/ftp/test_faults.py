@@ -30,7 +30,7 @@ from pulp_dl.model.expect import Digest
 from pulp_dl.model.remote import Remote, Retries, Timeouts
 from pulp_dl.model.source import Source, Span
 from pulp_dl.protocols.ftp import FTPFetcher
-from pulp_dl.testing import Close, Data, Entity, FaultFTP, Hold, Port, Repeat, Reset, Script, Send, reply
+from pulp_dl.testing import Close, Data, Drip, Entity, FaultFTP, Hold, Port, Repeat, Reset, Script, Send, reply
 from tests.ftp.conftest import MakeFetcher
 from tests.sinks import Sink, read, sharing
 
@@ -140,6 +140,22 @@ async def test_a_transfer_that_stalls_is_ended_by_the_idle_limit(reactor: Any, s
         error = await fails(reactor, server, idle=0.1)
     assert isinstance(error, TimedOut)
     assert error.phase == "idle"
+
+
+@pytest.mark.parametrize("verb", ["USER", "SIZE", "RETR"])
+async def test_the_total_limit_ends_it_wherever_it_is(reactor: Any, verb: str) -> None:
+    async with FaultFTP(reactor, FILES, {verb: (reply(150), Hold())}) as server:
+        error = await fails(reactor, server, total=0.2)
+    assert isinstance(error, TimedOut)
+    assert error.phase == "total"
+
+
+async def test_a_body_that_drips_is_too_slow(reactor: Any) -> None:
+    drips: Script = (reply(150), Data(Drip(BODY, 10, 0.02)))
+    async with FaultFTP(reactor, FILES, {"RETR": drips}) as server:
+        error = await fails(reactor, server, low_speed=100_000, low_speed_window=0.2)
+    assert isinstance(error, TimedOut)
+    assert error.phase == "low_speed"
 
 
 async def test_a_body_without_226_is_good_if_a_digest_says_so(reactor: Any) -> None:

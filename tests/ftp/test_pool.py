@@ -160,6 +160,16 @@ async def test_whatever_is_cancelled_refused_and_closed_all_others_come_and_noth
         await until(reactor, lambda: server.connections.open == 0)
 
 
+async def test_requests_are_counted_file_by_file(reactor: Any) -> None:
+    async with FaultFTP(reactor, FILES) as server:
+        remote = Remote(limits=Limits(requests_per_second=20))
+        async with Downloader(reactor, remote) as downloader:
+            began = reactor.seconds()
+            for name in [*FILES][:10]:
+                await downloader.download(server.url(f"/{name}"), ToMemory())
+    assert reactor.seconds() - began >= 5 / 20
+
+
 # ---- used again
 
 
