@@ -100,6 +100,13 @@ def test_who_brings_more_comes_first_and_the_time_of_a_slow_consumer_does_not_co
     assert case.order() == "cba"
 
 
+def test_a_body_that_was_there_at_once_tells_no_speed() -> None:
+    case = Case()
+    case.ended("a", received=MB, seconds=0)
+
+    assert case.scores.hosts[0].speed is None
+
+
 def test_among_equals_the_mirrors_own_order_counts() -> None:
     case = Case()
     for host in "cba":
