@@ -81,6 +81,7 @@ class Scores:
         explore: float = 0.05,
         heal: float = HEAL,
         slow_window: float = 5.0,
+        wide: int = 16,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
@@ -91,14 +92,17 @@ class Scores:
         @param heal: seconds in which half of a bad name is forgotten.
         @param slow_window: seconds for which a place may bring less than a twentieth of what is usual, before another
             one is asked.
+        @param wide: places that are put in order, the first ones of the mirrors; others follow as they are, as a list
+            may be long and a place costs a little for each file.
         @param wall: seconds since the epoch, for what is saved; C{clock} never goes back.
         """
         if IVouching.providedBy(mirrors):
-            raise TypeError("Scores reads all places at once, which is too early to be told of others: put it inside")
+            raise TypeError("Scores reads several places at once, too early to be told of others: put it inside")
         self._mirrors = mirrors
         self._explore = explore
         self._heal = heal
         self._slow_window = slow_window
+        self._wide = max(1, wide)
         self._clock = clock
         self._wall = wall
         self._chance = chance
@@ -114,18 +118,21 @@ class Scores:
         places: list[Source] = []
         failed: DownloadError | None = None
         try:
+            try:
+                async for place in reading:
+                    places.append(place)
+                    if len(places) >= self._wide:
+                        break
+            except DownloadError as error:  # those before it count
+                failed = error
+            for place in self.order(places) if len(places) > 1 else places:
+                yield place
+            if failed is not None:
+                raise failed
             async for place in reading:
-                places.append(place)
-                if len(places) >= MOST:
-                    break
-        except DownloadError as error:
-            failed = error
+                yield place
         finally:
             await reading.aclose()  # type: ignore[attr-defined]  # a generator
-        for place in self.order(places):
-            yield place
-        if failed is not None:
-            raise failed
 
     def order(self, places: Iterable[Source]) -> list[Source]:
         """These places, the best first."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import termios
 from array import array
+from collections import deque
 from collections.abc import Callable, Iterable
 from fcntl import ioctl
 from typing import TYPE_CHECKING, Any, Final
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["Asking", "Channel"]
 
 log = Logger()
+
+FULL: Final = 64 * 1024 + 1
+"""Bytes that make a transport ask for a pause (twisted.internet.abstract)."""
 
 BODY: Final = 64 * 1024
 """Bytes of a request's body that are read, to be thrown away, before the client is told that it may keep the rest."""
@@ -96,6 +100,8 @@ class Channel(_Untyped):  # type: ignore[misc]  # nothing in Twisted's channel h
         self._full = False  # the client has not taken what it was given
         self._empty = True  # nothing of ours is in the transport's buffer
         self._socket: socket.socket | None = None  # to send at once
+        self._rest: deque[memoryview] = deque()  # for the transport, when it has nothing left
+        self._done: Request | None = None  # answered, but for that
         self._closing = False
         self._unsent = 0
         self._since: float = factory.reactor.seconds()  # when it last got on
@@ -114,6 +120,8 @@ class Channel(_Untyped):  # type: ignore[misc]  # nothing in Twisted's channel h
 
     def connectionLost(self, reason: Failure) -> None:
         super().connectionLost(reason)
+        self._rest.clear()
+        self._done = None
         self.factory.closed(self)
 
     # requests
@@ -141,6 +149,9 @@ class Channel(_Untyped):  # type: ignore[misc]  # nothing in Twisted's channel h
         self.factory.answer(request)
 
     def requestDone(self, request: Request) -> None:
+        if self._rest:  # what comes next, Twisted's own answers too, comes behind it
+            self._done = request
+            return
         self.busy = False
         self._since = self.factory.reactor.seconds()
         super().requestDone(request)  # here the next one may begin
@@ -165,22 +176,38 @@ class Channel(_Untyped):  # type: ignore[misc]  # nothing in Twisted's channel h
     def write(self, data: bytes) -> None:
         """
         The transport copies what it is given, which for a large body costs as much as receiving it, and for a small one
-        two turns of the reactor; so what can be sent now is sent now.
+        two turns of the reactor; so what can be sent now is sent now.  And it is given no more than makes it full: of
+        the rest, others who are sent the same have no copy either.
         """
-        if self._empty and self._socket is not None:
+        if self._rest:
+            self._rest.append(memoryview(data))
+        elif self._empty and self._socket is not None:
+            self._rest.append(memoryview(data))
+            self._send()
+        else:
+            self._empty = False
+            self.transport.write(data)
+
+    def writeSequence(self, iovec: Iterable[bytes]) -> None:
+        self.write(b"".join(iovec))
+
+    def _send(self) -> None:
+        """What is left, as far as the client takes it; what makes the transport full, if it does not."""
+        assert self._socket is not None
+        while self._rest:
+            data = self._rest.popleft()
             try:
                 sent = self._socket.send(data)
             except OSError:  # there is no room, or no client; the transport finds out which
                 sent = 0
             if sent == len(data):
-                return
+                continue
             data = data[sent:]
-        self._empty = False
-        self.transport.write(data)
-
-    def writeSequence(self, iovec: Iterable[bytes]) -> None:
-        self._empty = False
-        self.transport.writeSequence(iovec)
+            if len(data) > FULL:
+                self._rest.appendleft(data[FULL:])
+            self._empty = False
+            self.transport.write(bytes(data[:FULL]))
+            return
 
     # ends
 
@@ -212,8 +239,14 @@ class Channel(_Untyped):  # type: ignore[misc]  # nothing in Twisted's channel h
         super().pauseProducing()
 
     def resumeProducing(self) -> None:
-        self._full = False
-        self._empty = True  # it asks for more when it has nothing left
+        self._empty, self._full = True, False  # it asks for more when it has nothing left
+        if self._rest:
+            self._send()
+            if self._full:
+                return
+        done, self._done = self._done, None
+        if done is not None:
+            self.requestDone(done)
         super().resumeProducing()
 
     def look(self, now: float) -> None:

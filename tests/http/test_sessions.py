@@ -240,8 +240,11 @@ async def test_a_server_that_fails_to_resume_is_no_failure(
     pem, root = identity.private_key_and_cert_chain_pem.bytes(), ca.cert_pem.bytes()
     tls = trusting(ca, cert=ca.issue_cert("alice@example.org").private_key_and_cert_chain_pem.bytes())
     close = answer(b"x", headers=((b"Connection", b"close"),))
-    async with FaultServer(reactor, OnConnect([ESTABLISHED, Tunnel()]), tls=ServerTLS(pem, root)) as proxy:
-        async with FaultServer(reactor, close, tls=ServerTLS(pem, root)) as server:
+    one, two = ServerTLS(pem, root), ServerTLS(pem, root)
+    for each in (one, two):
+        each.context.set_session_id(b"")
+    async with FaultServer(reactor, OnConnect([ESTABLISHED, Tunnel()]), tls=one) as proxy:
+        async with FaultServer(reactor, close, tls=two) as server:
             fetcher = fetching(tls=tls, proxy=Proxy(proxy.url("/"), tls=tls) if proxied else None)
             for _ in range(4):
                 assert (await read(fetcher, server.url("/")))[1] == b"x"

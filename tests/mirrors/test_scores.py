@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -98,6 +99,13 @@ def test_who_brings_more_comes_first_and_the_time_of_a_slow_consumer_does_not_co
     case.ended("c", received=MB, seconds=0.1)  # of the 100 s that the attempt took
 
     assert case.order() == "cba"
+
+
+def test_a_body_that_was_there_at_once_tells_no_speed() -> None:
+    case = Case()
+    case.ended("a", received=MB, seconds=0)
+
+    assert case.scores.hosts[0].speed is None
 
 
 def test_among_equals_the_mirrors_own_order_counts() -> None:
@@ -342,6 +350,31 @@ def test_who_is_told_of_places_by_answers_goes_round_it() -> None:
         Scores(Duplicates())
     assert IScoring.providedBy(Duplicates(Scores(Places([]))))
     assert not IScoring.providedBy(Duplicates(Places([])))
+
+
+async def test_a_long_list_is_put_in_order_at_its_beginning_and_read_on_only_if_it_has_to_be() -> None:
+    read: list[str] = []
+
+    class Long:
+        def locate(self, source: Source, direct: object) -> Iterator[Source]:
+            for number in range(100):
+                read.append(f"http://h{number}/repo/file")
+                yield source.at(read[-1])
+
+        def record(self, attempt: Attempt) -> None: ...
+
+    long: Any = Long()
+    scores, direct = Scores(long, explore=0, wide=4, clock=Clock().seconds), None
+    worst = OWN.at("http://h0/repo/file")
+    scores.refused(worst)
+    scores.record(Attempt(worst, 0, 0, 1, 1, None, ConnectFailed("no")))
+    places: Any = scores.locate(OWN, direct)  # type: ignore[arg-type]
+
+    first = [(await anext(places)).place.host for _ in range(4)]
+    assert (first, len(read)) == (["h1", "h2", "h3", "h0"], 4)
+    assert (await anext(places)).place.host == "h4"
+    assert len(read) == 5
+    await places.aclose()
 
 
 def test_the_standing_of_a_place_can_be_read() -> None:

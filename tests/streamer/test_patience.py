@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import deferLater
+from zope.interface import implementer
 
-from pulp_dl import Remote, Retries, Source
+from pulp_dl import Downloader, Head, Remote, Retries, Source
 from pulp_dl.errors import ConsumerGone
+from pulp_dl.interfaces import IBodyConsumer, IDownloader
 from pulp_dl.streamer import Answers
 from pulp_dl.testing import Chunk, Cut, Hold, Repeat, Send, answer, response_head
 from tests.streamer.client import request
@@ -58,6 +60,49 @@ async def test_a_client_that_takes_nothing_after_its_answer_was_written_is_cut_t
 
                 assert channel not in served.content._channels
                 assert served.told.over[0].error is None
+
+
+@implementer(IDownloader)
+class AtOnce:
+    """Brings 200 kB in one piece."""
+
+    def __init__(self, downloader: Downloader) -> None:
+        self.close = downloader.close
+
+    def download(self, source: Source | str, consumer: IBodyConsumer) -> Deferred[Any]:
+        consumer.begin(Head("http://a/f", 200, (), 200_000, None, 200_000))
+        consumer.write(DATA[:200_000])
+        consumer.finish()
+        return succeed(None)
+
+    def head(self, source: Source | str) -> Deferred[Head]:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("second", "answered"), [(b"nonsense\r\n\r\n", b"HTTP/1.1 400 "), (request("/f"), b"HTTP/1.1 200 ")]
+)
+async def test_what_follows_an_answer_comes_behind_all_of_it(second: bytes, answered: bytes, reactor: Any) -> None:
+    """Also what Twisted answers by itself, although most of the answer is still to be sent."""
+    body = DATA[:200_000]
+    at_once = lambda downloader, published: ByHeart(AtOnce(downloader), published)  # noqa: E731
+    async with serving(reactor, (), importer=at_once) as served:
+        served.listening.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # for those that it accepts
+        with deaf(served, request() + second) as client:
+            await served.ended()  # the client has taken nothing
+            client.settimeout(0)
+            taken = b""
+            while answered not in taken[len(body) :]:
+                with suppress(BlockingIOError):
+                    piece = client.recv(1 << 20)
+                    assert piece, "it was closed"
+                    taken += piece
+                await deferLater(reactor, 0)
+
+    head, _, rest = taken.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert rest[: len(body)] == body
+    assert rest[len(body) :].startswith(answered)
 
 
 async def test_a_slow_client_is_waited_for(reactor: Any) -> None:
