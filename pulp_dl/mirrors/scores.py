@@ -108,7 +108,7 @@ class Scores:
         self._chance = chance
         self._hosts: dict[str, Host] = {}
         self._demerits: dict[str, Faded] = {}
-        self._newest: dict[str, float] = {}  # Last-Modified by the file's own URL
+        self._newest: dict[str, float] = {}  # Last-Modified by file
         self._size = float(SIZE)
 
     # the order
@@ -271,7 +271,9 @@ class Scores:
             demerits.add(-demerits.value / 2)
         modified = None if attempt.head is None else attempt.head.modified
         if modified is not None:
-            file = attempt.source.scope or attempt.source.url
+            # The scope is mostly the file's own URL, but several files may have one.
+            place = attempt.source
+            file = f"{place.scope or place.url} {place.url.rpartition('/')[2]}"
             newest = self._newest.pop(file, modified)
             _remember(self._newest, file, max(newest, modified))
             if modified < newest:  # another place has a newer one

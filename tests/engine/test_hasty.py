@@ -7,7 +7,21 @@ from typing import Any
 
 import pytest
 
-from pulp_dl import Basic, Digest, Downloader, Limits, Places, Remote, Retries, Scores, Source, Timeouts, ToMemory
+from pulp_dl import (
+    Attempt,
+    Basic,
+    Digest,
+    Downloader,
+    Head,
+    Limits,
+    Places,
+    Remote,
+    Retries,
+    Scores,
+    Source,
+    Timeouts,
+    ToMemory,
+)
 from pulp_dl.errors import TimedOut
 from pulp_dl.testing import Cut, FaultServer, Hold, Nth, OnPath, Wait, answer
 
@@ -19,6 +33,14 @@ def scores_of(*servers: FaultServer) -> Scores:
     return Scores(Places([server.url("/") for server in servers], original=False), explore=0)
 
 
+def know(scores: Scores, *servers: FaultServer) -> None:
+    """They are fast; measured on a busy machine they might not be."""
+    for server in servers:
+        place = Source(server.url("/f"))
+        scores.answered(place, Head(place.url, 200), 0.01)
+        scores.record(Attempt(place, 0, len(DATA), 0.02, 0.02, 200, None))
+
+
 async def timed(reactor: Any, downloader: Downloader, source: Source) -> tuple[Any, float, bytes]:
     began, body = reactor.seconds(), ToMemory()
     report = await downloader.download(source, body)
@@ -26,31 +48,30 @@ async def timed(reactor: Any, downloader: Downloader, source: Source) -> tuple[A
 
 
 async def test_a_place_that_does_not_answer_is_left_within_three_seconds_once_it_is_known(reactor: Any) -> None:
-    silent = OnPath({"/f": Nth([answer(DATA), Hold()])})
-    async with FaultServer(reactor, silent) as one, FaultServer(reactor, answer(DATA)) as two:
-        async with Downloader(reactor, Remote(), mirrors=scores_of(one, two)) as downloader:
-            source = Source(one.url("/f"), SHA)
-            await timed(reactor, downloader, source)
-            report, seconds, data = await timed(reactor, downloader, source)
+    async with FaultServer(reactor, Hold()) as one, FaultServer(reactor, answer(DATA)) as two:
+        scores = scores_of(one, two)
+        know(scores, one)
+        async with Downloader(reactor, Remote(), mirrors=scores) as downloader:
+            report, seconds, data = await timed(reactor, downloader, Source(one.url("/f"), SHA))
 
     assert data == DATA
     assert seconds < 8
-    assert report.attempts[0].error.seconds <= 3
+    assert report.attempts[0].error.seconds == 1.5
     assert [type(each.error) for each in report.attempts] == [TimedOut, type(None)]
     assert report.attempts[0].phase == "head"
 
 
 async def test_a_stall_in_the_body_is_healed_as_soon_and_no_byte_comes_twice(reactor: Any) -> None:
-    stalls = OnPath({"/f": Nth([answer(DATA), Cut(answer(DATA), len(DATA) // 2, Hold())])})
+    stalls = Cut(answer(DATA), len(DATA) // 2, Hold())
     async with FaultServer(reactor, stalls) as one, FaultServer(reactor, answer(DATA)) as two:
-        async with Downloader(reactor, Remote(), mirrors=scores_of(one, two)) as downloader:
-            source = Source(one.url("/f"), SHA)
-            await timed(reactor, downloader, source)
-            report, seconds, data = await timed(reactor, downloader, source)
+        scores = scores_of(one, two)
+        know(scores, one)
+        async with Downloader(reactor, Remote(), mirrors=scores) as downloader:
+            report, seconds, data = await timed(reactor, downloader, Source(one.url("/f"), SHA))
 
     assert data == DATA
     assert seconds < 8
-    assert report.attempts[0].error.seconds <= 3
+    assert report.attempts[0].error.seconds == 1.5
     assert sum(each.received for each in report.attempts) == len(DATA)
 
 
@@ -69,15 +90,12 @@ async def test_a_place_that_is_slow_to_answer_and_has_no_other_beside_it_gets_th
 
 @pytest.mark.limit(30)
 async def test_each_place_is_hurried_once_so_what_is_slow_everywhere_comes_all_the_same(reactor: Any) -> None:
-    slow = OnPath({"/f": Nth([answer(DATA), (Wait(2.5), answer(DATA))])})
+    slow = (Wait(2.5), answer(DATA))
     remote = Remote(retries=Retries(count=1, base=0.01))
     async with FaultServer(reactor, slow) as one, FaultServer(reactor, slow) as two:
         scores = scores_of(one, two)
+        know(scores, one, two)
         async with Downloader(reactor, remote, mirrors=scores) as downloader:
-            for server in (one, two):
-                scores._mirrors = Places([server.url("/")], original=False)
-                await timed(reactor, downloader, Source(one.url("/f"), SHA))
-            scores._mirrors = Places([one.url("/"), two.url("/")], original=False)
             report, _, data = await timed(reactor, downloader, Source(one.url("/f"), SHA))
 
     assert data == DATA

@@ -169,6 +169,16 @@ def test_a_file_that_is_older_than_elsewhere_is_held_against_its_place() -> None
     assert case.order(Source("http://origin/other/file")) == "abc"
 
 
+def test_two_files_that_have_one_scope_are_not_compared() -> None:
+    case = Case()
+    for host, name, day in (("b", "new", 5), ("a", "old", 4)):
+        place = Source(f"http://{host}/repo/{name}", scope="http://origin/metalink")
+        head = Head(place.url, 200, ((b"Last-Modified", b"Mon, 0%d Jan 2026 12:00:00 GMT" % day),))
+        case.scores.record(Attempt(place, 0, 10, 0.1, 0.1, 200, None, 0.1, head))
+
+    assert [each.demerits for each in case.scores.standing([Source("http://a/repo/x")])] == [0]
+
+
 def test_nobody_is_blamed_for_a_body_that_two_have_brought() -> None:
     case = Case()
     case.ended("a", DigestMismatch("sha256", "x", "y"), offset=100, status=206)
