@@ -54,8 +54,7 @@ def origin(folder: Path, count: int, small: int, big: int) -> Iterator[Origin]:
         raise SystemExit("nginx is not installed")
     files = folder / "files"
     files.mkdir(parents=True)
-    rng = random.Random(5)
-    many = [write(files / f"{number:05}.rpm", rng.randbytes(small)) for number in range(count)]
+    many = write_many(files, count, small)
     authority = trustme.CA()
     server = authority.issue_cert("localhost", "127.0.0.1")
     server.private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
@@ -71,6 +70,11 @@ def origin(folder: Path, count: int, small: int, big: int) -> Iterator[Origin]:
     finally:
         running.send_signal(signal.SIGTERM)
         running.wait(10)
+
+
+def write_many(folder: Path, count: int, size: int) -> list[Entry]:
+    rng = random.Random(5)
+    return [write(folder / f"{number:05}.rpm", rng.randbytes(size)) for number in range(count)]
 
 
 def write(path: Path, data: bytes) -> Entry:
@@ -103,4 +107,4 @@ def await_port(port: int) -> None:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
         time.sleep(0.05)
-    raise SystemExit("nginx did not start")
+    raise SystemExit("the server did not start")

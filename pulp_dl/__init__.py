@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 from ._version import __version__
 
 if TYPE_CHECKING:
+    from .auth.bearer import Bearer
+    from .auth.digest import DigestAuth
+    from .auth.tokens import TokenAuth
     from .blocking import BlockingDownloader
     from .consumers.around import Counted, Progress, Tee
     from .consumers.file import ToFile
@@ -19,7 +22,11 @@ if TYPE_CHECKING:
     from .engine.downloader import Downloader
     from .engine.schemes import Scheme
     from .engine.sharing import Sharing
+    from .mirrors.links import Duplicates
+    from .mirrors.list import MirrorList
+    from .mirrors.metalink import Metalink
     from .mirrors.places import Places
+    from .mirrors.scores import Scores
     from .model.auth import Basic
     from .model.expect import Digest, Measure, Size
     from .model.netrc import Netrc
@@ -28,9 +35,13 @@ if TYPE_CHECKING:
     from .model.remote import Limits, Proxy, Remote, Retries, Timeouts
     from .model.report import Attempt, Outcome, Report
     from .model.source import Head, Kept, Source, Span, Validators
+    from .model.ssh import SSH
     from .model.tls import TLS
 
 _HOMES = {
+    ".auth.bearer": ("Bearer",),
+    ".auth.digest": ("DigestAuth",),
+    ".auth.tokens": ("TokenAuth",),
     ".blocking": ("BlockingDownloader",),
     ".consumers.around": ("Counted", "Progress", "Tee"),
     ".consumers.file": ("ToFile",),
@@ -38,7 +49,11 @@ _HOMES = {
     ".engine.downloader": ("Downloader",),
     ".engine.schemes": ("Scheme",),
     ".engine.sharing": ("Sharing",),
+    ".mirrors.links": ("Duplicates",),
+    ".mirrors.list": ("MirrorList",),
+    ".mirrors.metalink": ("Metalink",),
     ".mirrors.places": ("Places",),
+    ".mirrors.scores": ("Scores",),
     ".model.auth": ("Basic",),
     ".model.expect": ("Digest", "Measure", "Size"),
     ".model.netrc": ("Netrc",),
@@ -47,21 +62,28 @@ _HOMES = {
     ".model.remote": ("Limits", "Proxy", "Remote", "Retries", "Timeouts"),
     ".model.report": ("Attempt", "Outcome", "Report"),
     ".model.source": ("Head", "Kept", "Source", "Span", "Validators"),
+    ".model.ssh": ("SSH",),
     ".model.tls": ("TLS",),
 }
 
 __all__ = [
+    "SSH",
     "TLS",
     "Attempt",
     "Basic",
+    "Bearer",
     "BlockingDownloader",
     "Counted",
     "Digest",
+    "DigestAuth",
     "Downloader",
+    "Duplicates",
     "Head",
     "Kept",
     "Limits",
     "Measure",
+    "Metalink",
+    "MirrorList",
     "Netrc",
     "Outcome",
     "Places",
@@ -73,6 +95,7 @@ __all__ = [
     "Report",
     "Retries",
     "Scheme",
+    "Scores",
     "Sharing",
     "Size",
     "Source",
@@ -81,6 +104,7 @@ __all__ = [
     "Timeouts",
     "ToFile",
     "ToMemory",
+    "TokenAuth",
     "Validators",
     "__version__",
 ]

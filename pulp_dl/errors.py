@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from .urls import shown
 
 if TYPE_CHECKING:
+    from .model.headers import Pairs
     from .model.report import Attempt
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "ConsumerGone",
     "DigestMismatch",
     "DownloadError",
+    "HostKeyFailed",
     "NotFound",
     "NotResumable",
     "ProtocolError",
@@ -49,12 +51,14 @@ class DownloadError(Exception):
 
     @ivar url: where, fit to be printed: without userinfo, with the values of signatures and tokens masked.
     @ivar attempts: every attempt that was made for this download, in order; empty on the cause of one attempt.
+    @ivar hints: fields of the redirects that led here, if they tell of other places or of a digest.
     """
 
     transient: bool = False
     answer: ClassVar[int] = 502
     url: str | None
     attempts: tuple[Attempt, ...] = ()
+    hints: Pairs = ()
 
     def __init__(self, message: str, url: str | None = None) -> None:
         """
@@ -86,18 +90,31 @@ class TLSFailed(ConnectFailed):
     transient = False
 
 
+class HostKeyFailed(ConnectFailed):
+    """The host key of an SSH server is not known, or is another one.  Another try gives the same answer."""
+
+    transient = False
+
+
 class ProxyFailed(ConnectFailed):
     """
     The proxy, not the origin, refused or failed.
 
-    @ivar status: what it answered, or None if it was not even reached.  If it does not know us (407) or forbids it
-        (403), another try gives the same answer, and might lock an account.
+    @ivar status: what it answered, or None if it was not reached or does not speak HTTP.  If it does not know us (407),
+        forbids it (403) or does not do such things, another try gives the same answer, and might lock an account.
     """
 
-    def __init__(self, message: str, url: str | None = None, status: int | None = None) -> None:
+    def __init__(
+        self, message: str, url: str | None = None, status: int | None = None, *, transient: bool | None = None
+    ) -> None:
+        """
+        @param transient: None if the status tells.
+        """
         super().__init__(message, url)
         self.status = status
-        self.transient = status not in {403, 407}
+        if transient is None:
+            transient = status is None or status >= 500 or status in {408, 425, 429}
+        self.transient = transient
 
 
 class TimedOut(DownloadError):
@@ -215,7 +232,7 @@ class Refused(DownloadError):
 
 
 class RedirectRefused(Refused):
-    """The server sends us where we do not go: from https: to http:, or to another protocol."""
+    """The server sends us where we do not go: from https: to http:, to another protocol, nearer than it is itself."""
 
 
 class CircuitOpen(DownloadError):

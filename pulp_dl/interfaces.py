@@ -69,7 +69,6 @@ class IDownloader(Interface):
     def head(source: Source | str) -> Deferred[Head]:
         """
         Ask what would come.  Costs a HEAD (SIZE, stat), never a body.
-
         Fires with a L{Head}; fails and cancels as C{download} does.
         """
 
@@ -119,10 +118,7 @@ class IRewindable(IBodyConsumer):
     """A consumer that can forget: a file can, a response cannot."""
 
     def rewind(head: Head) -> None:
-        """
-        Forget every byte; this head replaces the one before.  Comes only between C{registerProducer} and
-        C{unregisterProducer}.
-        """
+        """Forget every byte; this head replaces the one before.  Comes only while a producer is registered."""
 
 
 class IResumable(IRewindable):
@@ -186,7 +182,8 @@ class IMirrors(Interface):
     def locate(source: Source, direct: IDownloader) -> Iterable[Source] | AsyncIterable[Source] | Awaitable[Any]:
         """
         Places for this source, best first: an iterable, an async iterable, or an awaitable of either.  It is read
-        lazily, once for each download.  C{source.at(url)} is another place.
+        lazily, once for each download.  C{source.at(url)} is another place.  If it fails with a L{DownloadError} (a
+        list could not be fetched), the source's own URL is asked.
 
         @param direct: downloads without mirrors, for a list that has to be fetched itself.
         """
@@ -230,21 +227,23 @@ class IAuth(Interface):
     """Credentials as a value, in C{Remote.auth}."""
 
     def start(direct: IDownloader) -> IAuthenticator:
-        """The live authenticator, one for each Remote, shared by all its downloads."""
+        """What all downloads of a Remote share.  C{direct} is as it says, without its C{auth}, mirrors and retries."""
 
 
 class IAuthenticator(Interface):
-    """Puts credentials on requests; asked only for the origin that the secrets belong to."""
+    """
+    Puts credentials on requests; asked only for the origin that the secrets belong to.  What it raises or fails with
+    ends the attempt, as C{Refused} unless it is a L{DownloadError}; its Deferreds are cancelled with the download.  If
+    it has C{answered(method, url, head, sent)}, that is called for each answer that is no 401.
+    """
 
     def authorize(method: bytes, url: str, headers: dict[bytes, bytes]) -> Any:
-        """
-        Add fields to C{headers}.  Returns whatever identifies what was sent, or a Deferred of it.
-        """
+        """Add fields to C{headers}.  Returns whatever identifies what was sent, or a Deferred of it."""
 
     def challenged(method: bytes, url: str, head: Head, sent: Any) -> Deferred[bool]:
         """
-        The server answered 401.  Fires with True if it is worth asking again; refreshes once, and only if C{sent} is
-        still what would be sent.
+        The server answered 401: once for each URL of a chain, and once more if nothing had been sent.  Fires with True
+        if it is worth asking again; refreshes once, and only if C{sent} is still what would be sent.
         """
 
 
@@ -288,12 +287,17 @@ class IShared(Interface):
 class ISlots(Interface):
     """The right to hold open sockets, in total and per host."""
 
-    def acquire(host: object) -> Deferred[ISlot]:
-        """Fires with an L{ISlot} when there is room, in the order of asking.  Cancelling leaves the queue."""
+    def acquire(host: object, sockets: int = 1) -> Deferred[ISlot]:
+        """
+        Fires with an L{ISlot} when there is room, in the order of asking.  Cancelling leaves the queue.
+
+        @param sockets: for how many at a time, all or none: who held one and waited for another might wait for ever.
+            Where fewer are allowed at all, it is for as many as are allowed.
+        """
 
 
 class ISlot(Interface):
-    """One open socket.  Its owner gives it back when the socket is closed, not before."""
+    """One open socket, or several of one owner, who gives it back when they are closed, not before."""
 
     def release() -> None:
         """The socket is closed.  May be called again."""

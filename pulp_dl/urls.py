@@ -122,7 +122,16 @@ def parse(text: str) -> URL:
         raise InvalidURL(
             "an ambiguous host in a URL (an '@' follows where it ends; write host/?... or encode userinfo)"
         )
-    host, port, user, password = _authority(scheme, authority)
+    # What is kept for the next URL of the same host is the host.
+    user = password = None
+    if "@" in authority:
+        userinfo, _, authority = authority.rpartition("@")
+        if _AMBIGUOUS.search(userinfo):
+            raise InvalidURL("an ambiguous host in a URL (a backslash, space, bracket, ';' or second '@'; encode it)")
+        if scheme == "file":
+            raise InvalidURL("a file URL names no host: file:///path")
+        user, password = _userinfo(userinfo)
+    host, port = _hostport(scheme, authority)
     if not target.startswith("/"):
         target = "/" + target
     if strange:
@@ -134,10 +143,7 @@ def parse(text: str) -> URL:
 
 
 @lru_cache(1024)
-def _authority(scheme: str, authority: str) -> tuple[str, int | None, str | None, str | None]:
-    userinfo, at, hostport = authority.rpartition("@")
-    if _AMBIGUOUS.search(userinfo):
-        raise InvalidURL("an ambiguous host in a URL (a backslash, space, bracket, ';' or second '@' there; encode it)")
+def _hostport(scheme: str, hostport: str) -> tuple[str, int | None]:
     if hostport.startswith("["):
         match = _IPV6.fullmatch(hostport)
         if match is None:
@@ -150,13 +156,12 @@ def _authority(scheme: str, authority: str) -> tuple[str, int | None, str | None
     if port_text and not (re.fullmatch(r"0*[0-9]{1,5}", port_text) and 0 < int(port_text[-5:]) < 65536):
         raise InvalidURL("a port in a URL has to be a number from 1 to 65535")
     if scheme == "file":
-        if host not in {"", "localhost"} or port_text or at:
+        if host not in {"", "localhost"} or port_text:
             raise InvalidURL("a file URL names no host: file:///path")
-        return "", None, None, None
+        return "", None
     if not host:
         raise InvalidURL("a URL without a host")
-    user, password = _userinfo(userinfo) if at else (None, None)
-    return host, int(port_text[-5:]) if port_text else DEFAULT_PORTS.get(scheme), user, password
+    return host, int(port_text[-5:]) if port_text else DEFAULT_PORTS.get(scheme)
 
 
 def _userinfo(text: str) -> tuple[str, str | None]:

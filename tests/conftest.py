@@ -16,6 +16,7 @@ import gc
 import inspect
 import os
 import shutil
+import signal
 import tempfile
 import threading
 from collections.abc import Awaitable, Callable, Generator, Iterator
@@ -39,6 +40,9 @@ LIMIT = 10.0
 GRACE = 1.0
 """Seconds in which a socket may finish closing, or a thread ending, that was told to before the test ended."""
 
+WORKERS = 8
+"""Processes that run tests, at most: each has to collect all of them first."""
+
 # A deadline would measure the machine, not the code.
 hypothesis.settings.register_profile("pulp_dl", deadline=None, max_examples=50, print_blob=True)
 hypothesis.settings.register_profile("ci", deadline=None, max_examples=50, print_blob=True, derandomize=True)
@@ -48,6 +52,19 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "pulp_dl")
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"limit(seconds): how long the test may take; {LIMIT:g} seconds if not given")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """
+    The whole suite runs in a process for each core; what somebody picked out of it, or wants to look at with C{-s},
+    runs in this one.  C{-n 2} and C{-n 0} say otherwise.
+    """
+    options = config.option
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    picked = not whole or options.keyword or options.markexpr or options.lf
+    cores = len(os.sched_getaffinity(0))
+    return 0 if picked or options.capture == "no" or cores == 1 else min(cores, WORKERS)
 
 
 # ---- waiting, but not for ever
@@ -204,6 +221,12 @@ class Errors:
         self.failures = [failure for failure in self.failures if failure not in taken]
         return taken
 
+    def told(self) -> None:
+        """Fail with those that nobody took."""
+        if self.failures:
+            texts = "\n".join(failure.getTraceback() for failure in self.failures)
+            pytest.fail(f"errors that nobody handled:\n{texts}", pytrace=False)
+
 
 def _collect() -> None:
     """Deferreds in reference cycles report their errors when they are collected."""
@@ -264,9 +287,6 @@ def _ready(tmp_path_factory: pytest.TempPathFactory, reactor: Any) -> Iterator[P
     tempfile.tempdir = os.environ["TMPDIR"] = str(temporary)
     # The first port makes Twisted set a descriptor aside, for the day when there are no more.
     wait_for(lambda: reactor.listenTCP(0, Factory(), interface="127.0.0.1").stopListening())
-    # What was imported and collected by now stays; looking through it after each test would take longer than the test.
-    gc.collect()
-    gc.freeze()
     yield temporary
     gc.unfreeze()
     tempfile.tempdir = before[0]
@@ -278,20 +298,45 @@ def _ready(tmp_path_factory: pytest.TempPathFactory, reactor: Any) -> Iterator[P
 
 @pytest.fixture(scope="session", autouse=True)
 def _nobodys_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The proxies, passwords and settings of whoever runs the tests are not for them."""
+    """The proxies, passwords, window and settings of whoever runs the tests are not for them."""
     home = tmp_path_factory.mktemp("home")
     (home / "netrc").touch()
     with pytest.MonkeyPatch.context() as patch:
         for name in os.environ:
             if name.lower().endswith("_proxy") or (name.startswith("PULP_DL_") and name != "PULP_DL_REQUIRE_SERVERS"):
                 patch.delenv(name)
+        for name in ("COLUMNS", "LINES"):  # of somebody's terminal, or what readline takes for one
+            patch.delenv(name, raising=False)
         patch.setenv("XDG_CONFIG_HOME", str(home))
         patch.setenv("NETRC", str(home / "netrc"))
+        if "PYTHONDONTWRITEBYTECODE" in os.environ:
+            # Then nothing is written into the checkout; yet hundreds of processes need not compile it all over again.
+            patch.delenv("PYTHONDONTWRITEBYTECODE")
+            patch.setenv("PYTHONPYCACHEPREFIX", str(home / "bytecode"))
+        # Who begins this in the background has it ignored, and processes inherit that: they would be deaf to Ctrl-C.
+        before = signal.getsignal(signal.SIGINT)
+        if before is signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         yield
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _module(_ready: Path) -> Iterator[None]:
+    """What the tests of a module held for longer than one of them is garbage in the end; its errors are told then."""
+    # What is there by now stays: looking through all of it after each test takes longer than the test.
+    gc.collect()
+    gc.freeze()
+    yield
+    errors = Errors()
+    globalLogPublisher.addObserver(errors)
+    _collect()
+    globalLogPublisher.removeObserver(errors)
+    errors.told()
 
 
 @pytest.fixture(autouse=True)
-def logged_errors(_ready: Path, reactor: Any) -> Iterator[Errors]:
+def logged_errors(_module: None, _ready: Path, reactor: Any) -> Iterator[Errors]:
     """
     The errors that are logged while a test runs.  Those that the test does not C{flush} are its errors, and so is all
     that it leaves behind.
@@ -317,6 +362,4 @@ def logged_errors(_ready: Path, reactor: Any) -> Iterator[Errors]:
     globalLogPublisher.removeObserver(errors)
     if left:
         pytest.fail(f"left behind: {said}", pytrace=False)
-    if errors.failures:
-        texts = "\n".join(failure.getTraceback() for failure in errors.failures)
-        pytest.fail(f"errors that nobody handled:\n{texts}", pytrace=False)
+    errors.told()

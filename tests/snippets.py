@@ -12,7 +12,10 @@ __all__ = ["Block", "agrees", "blocks", "commands"]
 
 @frozen
 class Block:
-    """A code block: its language, its options, its text, and the line that the text begins in."""
+    """
+    A code block: its language, its options, its text, and the line that the text begins in.  Of a C{literalinclude} the
+    text is the path.
+    """
 
     language: str
     options: dict[str, str]
@@ -28,7 +31,7 @@ def blocks(text: str) -> Iterator[Block]:
     """The code blocks of a page, in order."""
     lines = text.splitlines()
     for number, line in enumerate(lines):
-        match = re.fullmatch(r"( *)\.\. code-block:: (\S+)", line)
+        match = re.fullmatch(r"( *)\.\. (?:code-block:: (\S+)|literalinclude:: (\S+))", line)
         if match is None:
             continue
         indent = " " * (len(match[1]) + 3)
@@ -39,6 +42,9 @@ def blocks(text: str) -> Iterator[Block]:
             inside.append(each.removeprefix(indent))
         options = dict(re.findall(r"^:(\w+): (.*)$", "\n".join(inside[: inside.index("")]), re.MULTILINE))
         code = inside[len(options) :]
+        if match[3] is not None:
+            yield Block("literalinclude", options, match[3], number + 1)
+            continue
         yield Block(match[2], options, "\n".join(code), number + 2 + len(options))
 
 

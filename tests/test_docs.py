@@ -1,10 +1,10 @@
 """
 Every snippet of the README and of docs/ is run, page by page, in order.
 
-A page is run in an empty directory that holds ``ca.pem``, ``client.pem`` and ``client.key``, against the servers of
-``tests/world.py``.
+A page is run in an empty directory that holds ``ca.pem``, ``client.pem``, ``client.key`` and ``server.pem``, against
+the servers of ``tests/world.py``.
 
-- A block with a caption is a file of that name.
+- A block with a caption is a file of that name; so is a ``literalinclude`` with one.
 - Python blocks share their names; those that await run in the reactor, the others in a thread.  The names ``reactor``,
   ``repository`` and ``den_sha256`` are there already.  A text block of class ``output`` is what the Python block before
   it prints, in any order.
@@ -75,12 +75,15 @@ class Page:
         }
 
     async def run(self) -> None:
-        printed = ""
-        for block in blocks(self._world.here(self._path.read_text())):
+        printed, text = "", self._path.read_text()
+        if "ssh.example.org" in text:
+            await self._world.open_ssh(self._folder)
+        for block in blocks(self._world.here(text)):
             if "caption" in block.options:
                 file = self._folder / block.options["caption"]
                 file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_text(block.text)
+                included = block.language == "literalinclude"
+                file.write_text((self._path.parent / block.text).read_text() if included else block.text)
             elif block.language == "python" and "theirs" not in block.classes:
                 printed = await self._python(block)
             elif "output" in block.classes:

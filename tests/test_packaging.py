@@ -1,15 +1,21 @@
-"""What is installed is whole: Twisted finds our plugins in the wheel and in an editable checkout."""
+"""What is installed is whole: Twisted finds plugins, ours and those of others, in wheels and editable checkouts."""
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
 import sysconfig
 import zipfile
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from twisted.internet.protocol import Factory
+from twisted.internet.threads import deferToThread
+from twisted.protocols.basic import LineReceiver
 
 from pulp_dl._version import __version__
 from pulp_dl.cli import main
@@ -107,3 +113,60 @@ def test_the_command_is_installed(wheel: Path, python: Path, tmp_path: Path) -> 
     install(python, wheel)
 
     assert __version__ in run(python.with_name("pulp-dl"), "--version", cwd=tmp_path)
+
+
+# ---- the worked plugin of docs/howto/protocol
+
+
+EXAMPLE = ROOT / "docs" / "examples" / "gopher"
+FILE = b"a small bear\n" * 10_000
+
+
+class Gopherd(LineReceiver):
+    """A server with one file."""
+
+    transport: Any
+
+    def lineReceived(self, line: bytes) -> None:
+        if line == b"bears/small":
+            self.transport.write(FILE)
+        self.transport.loseConnection()
+
+
+@pytest.fixture
+async def server(reactor: Any) -> AsyncIterator[str]:
+    factory = Factory.forProtocol(Gopherd)
+    factory.noisy = False
+    port = reactor.listenTCP(0, factory, interface="127.0.0.1")
+    yield f"gopher://127.0.0.1:{port.getHost().port}/9bears/small"
+    await port.stopListening()
+
+
+def test_it_has_fewer_than_60_lines() -> None:
+    """Besides its imports, and the empty ones between its parts."""
+    text = (EXAMPLE / "pulp_dl_gopher.py").read_text()
+    code = text[text.index("@implementer") :]
+
+    assert len([line for line in code.splitlines() if line.strip()]) < 60
+
+
+async def test_it_is_installed_and_used(wheel: Path, python: Path, tmp_path: Path, server: str) -> None:
+    """By the command of that environment, which finds it among the protocols, and says where it comes from."""
+    source = shutil.copytree(EXAMPLE, tmp_path / "source")
+
+    def use() -> tuple[dict[str, Any], bytes]:
+        install(python, wheel)
+        install(python, source)
+        command = python.with_name("pulp-dl")
+        listed = json.loads(run(command, "schemes", "--json", cwd=tmp_path))
+        run(command, "get", "--quiet", server, "-o", "bear", cwd=tmp_path)
+        (found,) = [each for each in listed["schemes"] if each["scheme"] == "gopher"]
+        return found, (tmp_path / "bear").read_bytes()
+
+    found, data = await deferToThread(use)
+
+    assert data == FILE
+    assert found["distribution"] == "pulp-dl-gopher 1.0"
+    assert found["class"] == "pulp_dl_gopher.GopherFetcher"
+    assert found["file"].startswith(str(python.parent.parent))
+    assert found["usable"]

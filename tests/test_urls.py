@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import string
 from time import process_time
+from types import FunctionType, ModuleType
 from urllib.parse import quote
 
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from pulp_dl import urls
 from pulp_dl.urls import URL, InvalidURL, join, parse, shown
 
 LETTERS = string.ascii_letters + string.digits
@@ -595,3 +598,21 @@ def test_no_message_and_no_repr_of_a_url_holds_a_secret(quoted: str, raw: str) -
             # A traceback would show its cause too.
             said = f"{error} {error.__cause__}"
         assert SECRET not in said or "host='elmer'" in said
+
+
+def test_nothing_of_a_userinfo_is_remembered() -> None:
+    """What parse() keeps for the next URL of the same host is the host."""
+    for host in ("h.example", "[::1]", "h.example:8080"):
+        assert parse(f"https://{SECRET}:{SECRET}@{host}/a").password == SECRET
+    seen: dict[int, object] = {}
+    waiting: list[object] = [each for each in vars(urls).values() if hasattr(each, "cache_info")]
+    assert waiting
+    while waiting:
+        each = waiting.pop()
+        if id(each) not in seen and not isinstance(each, FunctionType | ModuleType | type):
+            seen[id(each)] = each
+            waiting += gc.get_referents(each)
+    texts = {each for each in seen.values() if isinstance(each, str)}
+
+    assert "h.example:8080" in texts
+    assert not [each for each in texts if SECRET in each]

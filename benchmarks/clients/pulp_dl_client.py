@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 from job import Job, job
@@ -12,9 +13,10 @@ from pulp_dl import TLS, Digest, Downloader, Limits, Remote, Size, Source, ToFil
 
 
 async def fetch(reactor: Any, job: Job) -> None:
+    sockets = job.concurrency * (2 if any(each.url.startswith("ftp") for each in islice(job.wanted(), 1)) else 1)
     remote = Remote(
         tls=TLS(ca=job.ca, system=False) if job.ca else TLS(),
-        limits=Limits(connections=job.concurrency, per_host=job.concurrency),
+        limits=Limits(connections=sockets, per_host=sockets),
     )
     wanted = (
         (

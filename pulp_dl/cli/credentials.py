@@ -15,9 +15,10 @@ from .words import blaming
 if TYPE_CHECKING:
     from ..interfaces import IAuth, IProxies
     from ..model.auth import Basic
+    from ..model.ssh import SSH
     from ..model.tls import TLS
 
-__all__ = ["UNATTENDED", "auth", "credential_options", "proxies", "tls"]
+__all__ = ["UNATTENDED", "auth", "credential_options", "proxies", "ssh", "tls"]
 
 LONGEST: Final = 65536
 """Bytes of a file that holds a password."""
@@ -54,6 +55,12 @@ credential_options = (
     click.option("-u", "--user", metavar="NAME[:PASSWORD]",
                  help="For the host that is asked, and no other.  The password is asked for if it is nowhere."),
     *_secret("password", "Holds the password of --user; - is stdin."),
+    click.option("--digest", is_flag=True, help="Prove the password by HTTP Digest, and do not show it."),
+    click.option("--token-auth", is_flag=True,
+                 help="Fetch tokens where the server says, as a registry of containers does; with --user, if given."),
+    click.option("--token-realm", "token_realms", metavar="URL", multiple=True,
+                 help="A token server on another host, which may see the password, too.  May be repeated."),
+    *_secret("oauth2-bearer", "Holds a token, which is sent in place of a user and password."),
     click.option("--netrc/--no-netrc", default=True, help="Look for users in ~/.netrc, or $NETRC.  [default: yes]"),
     click.option("--netrc-file", metavar="FILE", help="Look for users there instead."),
     click.option("--cacert", metavar="FILE", help="Trust the certificates in this file, too."),
@@ -61,19 +68,35 @@ credential_options = (
     click.option("--key", metavar="FILE", help="Its private key, if that is not in the same file."),
     *_secret("passphrase", "Holds what opens an encrypted key."),
     click.option("-k", "--insecure", is_flag=True, help="Do not check who the server is."),
-    click.option("--proxy", metavar="URL", help="http://host:port, in place of what $http_proxy says; '' for none."),
+    click.option("--pinnedpubkey", metavar="HASHES",
+                 help="Talk to no server without one of these public keys: sha256//BASE64, with ; between them."),
+    click.option("--tls-min", type=click.Choice(["1.2", "1.3"]), default="1.2", show_default=True,
+                 help="The oldest version of TLS to speak."),
+    click.option("--ssh-key", metavar="FILE", help="For sftp: the private key to log in with."),
+    *_secret("ssh-passphrase", "Holds what opens an encrypted --ssh-key."),
+    click.option("--ssh-agent/--no-ssh-agent", default=True,
+                 help="Ask the agent of $SSH_AUTH_SOCK for keys.  [default: yes]"),
+    click.option("--known-hosts", metavar="FILE", help="Which SSH server has which key, if not ~/.ssh/known_hosts."),
+    click.option("--hostpubsha256", metavar="HASH", help="The fingerprint of the key that the SSH server has."),
+    click.option("--proxy", metavar="URL",
+                 help="http://host:port, in place of what $http_proxy and its kin say; or https://, socks5://, "
+                 "socks5h://; '' for none."),
     click.option("--proxy-user", metavar="NAME[:PASSWORD]", help="For the proxy."),
     *_secret("proxy-password", "Holds the password of --proxy-user."),
+    click.option("--proxy-cacert", metavar="FILE", help="Trust these certificates of an https:// proxy, too."),
+    click.option("--proxy-cert", metavar="FILE", help="The client's certificate for an https:// proxy."),
+    click.option("--proxy-key", metavar="FILE", help="Its private key, if that is not in the same file."),
+    click.option("--proxy-insecure", is_flag=True, help="Do not check who the proxy is."),
     click.option("--noproxy", metavar="HOSTS", help="Reach these without one, in place of $no_proxy; * for all."),
 )  # fmt: skip
 
 
 def auth(options: Options) -> IAuth | None:
-    """Of C{--user}, else of a netrc file, unless it is said by hand."""
+    """Of C{--user} and how it is to be proven, of a token, else of a netrc file, unless it is said by hand."""
     from ..model.netrc import Netrc
     from ..urls import parse
 
-    found = _login(options, "")
+    found = _way(options, _login(options, ""))
     if found is not None or not options["netrc"]:
         return found
     remote = options["remote"]
@@ -93,8 +116,36 @@ def auth(options: Options) -> IAuth | None:
         raise click.UsageError(f"{'NETRC' if path is None else spelled('netrc_file')}: {error}") from error
 
 
+def _way(options: Options, login: Basic | None) -> IAuth | None:
+    """How one proves who one is; there is but one."""
+    bearer = _strongest("oauth2_bearer_file", "oauth2_bearer", options=options)
+    flags = [name for name in ("digest", "token_auth") if options[name]]
+    ways = [*flags, *([] if bearer is None else [bearer]), *(["user"] if bearer and login else [])]
+    if len(ways) > 1:
+        raise click.UsageError(f"{' and '.join(map(spelled, ways))}: these exclude each other; take one of them out")
+    if options["token_realms"] and not options["token_auth"] and _rank("token_realms") != 1:
+        raise click.UsageError(f"{spelled('token_realms')}: of no use without {spelled('token_auth')}; give it, too")
+    if options["token_auth"]:
+        from ..auth.tokens import TokenAuth
+
+        with blaming("token_realms", {"TokenAuth.realms": "token_realms"}):
+            return TokenAuth(login, options["token_realms"])
+    if bearer is not None:
+        from ..auth.bearer import Bearer
+
+        with blaming(bearer, {"Bearer.token": bearer}):
+            return Bearer(_reveal(bearer, options))
+    if options["digest"] and login is not None:
+        from ..auth.digest import DigestAuth
+
+        return DigestAuth(login.user, login.password)
+    if options["digest"] and _rank("digest") != 1:  # a variable may be meant for another run
+        raise click.UsageError(f"{spelled('digest')}: of no use without {spelled('user')}; give it, too")
+    return login
+
+
 def tls(options: Options) -> TLS:
-    """Of C{--cacert}, C{--cert}, C{--key}, C{--insecure}."""
+    """Of C{--cacert}, C{--cert}, C{--key}, C{--insecure}, C{--pinnedpubkey}, C{--tls-min}."""
     from ..model.tls import TLS
 
     source = _strongest("passphrase_file", "passphrase", options=options)
@@ -104,7 +155,10 @@ def tls(options: Options) -> TLS:
 
     def make(passphrase: str | None) -> TLS:
         names = {name: options[theirs] for name, theirs in (("ca", "cacert"), ("cert", "cert"), ("key", "key"))}
-        return TLS(**names, passphrase=passphrase, verify=not options["insecure"])
+        pins = () if options["pinnedpubkey"] is None else options["pinnedpubkey"]
+        return TLS(
+            **names, passphrase=passphrase, verify=not options["insecure"], minimum=options["tls_min"], pins=pins
+        )
 
     with blaming("cacert", {"TLS.passphrase": source or "passphrase_file"}):
         try:
@@ -115,8 +169,30 @@ def tls(options: Options) -> TLS:
         return make(_ask("Passphrase of the private key", _instead("passphrase")))
 
 
+def ssh(options: Options) -> SSH:
+    """Of C{--ssh-key}, C{--ssh-agent}, C{--known-hosts}, C{--hostpubsha256}."""
+    from ..model.ssh import SSH
+
+    source = _strongest("ssh_passphrase_file", "ssh_passphrase", options=options)
+    if source is not None and options["ssh_key"] is None and _rank(source) == 1:
+        source = None  # a variable may be meant for another run
+    passphrase = None if source is None else _reveal(source, options)
+
+    def make(passphrase: str | None) -> SSH:
+        names = {"key": "ssh_key", "agent": "ssh_agent", "known_hosts": "known_hosts", "fingerprint": "hostpubsha256"}
+        return SSH(passphrase=passphrase, **{name: options[theirs] for name, theirs in names.items()})
+
+    with blaming("ssh_key", {"SSH.passphrase": source or "ssh_passphrase_file"}):
+        try:
+            return make(passphrase)
+        except ValueError as error:
+            if passphrase is not None or not str(error).startswith("SSH.passphrase: missing"):
+                raise
+        return make(_ask("Passphrase of the SSH key", _instead("ssh_passphrase")))
+
+
 def proxies(options: Options) -> IProxies | None:
-    """Of C{--proxy}, else of the environment."""
+    """Of C{--proxy}, else of the environment; with C{--proxy-user}, C{--proxy-cacert} and their kin."""
     from attrs import evolve
 
     from ..model.proxies import Proxies
@@ -138,14 +214,26 @@ def proxies(options: Options) -> IProxies | None:
         return None
     if direct is not None:
         found = evolve(found, direct=direct)
-    login = _login(options, "proxy_")
-    if login is None:
-        return found
+    login, trust = _login(options, "proxy_"), _proxy_tls(options)
 
     def known(proxy: Proxy | None) -> Proxy | None:
-        return None if proxy is None else evolve(proxy, auth=login)
+        return None if proxy is None else evolve(proxy, auth=login or proxy.auth, tls=trust)
 
-    return evolve(found, http=known(found.http), https=known(found.https))
+    with blaming("proxy_user"):
+        return evolve(found, http=known(found.http), https=known(found.https))
+
+
+def _proxy_tls(options: Options) -> TLS:
+    from ..model.tls import TLS
+
+    names = {ours: f"proxy_{theirs}" for ours, theirs in (("ca", "cacert"), ("cert", "cert"), ("key", "key"))}
+    fields = {f"TLS.{ours}": theirs for ours, theirs in names.items()}
+    with blaming("proxy_cacert", {**fields, "TLS.passphrase": "proxy_key"}):
+        return TLS(
+            **{ours: options[theirs] for ours, theirs in names.items()},
+            verify=not options["proxy_insecure"],
+            minimum=options["tls_min"],
+        )
 
 
 def _login(options: Options, prefix: str) -> Basic | None:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 
 from .options import Bytes, make_remote, make_source, output_options, remote_options
-from .outcome import DISK, Failed, Summary, concluding
+from .outcome import DISK, Failed, Summary, code_of, concluding
+from .places import places_of, read_metalink_at
 from .progress import Ticker
 from .target import check_target, is_stdout
 from .words import blaming
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from ..model.source import Source
     from .inputs import Item
 
-__all__ = ["checked", "get", "name_of"]
+__all__ = ["checked", "expectations", "get", "name_of"]
 
 STDOUT = "-"
 
@@ -40,6 +41,9 @@ STDOUT = "-"
     "-d", "--directory", metavar="DIR", help="Where to put them, by the last part of their URLs.  [default: .]"
 )
 @click.option("-i", "--input-file", metavar="FILE", help="Fetch what is listed there, as aria2 has it; - is stdin.")
+@click.option(
+    "--metalink", metavar="URL", help="Fetch what this metalink (a URL, or a file) describes, as it has to be."
+)
 @click.option("--sha256", metavar="HEX", help="What it has to be.")
 @click.option("--size", type=Bytes(), metavar="BYTES", help="How many bytes it has to have.")
 @click.option("--check", metavar="FILE", help="A SHA256SUMS, or its like, that lists what they have to be.")
@@ -54,6 +58,7 @@ def get(
     output: str | None,
     directory: str | None,
     input_file: str | None,
+    metalink: str | None,
     sha256: str | None,
     size: int | None,
     check: str | None,
@@ -70,34 +75,29 @@ def get(
     are its options: out=NAME, dir=DIR, checksum=TYPE=DIGEST, header=NAME: VALUE.  A line that cannot be used is a
     failure of its own; the others are fetched.
     """
-    if not urls and input_file is None:
-        raise click.UsageError("Missing argument 'URL...'; or give a list of them with -i")
-    if output is not None and directory is not None:
-        raise click.UsageError("-o and -d exclude each other")
-    if output is not None and output.endswith("/"):
-        raise click.UsageError(f"-o {output} names no file; -d is for directories")
+    what = {"URL": urls, "-i": input_file, "--sha256": sha256, "--size": size, "--check": check}
+    _check_usage(what, metalink, output, directory, as_json=options["as_json"])
     stdout = output is not None and is_stdout(output)
-    if stdout and options["as_json"]:
-        raise click.UsageError("-o - and --json would both go to stdout")
-    if len(urls) > 1 or input_file is not None:
-        _refuse_for_many({"-o": output, "--sha256": sha256, "--size": size})
-    remote = make_remote(options)
-    sources = [make_source(url, expect=_expectations(sha256, size)) for url in urls]
+    remote, mirrors = make_remote(options), places_of(options, several=metalink is not None)
+    sources = [make_source(url, expect=expectations(sha256, size)) for url in urls]
     summary = Summary(options)
     if input_file is None:
         summary.files = len(urls)
     with ExitStack() as stack:
         sums = None if check is None else stack.enter_context(_sums(check))
-        paths = [Path(STDOUT)] if stdout else _paths(sources, output, directory)
+        paths = [Path(STDOUT)] if stdout and sources else _paths(sources, output, directory)
         try:
             sources = [checked(source, sums, str(path)) for source, path in zip(sources, paths, strict=True)]
         except LookupError as error:
             raise click.UsageError(f"--check {check}: {error}") from error
         lines = None if input_file is None else stack.enter_context(_opened("-i", input_file))
         with concluding(ctx, summary):
+            if metalink is not None:
+                sources, paths = _described(metalink, remote, output, directory)
+                summary.files = len(sources)
             if stdout:
                 summary.list_files()
-                _to_stdout(sources[0], remote, summary)
+                _to_stdout(sources[0], remote, summary, mirrors)
                 return
             if output is not None:
                 check_target(output)
@@ -111,7 +111,64 @@ def get(
 
                 listed = InputFile(lines, str(input_file), directory or ".", sums, mtime=mtime, failed=summary.fail)
                 items = chain(items, listed.items(paths))
-            _to_files(items, remote, summary, whole=lines is None)
+            _to_files(items, remote, summary, mirrors, whole=lines is None)
+
+
+def _check_usage(
+    what: dict[str, Any], metalink: str | None, output: str | None, directory: str | None, *, as_json: bool
+) -> None:
+    """
+    Are these options for each other?
+
+    @param what: is to be fetched, by the options that say it.
+    @raise click.UsageError: they are not.
+    """
+    if metalink is not None:
+        for name, value in what.items():
+            if value:
+                raise click.UsageError(f"--metalink and {name} exclude each other: it says what is to be fetched")
+    elif not what["URL"] and what["-i"] is None:
+        raise click.UsageError("Missing argument 'URL...'; or give a list of them with -i")
+    if output is not None and directory is not None:
+        raise click.UsageError("-o and -d exclude each other")
+    if output is not None and output.endswith("/"):
+        raise click.UsageError(f"-o {output} names no file; -d is for directories")
+    if output is not None and is_stdout(output) and as_json:
+        raise click.UsageError("-o - and --json would both go to stdout")
+    if len(what["URL"]) > 1 or what["-i"] is not None:
+        _refuse_for_many({"-o": output, "--sha256": what["--sha256"], "--size": what["--size"]})
+
+
+def _described(
+    metalink: str, remote: Remote, output: str | None, directory: str | None
+) -> tuple[list[Source], list[Path]]:
+    """
+    What a metalink describes, and where it goes: below the directory, by the last part of its name.
+
+    @raise Failed: it cannot be used.
+    """
+    from ..blocking import BlockingDownloader
+    from ..errors import DownloadError
+    from .inputs import Wanted
+
+    with BlockingDownloader(remote) as downloader:
+        try:
+            described = list(read_metalink_at(metalink, downloader))
+        except DownloadError as error:
+            raise Failed(error.message, error.url or metalink, code_of(error)) from error
+    if output is not None and len(described) > 1:
+        raise click.UsageError(f"-o is for one file, and the metalink describes {len(described)}")
+    # A server that names places is not to have secrets sent there; a file on the disk is as good as a command line.
+    found = "://" in metalink
+    sources, paths = [], []
+    for each in described:
+        path = Path(output if output is not None else Path(directory or ".") / each.name.rpartition("/")[2])
+        others = tuple(location.url for location in each.locations[1:])
+        source = each.source(tag=Wanted(str(path), others), found=found, scope=metalink if found else None)
+        sources.append(checked(source, None, str(path)))
+        paths.append(path)
+    _refuse_twice(paths)
+    return sources, paths
 
 
 def _refuse_for_many(given: dict[str, object]) -> None:
@@ -120,7 +177,12 @@ def _refuse_for_many(given: dict[str, object]) -> None:
             raise click.UsageError(f"{name} is for one URL")
 
 
-def _expectations(sha256: str | None, size: int | None) -> list[Any]:
+def expectations(sha256: str | None, size: int | None) -> list[Any]:
+    """
+    What a file has to be.
+
+    @raise click.UsageError: this is no digest.
+    """
     from ..model.expect import Digest, Size
 
     with blaming("sha256"):
@@ -174,12 +236,16 @@ def checked(source: Source, sums: Sums | None, path: str) -> Source:
 
 def _paths(sources: list[Source], output: str | None, directory: str | None) -> list[Path]:
     if output is not None:
-        return [Path(output)]
+        return [Path(output)] * len(sources)
     paths = [Path(directory or ".") / name_of(source) for source in sources]
+    _refuse_twice(paths)
+    return paths
+
+
+def _refuse_twice(paths: list[Path]) -> None:
     if len({*paths}) < len(paths):
         twice = next(path for path in paths if paths.count(path) > 1)
         raise click.UsageError(f"two of these URLs would be saved as {twice}; fetch them one by one, with -o")
-    return paths
 
 
 def _make(directory: str) -> None:
@@ -215,16 +281,16 @@ def _items(sources: Sequence[Source], paths: Sequence[Path], *, mtime: bool) -> 
     from .inputs import Wanted
 
     for source, path in zip(sources, paths, strict=True):
-        yield evolve(source, tag=Wanted(str(path))), ToFile(path, part=True, mtime=mtime)
+        others = source.tag.others if isinstance(source.tag, Wanted) else ()
+        yield evolve(source, tag=Wanted(str(path), others)), ToFile(path, part=True, mtime=mtime)
 
 
-def _to_files(items: Iterable[Item], remote: Remote, summary: Summary, *, whole: bool) -> None:
+def _to_files(items: Iterable[Item], remote: Remote, summary: Summary, mirrors: IMirrors, *, whole: bool) -> None:
     from ..consumers.around import Progress
-    from .inputs import Others
 
     progress = Progress()
     with (
-        _downloader(remote, progress, Others()) as downloader,
+        _downloader(remote, progress, mirrors) as downloader,
         Ticker(summary, progress, whole=whole),
         downloader.download_many(items) as outcomes,
     ):
@@ -232,7 +298,7 @@ def _to_files(items: Iterable[Item], remote: Remote, summary: Summary, *, whole:
             summary.add(outcome, outcome.tag.path)
 
 
-def _to_stdout(source: Source, remote: Remote, summary: Summary) -> None:
+def _to_stdout(source: Source, remote: Remote, summary: Summary, mirrors: IMirrors) -> None:
     """By way of a temporary file: no byte is given away before all of them have held."""
     from ..consumers.around import Progress
     from ..importers.spool import Spool
@@ -240,7 +306,7 @@ def _to_stdout(source: Source, remote: Remote, summary: Summary) -> None:
     if sys.stdout is None:
         raise Failed("stdout is closed", STDOUT, DISK)
     progress = Progress()
-    with _downloader(remote, progress) as downloader, Spool() as spool:
+    with _downloader(remote, progress, mirrors) as downloader, Spool() as spool:
         with Ticker(summary, progress, whole=True), downloader.download_many([(source, spool)]) as outcomes:
             for outcome in outcomes:
                 summary.add(outcome, STDOUT)
@@ -250,7 +316,7 @@ def _to_stdout(source: Source, remote: Remote, summary: Summary) -> None:
             sys.stdout.flush()
 
 
-def _downloader(remote: Remote, progress: Any, mirrors: IMirrors | None = None) -> BlockingDownloader:
+def _downloader(remote: Remote, progress: Any, mirrors: IMirrors) -> BlockingDownloader:
     from ..blocking import BlockingDownloader
 
     return BlockingDownloader(remote, progress=progress, mirrors=mirrors)

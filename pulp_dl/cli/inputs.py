@@ -15,15 +15,12 @@ from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias
 
 from attrs import evolve, field, frozen
 from click import UsageError
-from zope.interface import implementer
 
 from ..consumers.file import ToFile
 from ..importers.file import bounded_lines
 from ..importers.paths import Paths
-from ..interfaces import IDownloader, IMirrors
 from ..model.expect import Digest
 from ..model.headers import header_pairs
-from ..model.report import Attempt
 from ..model.source import Source
 from ..urls import InvalidURL, parse, shown
 from .get import checked, name_of
@@ -35,7 +32,7 @@ if TYPE_CHECKING:
 
     from ..importers.sums import Sums
 
-__all__ = ["InputError", "InputFile", "Item", "Others", "Wanted", "WantedFile", "read_inputs"]
+__all__ = ["InputError", "InputFile", "Item", "Wanted", "WantedFile", "read_inputs"]
 
 Item: TypeAlias = tuple[Source, ToFile]
 
@@ -81,19 +78,6 @@ class WantedFile:
     others: tuple[str, ...] = ()
     out: str | None = None
     directory: str | None = None
-
-
-@implementer(IMirrors)
-class Others:
-    """The URLs of a file, in the order in which the list has them."""
-
-    def locate(self, source: Source, direct: IDownloader) -> Iterator[Source]:
-        yield source
-        for url in source.tag.others:
-            yield source.at(url)
-
-    def record(self, attempt: Attempt) -> None:
-        """The order stays."""
 
 
 class InputFile:

@@ -24,7 +24,7 @@ RUN: Final = 0
 FILES: Final = 1
 ATTEMPTS: Final = 2
 
-_TOLD: Final = {"attempt_failed": FILES, "waiting": ATTEMPTS}
+_TOLD: Final = {"unverified": RUN, "attempt_failed": FILES, "waiting": ATTEMPTS}
 """Of what the library tells through Twisted's log."""
 
 BACKLOG: Final = 10_000
@@ -92,12 +92,18 @@ class Log:
         name, when = event.get("event"), event["log_time"]
         level = event["log_level"].name
         if event.get("log_namespace") == "pulp_dl" and name is not None:
-            event = {**event, "cause": in_options(event["cause"]) if event["cause"] else None}
+            event = {**event, "log_format": in_options(event["log_format"])}
+            if event.get("cause"):
+                event["cause"] = in_options(event["cause"])
             if name == "waiting" and event["url"]:
                 self._waits[urlsplit(event["url"]).netloc] = (monotonic() + event["seconds"], event["cause"])
             if _TOLD.get(name, ATTEMPTS) <= self.verbosity:
                 facts = {key: value for key, value in event.items() if not key.startswith("log_") and key != "event"}
                 self.backlog.append(self._line(name, _text(event), level, when, facts))
+        elif level == "warn" and event.get("log_namespace", "").startswith("pulp_dl.mirrors."):
+            if self.verbosity >= RUN:
+                facts = {key: str(event[key]) for key in ("url", "number", "reason", "error") if key in event}
+                self.backlog.append(self._line("mirrors", f"Warning: {_text(event)}", level, when, facts))
         elif level in {"error", "critical"}:
             # What nobody has foreseen; it must not get lost.
             self.backlog.append(self._line("error", _text(event), "error", when, {}))

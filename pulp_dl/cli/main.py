@@ -19,9 +19,11 @@ from .catalogue import catalogue
 from .completion import complete_names_of_files, completion
 from .config import config_option, with_environment
 from .demo import demo
+from .explain import explain as explain_command
 from .get import get
 from .outcome import DISK, USAGE
 from .publish import publish, unpublish
+from .schemes import schemes
 from .serve import serve
 from .signals import Interrupted, interruptible
 from .sync import sync
@@ -37,7 +39,7 @@ Exit codes:
   2  the command line or the configuration is wrong
   3  not found
   4  the network, or a limit of time
-  5  TLS: the server is not to be trusted, or does not trust us
+  5  TLS or SSH: the server is not to be trusted, or does not trust us
   6  credentials are missing, wrong or not enough
   7  what came is not what was expected
   8  the disk: full, not writable, or in use by another run
@@ -126,9 +128,10 @@ def main(**_: Any) -> None:
     """
 
 
-for configurable in (get, sync, serve, publish, unpublish):
+for configurable in (get, sync, explain_command, serve, publish, unpublish):
     main.add_command(with_environment(configurable))
 main.add_command(catalogue)
 main.add_command(demo)
+main.add_command(schemes)
 main.add_command(completion)
 complete_names_of_files(main)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from .config import remote_option
-from .credentials import auth, credential_options, proxies, tls
+from .credentials import auth, credential_options, proxies, ssh, tls
+from .places import mirror_options
 from .words import blaming
 
 if TYPE_CHECKING:
@@ -113,9 +114,13 @@ remote_options = _together(
                  help="Bytes a second for all files together: 500k, 2M."),
     click.option("--limit-requests", type=click.FloatRange(min=0, min_open=True, max=1e8), metavar="N",
                  help="HTTP requests a second, redirects and retries among them; 0.5 is one in two seconds."),
+    *mirror_options,
     *credential_options,
     click.option("-H", "--header", "headers", type=Field(), multiple=True, metavar="'NAME: VALUE'",
                  help="Send this field to the host that is asked, and no other.  May be repeated."),
+    click.option("--cookies", is_flag=True, help="Send back what the host that is asked has set."),
+    click.option("--allow-private", is_flag=True,
+                 help="Go wherever servers lead, also from the public network into a private one or to this machine."),
     click.option("--connect-timeout", type=Seconds(), metavar="SECONDS", help="For DNS, TCP and TLS together."),
     click.option("--idle-timeout", type=Seconds(), metavar="SECONDS", help="Without one byte of the body."),
     click.option("--max-time", type=Seconds(), metavar="SECONDS", help="For one file, with all its tries."),
@@ -155,17 +160,20 @@ def make_remote(options: dict[str, Any]) -> Remote:
         times = Timeouts(**timeouts)
     with blaming("limit_requests"):
         at_once = Limits(**limits)
-    whom, who, way = tls(options), auth(options), proxies(options)
+    whom, who, way, shell = tls(options), auth(options), proxies(options), ssh(options)
     with blaming("headers"):
         return Remote(
             url=options["remote"],
             tls=whom,
+            ssh=shell,
             auth=who,
             proxy=way,
             headers=options["headers"],
             timeouts=times,
             limits=at_once,
             retries=Retries(count=options["retries"]),
+            cookies=options["cookies"],
+            allow_private=options["allow_private"],
         )
 
 

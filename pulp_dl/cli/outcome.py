@@ -46,7 +46,7 @@ def code_of(error: Exception) -> int:
     kinds = (
         (errors.NotFound, NOT_FOUND),
         (errors.AuthFailed, AUTH),
-        (errors.TLSFailed, TLS),
+        ((errors.TLSFailed, errors.HostKeyFailed), TLS),
         ((errors.ValidationError, errors.TooLarge), INVALID),
         (errors.ConsumerFailed, DISK),
         (errors.RedirectRefused, NETWORK),
@@ -54,7 +54,7 @@ def code_of(error: Exception) -> int:
         (errors.DownloadError, NETWORK),
         (ManifestError, INVALID),
     )
-    if isinstance(error, errors.ProxyFailed) and error.status == 407:
+    if isinstance(error, errors.ProxyFailed) and error.status in {401, 407}:
         return AUTH
     return next((code for kind, code in kinds if isinstance(error, kind)), SOME)
 

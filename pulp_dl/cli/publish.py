@@ -14,6 +14,7 @@ import click
 from .config import CHOSEN, configured_option
 from .options import make_remote, make_source, output_options, remote_options
 from .outcome import DISK, USAGE, Failed, Summary, concluding, size_text
+from .places import learning, listed_mirrors
 from .progress import Ticker
 
 if TYPE_CHECKING:
@@ -151,6 +152,7 @@ def publish(
     if source.auth is not None:
         raise click.UsageError("the catalogue keeps no password of a URL; write it into the settings, for --remote")
     places = tuple(_place(name, where) for name, where in mirrors)
+    listed = listed_mirrors(options, source.url.rpartition("/")[0])
     summary = _Published(options)
     with concluding(ctx, summary), opening(catalogue, make=True) as connection:
         from ..blocking import BlockingDownloader
@@ -162,7 +164,8 @@ def publish(
         kept = kept_by(catalogue)
         publishing = Publishing(base, policy, ctx.meta.get(CHOSEN), places)
         progress = Progress()
-        with BlockingDownloader(remote, progress=progress) as downloader, Ticker(summary, progress):
+        learnt = None if listed is None else learning(listed)
+        with BlockingDownloader(remote, progress=progress, mirrors=learnt) as downloader, Ticker(summary, progress):
             try:
                 with fetch_manifest_blocking(downloader, source) as manifest:
                     if policy == "immediate":

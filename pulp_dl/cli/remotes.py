@@ -10,9 +10,11 @@ import click
 from .config import ORIGINS, remotes
 from .credentials import UNATTENDED
 from .options import make_remote, remote_options
+from .places import listed_mirrors
 from .settings import ConfigError, Layer
 
 if TYPE_CHECKING:
+    from ..interfaces import IMirrors
     from ..model.remote import Remote
 
 __all__ = ["Remotes"]
@@ -37,6 +39,7 @@ class Remotes(Mapping[str, "Remote"]):
 
     @ivar wrong: what is wrong with those, by name.
     @ivar anonymous: for a URL that belongs to none of them.
+    @ivar mirrors: where else the files of those are that have mirrors, by name; None for C{anonymous}.
     """
 
     def __init__(self, ctx: click.Context) -> None:
@@ -46,12 +49,15 @@ class Remotes(Mapping[str, "Remote"]):
         """
         common, named = remotes(ctx)
         base = {name: setting.value for name, setting in common.items()}
-        self.anonymous = _make(base, common)
+        self.mirrors: dict[str | None, IMirrors] = {}
+        self.anonymous = self._make(None, base, common)
         self._found: dict[str, Remote] = {}
         self.wrong: dict[str, ConfigError] = {}
         for name, layer in named.items():
             try:
-                self._found[name] = _make({**base, **{key: each.value for key, each in layer.items()}}, common | layer)
+                self._found[name] = self._make(
+                    name, {**base, **{key: each.value for key, each in layer.items()}}, common | layer
+                )
             except ConfigError as error:
                 self.wrong[name] = error
 
@@ -64,16 +70,19 @@ class Remotes(Mapping[str, "Remote"]):
     def __len__(self) -> int:
         return len(self._found)
 
-
-def _make(values: dict[str, object], layer: Layer) -> Remote:
-    url = values.get("remote")
-    # Without a parent: what it says of itself is not what the command says.
-    ctx = click.Context(_options, default_map={"concurrency": CONNECTIONS, **values})
-    ctx.meta[UNATTENDED] = True
-    ctx.meta[ORIGINS] = {name: each.origin for name, each in layer.items()}
-    try:
-        with ctx:
-            _options.parse_args(ctx, [])
-            return make_remote({**ctx.params, "remote": url})
-    except click.ClickException as error:
-        raise ConfigError(error.format_message()) from error
+    def _make(self, name: str | None, values: dict[str, object], layer: Layer) -> Remote:
+        url = values.get("remote")
+        # Without a parent: what it says of itself is not what the command says.
+        ctx = click.Context(_options, default_map={"concurrency": CONNECTIONS, **values})
+        ctx.meta[UNATTENDED] = True
+        ctx.meta[ORIGINS] = {name: each.origin for name, each in layer.items()}
+        try:
+            with ctx:
+                _options.parse_args(ctx, [])
+                options = {**ctx.params, "remote": url}
+                mirrors = listed_mirrors(options)
+                if mirrors is not None:
+                    self.mirrors[name] = mirrors
+                return make_remote(options)
+        except click.ClickException as error:
+            raise ConfigError(error.format_message()) from error

@@ -204,6 +204,7 @@ def _configuration(ctx: click.Context) -> Configuration:
             store_size=options["store_size"],
             remotes=remotes,
             anonymous=remotes.anonymous,
+            mirrors=remotes.mirrors,
             answers=Answers(
                 max_age=options["max_age"],
                 patience=options["patience"],
@@ -220,17 +221,17 @@ def _configuration(ctx: click.Context) -> Configuration:
 def _prefix(path: str, where: str, remotes: Remotes) -> Prefix:
     from ..service import Prefix
 
-    remote = remotes.anonymous
+    remote, name = remotes.anonymous, None
     if "://" not in where:
         if where in remotes.wrong:
             raise remotes.wrong[where]
         if where not in remotes:
             there = ", ".join(sorted(remotes)) or "none"
             raise click.UsageError(f"--passthrough: no remote is called {where!r}; the settings name {there}")
-        remote = remotes[where]
+        remote, name = remotes[where], where
         where = remote.url or ""
     with blaming("passthrough"):
-        return Prefix(path, where, remote)
+        return Prefix(path, where, remote, remotes.mirrors.get(name))
 
 
 def _begin_log(*, quiet: bool, log_format: str) -> None:

@@ -199,11 +199,11 @@ def _secret(name: str, found: Setting) -> bool:
     match name:
         case "user" | "proxy_user":
             return ":" in value
-        case "remote" | "proxy":
+        case "remote" | "proxy" | "mirrorlist":
             return _PASSWORD_IN_URL.match(value) is not None
         case "headers":
             return any(_SECRET_FIELD.search(each.partition(":")[0]) for each in value)
-        case "key":
+        case "key" | "proxy_key" | "ssh_key":
             return "-----BEGIN" in value
         case _:
-            return name in {"password", "proxy_password", "passphrase"}
+            return name in {"password", "proxy_password", "passphrase", "ssh_passphrase", "oauth2_bearer"}

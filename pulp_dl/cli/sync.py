@@ -13,6 +13,7 @@ from .get import name_of
 from .log import printable
 from .options import make_remote, make_source, output_options, remote_options
 from .outcome import SOME, Failed, Summary, concluding
+from .places import learning, listed_mirrors
 from .progress import Ticker
 from .target import check_target, is_stdout
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ..consumers.around import Progress
     from ..importers.file import Entry, Manifest
     from ..importers.paths import Paths
+    from ..interfaces import IMirrors
     from ..model.remote import Remote
     from ..model.source import Source
     from .mirror import Mirror
@@ -80,6 +82,7 @@ def sync(
         raise click.UsageError("--digest-file needs a file, which takes its place when it is whole; stdout is none")
     remote = make_remote(options)
     sources = [make_source(url) for url in dict.fromkeys(urls)]
+    mirrors = listed_mirrors(options, _directory(sources) if options["mirrorlist"] else None)
     names = {name_of(source) for source in sources}
     summary = Summary(options, dry_run=dry_run)
     mirror = Mirror(directory, verify=verify, mtime=mtime)
@@ -89,8 +92,22 @@ def sync(
         if digest_file is not None:
             check_target(digest_file)
         synchronize(
-            sources, remote, mirror, summary, delete=delete, force=force, digest_file=digest_file, fail_fast=fail_fast
+            sources,
+            remote,
+            mirror,
+            summary,
+            delete=delete,
+            force=force,
+            digest_file=digest_file,
+            fail_fast=fail_fast,
+            mirrors=None if mirrors is None else learning(mirrors),
         )
+
+
+def _directory(sources: Sequence[Source]) -> str | None:
+    """Where all manifests are, which their mirrors take the place of; None: in no one place."""
+    directories = {source.url.partition("?")[0].rpartition("/")[0] for source in sources}
+    return directories.pop() if len(directories) == 1 else None
 
 
 def synchronize(
@@ -103,6 +120,7 @@ def synchronize(
     force: bool = False,
     digest_file: str | None = None,
     fail_fast: bool = False,
+    mirrors: IMirrors | None = None,
 ) -> None:
     """
     Bring to the mirror what it does not have.
@@ -118,7 +136,7 @@ def synchronize(
 
     progress = Progress()
     with ExitStack() as stack:
-        downloader = stack.enter_context(BlockingDownloader(remote, progress=progress))
+        downloader = stack.enter_context(BlockingDownloader(remote, progress=progress, mirrors=mirrors))
         stack.enter_context(Ticker(summary, progress))
         paths = stack.enter_context(Paths())
         manifests = [stack.enter_context(each) for each in _fetched(sources, downloader, summary)]

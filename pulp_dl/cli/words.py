@@ -16,13 +16,14 @@ __all__ = ["blaming", "explain", "in_options"]
 
 # What has no option of its own is said in another way.
 _PHRASES: Final = {
-    "leave Remote.proxy out": "--noproxy says what to reach without one",
+    "TLS.verify is off": "certificates are not checked",
     "give Proxy(auth=Basic(...))": "give --proxy-user",
     "give it as Proxy(auth=...)": "give --proxy-user",
     "give it as Source.span": "a file is fetched as a whole",
     "give it as Source.conditions": "a file is fetched in any case",
     " (Limits.redirects)": "",
     "Remote(allow_downgrade=True) permits it": "give the http: URL itself if you want that",
+    "Remote(allow_private=True) permits it": "--allow-private permits it",
     ", or None for no limit": "",
     ", or None": "",
 }
@@ -31,8 +32,23 @@ _FIELDS: Final = {
     "TLS.cert": "cert",
     "TLS.key": "key",
     "TLS.passphrase": "passphrase_file",
+    "TLS.minimum": "tls_min",
+    "TLS.pins": "pinnedpubkey",
+    "SSH.key": "ssh_key",
+    "SSH.passphrase": "ssh_passphrase_file",
+    "SSH.known_hosts": "known_hosts",
+    "SSH.fingerprint": "hostpubsha256",
     "Proxy.url": "proxy",
+    "Proxy.auth": "proxy_user",
+    "Proxy.tls.ca": "proxy_cacert",
+    "Proxy.tls.cert": "proxy_cert",
+    "Proxy.tls.key": "proxy_key",
+    "Proxy.tls.minimum": "tls_min",
     "Basic.user": "user",
+    "DigestAuth.user": "user",
+    "TokenAuth.realms": "token_realms",
+    "Remote.cookies": "cookies",
+    "Remote.headers": "headers",
     "Digest.value": "sha256",
     "Size.value": "size",
     "headers": "headers",
@@ -43,7 +59,7 @@ _FIELDS: Final = {
     "Timeouts.idle": "idle_timeout",
     "Timeouts.total": "max_time",
 }
-_FIELD: Final = re.compile(r"\b[A-Z][A-Za-z]+\.[a-z_]+\b|^headers(?=:)")
+_FIELD: Final = re.compile(r"\b[A-Z][A-Za-z]+(?:\.[a-z_]+)+\b|^headers(?=:)")
 _USERINFO: Final = re.compile(r"//.*@", re.DOTALL)
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[\w\[*][^\s'\"]*")
 

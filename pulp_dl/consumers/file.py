@@ -42,6 +42,19 @@ class ToFile:
     @ivar path: where the file goes.
     """
 
+    _workers: IWorkers = InlineWorkers()
+    _lane: Any = None  # once there is one, the file is only touched there
+    _file: NewFile | None = None
+    _open = False  # or about to be, in the lane
+    _head: Head | None = None
+    _held = 0  # bytes in the pieces
+    _worth = PIECE  # bytes that are worth a hand-over
+    _producer: Any = None
+    _paused = False
+    _trouble: DownloadError | None = None
+    _looked = False
+    _over = False  # fail() was called
+
     def __init__(
         self,
         path: str | bytes | os.PathLike[Any],
@@ -70,20 +83,8 @@ class ToFile:
         self._options: dict[str, Any] = {"durable": durable, "mode": mode, "disk": disk}
         self._mtime = mtime
         self._part = part
-        self._workers: IWorkers = InlineWorkers()
-        self._lane: Any = None  # once there is one, the file is only touched there
-        self._file: NewFile | None = None
-        self._open = False  # or about to be, in the lane
-        self._head: Head | None = None
         self._pieces: list[bytes] = []
-        self._held = 0  # bytes in them
-        self._worth = PIECE  # bytes that are worth a hand-over
-        self._producer: Any = None
-        self._paused = False
         self._waiting: list[Deferred[DownloadError]] = []
-        self._trouble: DownloadError | None = None
-        self._looked = False
-        self._over = False  # fail() was called
         try:
             self._place = locate(path, root)
         except Refused as error:

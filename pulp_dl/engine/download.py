@@ -10,7 +10,16 @@ from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
-from ..errors import BadStatus, ConnectFailed, DownloadError, NotResumable, ProtocolError, Refused, TimedOut
+from ..errors import (
+    BadStatus,
+    ConnectFailed,
+    DownloadError,
+    NotResumable,
+    ProtocolError,
+    Refused,
+    TimedOut,
+    ValidationError,
+)
 from ..flow.outlet import in_our_words
 from ..flow.pipe import Pipe
 from ..flow.timers import Call
@@ -18,9 +27,11 @@ from ..interfaces import IBodyConsumer, IFetcher, IMirrors, IResumable, IWorkerU
 from ..model.report import Attempt, Report
 from ..model.source import Head, Source
 from ..urls import shown
+from .advice import advice_of
 from .events import tell_failed
 from .places import Candidates
 from .rounds import visit_all
+from .schemes import carrier
 from .task import Task
 
 if TYPE_CHECKING:
@@ -35,21 +46,24 @@ T = TypeVar("T")
 class _Visits:
     """What a download and the question for a head have in common: attempts are kept, mirrors learn, time is limited."""
 
+    _task: Task[Any] | None = None
+    _interruption: DownloadError | CancelledError | None = None
+    _timer: Call | None = None
+
     def __init__(self, shared: Shared, source: Source, mirrors: IMirrors | None) -> None:
         self._shared = shared
         self._clock = shared.timers
         self._source = source
         self._mirrors = mirrors
+        self._advice = None if mirrors is None else advice_of(mirrors, shared, source)
         self._remote = source.remote or shared.remote
         self._attempts: list[Attempt] = []
         self._candidates = Candidates(source, mirrors, shared.direct)
         self._began = self._clock.seconds()
-        self._task: Task[Any] | None = None
-        self._interruption: DownloadError | CancelledError | None = None
-        self._timer: Call | None = None
 
     def _fetcher(self, place: Source) -> IFetcher:
-        return self._shared.fetcher(place.place.scheme, place.remote or self._remote)
+        remote = place.remote or self._remote
+        return self._shared.fetcher(carrier(place.place, remote), remote)
 
     def _begin(self, coroutine: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
         """Run it, for no longer than C{Timeouts.total} says."""
@@ -86,13 +100,18 @@ class _Visits:
         if isinstance(error, CancelledError) and self._interruption is not None:
             error = self._interruption
         if isinstance(error, DownloadError):
-            if error.attempts:  # it was another download's, too
+            mirrors = self._candidates.failure
+            if error.attempts or error is mirrors:  # it was another download's, too
                 error = copy(error)
+                error.__notes__ = [*getattr(error, "__notes__", ())]
             if error.url is None:
                 error.url = shown(self._source.url)
             error.attempts = tuple(self._attempts)
             known = getattr(error, "__notes__", ())
-            for note in {attempt.url: str(attempt) for attempt in self._attempts}.values():
+            notes = {attempt.url: str(attempt) for attempt in self._attempts}
+            if mirrors is not None:
+                notes[""] = f"mirrors: {mirrors}"
+            for note in notes.values():
                 if note not in known:
                     error.add_note(note)
         return error
@@ -136,27 +155,38 @@ class Heading(_Visits):
 
     async def _visit(self, place: Source) -> Head:
         began = self._clock.seconds()
+        head: Head | None = None
         failed: DownloadError | None = None
         try:
-            return await self._fetcher(place).head(place)
+            if self._advice is not None:
+                self._advice.refuse(place)
+            head = await self._fetcher(place).head(place)
+            if self._advice is not None:
+                self._advice.heard(place, head, self._clock.seconds() - began)
+            return head
         except Exception as error:
             failed = self._blame(error, place)
             if failed is None or failed is error or isinstance(error, CancelledError):
                 raise
             raise failed from error
         finally:
-            self._record(Attempt(place, 0, 0, self._clock.seconds() - began, 0.0, None, failed))
+            seconds = self._clock.seconds() - began
+            answer = (None, failed) if head is None else (head.status, failed, seconds, head)
+            self._record(Attempt(place, 0, 0, seconds, 0.0, *answer))
 
 
 class Download(_Visits):
     """Bring it."""
 
+    _answer: Head | None = None  # of the current attempt
+    _waited: float | None = None  # seconds until it came
+    _public = True  # was who answered last shown no secrets?
+    _continuing = False  # did the last attempt only go on with what others have brought?
+
     def __init__(self, shared: Shared, source: Source, consumer: IBodyConsumer, mirrors: IMirrors | None) -> None:
         super().__init__(shared, source, mirrors)
         self._consumer = consumer
         remote = self._remote
-        self._public = True  # was who answered last shown no secrets?
-        self._continuing = False  # did the last attempt ask for a rest?
         self._pipe = Pipe(
             self._clock,
             source,
@@ -199,47 +229,35 @@ class Download(_Visits):
         """One place; first the URL there that answered before, then the one that led to it."""
         answered = self._pipe.answered
         if answered is not None and answered != place.url and self._pipe.came_from(place):
-            again = evolve(place, url=answered, auth=None, scope=place.scope or place.url, public=self._public)
+            again = evolve(
+                place, url=answered, auth=None, scope=place.scope or place.url, public=self._public, found=True
+            )
             try:
                 return await self._attempt(again)
             except (BadStatus, ConnectFailed, NotResumable, ProtocolError, Refused):
                 pass  # it is in the attempts; a signed URL has expired, perhaps
+            except ValidationError:
+                if not self._continuing:
+                    raise
         try:
             return await self._attempt(place)
-        except NotResumable:
+        except (NotResumable, ValidationError):
             if not self._continuing:
                 raise
-        return await self._attempt(place)  # the rest does not fit: the whole, at once
+        # The rest does not fit, or the halves are not one file: the whole, at once, for this place may be a good one.
+        return await self._attempt(place)
 
     async def _attempt(self, place: Source) -> Report:
         pipe = self._pipe
         began, offset = self._clock.seconds(), pipe.offset
-        status: int | None = None
         failed: DownloadError | None = None
-        pipe.received = 0
+        self._answer = self._waited = None
+        pipe.attempt()
         try:
-            if not pipe.complete:
-                ask = pipe.ask(place)
-                self._continuing = ask.continues
-                if self._attempts:  # a client's conditions are for the first attempt
-                    place = evolve(place, conditions=())
-                body = await self._fetcher(place).open(place, ask.span, ask.same_as)
-                status = body.head.status
-                # Who has not heard of this attribute gets no secrets for the rest.
-                self._public = getattr(body, "public", True)
-                try:
-                    await pipe.admit(body.head, place, ask)
-                    if self._interruption is not None:  # by what admit() called
-                        raise CancelledError
-                except BaseException:
-                    body.abandon()
-                    raise
-                if status in {304, 416}:
-                    body.abandon()
-                else:
-                    await pipe.take(body)
-                    if self._interruption is not None:  # by a write of what was there already
-                        raise CancelledError
+            if pipe.complete:  # others have brought all of it
+                self._continuing = True
+            else:
+                await self._bring(place, began)
             head, facts, advisories = await pipe.finish()
         except Exception as error:
             failed = self._blame(error, place)
@@ -248,8 +266,11 @@ class Download(_Visits):
             raise failed from error
         finally:
             seconds = self._clock.seconds() - began
-            open_seconds = pipe.open_seconds
-            self._record(Attempt(place, offset, pipe.received, seconds, open_seconds, status, failed))
+            answer, received = self._answer, pipe.received
+            status = None if answer is None else answer.status
+            self._record(
+                Attempt(place, offset, received, seconds, pipe.open_seconds, status, failed, self._waited, answer)
+            )
         return Report(
             self._source,
             head,
@@ -260,3 +281,36 @@ class Download(_Visits):
             self._clock.seconds() - self._began,
             pipe.validated,
         )
+
+    async def _bring(self, place: Source, began: float) -> None:
+        """A body from there, into the pipe."""
+        pipe, asked = self._pipe, place
+        if self._advice is not None:
+            asked = await self._advice.hurry(place, place.remote or self._remote, self._candidates, pipe)
+        ask = pipe.ask(place)
+        self._continuing = ask.continues
+        if self._attempts:  # a client's conditions are for the first attempt
+            asked = evolve(asked, conditions=())
+        body = await self._fetcher(asked).open(asked, ask.span, ask.same_as)
+        self._answer = answer = body.head
+        if answer.status == 200:
+            self._continuing = False
+        # Who has not heard of this attribute gets no secrets for the rest.
+        self._public = getattr(body, "public", True)
+        try:
+            if self._advice is not None:
+                self._waited = self._clock.seconds() - began
+                self._advice.heard(place, answer, self._waited)
+                self._advice.vouch(place, answer, pipe)
+            await pipe.admit(answer, place, ask)
+            if self._interruption is not None:  # by what admit() called
+                raise CancelledError
+        except BaseException:
+            body.abandon()
+            raise
+        if answer.status in {304, 416}:
+            body.abandon()
+        else:
+            await pipe.take(body)
+            if self._interruption is not None:  # by a write of what was there already
+                raise CancelledError

@@ -28,13 +28,13 @@ log = Logger()
 
 @implementer(IDownloader)
 class _Direct:
-    """Everything of a Downloader but its mirrors."""
+    """A Downloader without its mirrors and its progress: what is fetched by the way is no file of a caller."""
 
     def __init__(self, downloader: Downloader) -> None:
         self._downloader = downloader
 
     def download(self, source: Source | str, consumer: IBodyConsumer) -> Deferred[Report]:
-        return self._downloader._download(source, consumer, None)
+        return self._downloader._running.add(self._downloader._bring(as_source(source), consumer, None))
 
     def head(self, source: Source | str) -> Deferred[Head]:
         return self._downloader._head(source, None)
@@ -64,7 +64,7 @@ class Downloader:
         @param remote: settings; those of C{Remote.limits} hold for this Downloader as a whole.
         @param mirrors: where else files may be had.
         @param schemes: protocols to use instead of those that are installed.
-        @param progress: told of every download's bytes.
+        @param progress: told of every download's bytes, but not of lists and tokens that are fetched by the way.
         """
         self._remote = remote or Remote()
         self._mirrors = mirrors
@@ -137,6 +137,9 @@ class Downloader:
     def _begin(self, source: Source, consumer: IBodyConsumer, mirrors: IMirrors | None) -> Deferred[Report]:
         if self._progress is not None:
             consumer = Counted(consumer, self._progress, source)
+        return self._bring(source, consumer, mirrors)
+
+    def _bring(self, source: Source, consumer: IBodyConsumer, mirrors: IMirrors | None) -> Deferred[Report]:
         if self._closing is not None:
             closed = Failure(CancelledError("the Downloader is closed"))
             try:

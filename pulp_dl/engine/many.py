@@ -1,9 +1,9 @@
 """
 Many downloads at once, from one lazy iterator, with outcomes in the order in which they end.
 
-N tasks of a Cooperator share the iterator: each takes an item, waits for its download, and takes the next.  So the
-caller's generator gets one step in a turn of the reactor, nothing is read ahead, and what is in memory does not depend
-on how long the list is.
+A task of a Cooperator reads the iterator: it takes an item whenever there is a place for one, and waits while there is
+none.  So the caller's generator never keeps the reactor for longer than one step, nothing is read ahead, and what is in
+memory does not depend on how long the list is.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, I
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredList, succeed
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import Cooperator
 from twisted.python.failure import Failure
 
@@ -22,7 +22,6 @@ from ..errors import DownloadError
 from ..interfaces import IBodyConsumer
 from ..model.report import Outcome, Report
 from ..model.source import Source, as_source
-from .gate import Gate
 
 __all__ = ["Item", "Many"]
 
@@ -36,6 +35,17 @@ class Many:
     Outcomes that nobody has taken stop new downloads, once there are as many of them as places.
     """
 
+    _started = False
+    _source: _Items | None = None
+    _asking: Deferred[Any] | None = None  # for an item
+    _room: Deferred[None] | None = None  # the task waits for it
+    _news: Deferred[None] | None = None  # the caller waits for it
+    _telling: IDelayedCall | None = None
+    _error: Failure | None = None
+    _exhausted = False  # no item will be taken any more
+    _read = False  # and the task has ended
+    _on_end: Callable[[Many], None] | None = None
+
     def __init__(
         self,
         clock: IReactorTime,
@@ -47,16 +57,9 @@ class Many:
         self._download = download
         self._items = items
         self._concurrency = concurrency
-        self._source: _Items | None = None
         self._running: set[Deferred[Any]] = set()
         self._outcomes: deque[Outcome] = deque()
-        self._room = Gate()  # open while a task may take an item
-        self._news = Gate()  # open while there is something to tell the caller
-        self._error: Failure | None = None
-        self._exhausted = False
-        self._closing = False
-        self._tasks: Deferred[Any] | None = None
-        self._on_end: Callable[[Many], None] | None = None
+        self._ended: Deferred[None] = Deferred()
 
     def on_end(self, callback: Callable[[Many], None]) -> None:
         """Called once, when it is closed."""
@@ -64,22 +67,24 @@ class Many:
 
     def start(self) -> None:
         """Begin; entering the block does it."""
-        if self._tasks is not None:
+        if self._started:
             raise RuntimeError("the outcomes of one download_many can be read once only; call it again")
+        self._started = True
+        if self._exhausted:  # closed before
+            return
         self._source = _Items(self._items)
         cooperator = Cooperator(scheduler=lambda tick: self._clock.callLater(0, tick))
-        self._room.open()
-        tasks = [cooperator.cooperate(self._work(self._source)).whenDone() for _ in range(self._concurrency)]
-        self._tasks = DeferredList(tasks, consumeErrors=True)
-        self._tasks.addCallback(self._done)
+        cooperator.cooperate(self._work(self._source)).whenDone().addCallbacks(self._done, self._fault)
 
-    def _work(self, items: _Items) -> Generator[Deferred[Any], None, None]:
-        """One task: yields a Deferred for whatever it has to wait for."""
-        while True:
-            while not self._exhausted and (waiting := self._room.wait()) is not None:
-                yield waiting
-            if self._exhausted:
-                return
+    # the task
+
+    def _work(self, items: _Items) -> Generator[Deferred[Any] | None, None, None]:
+        """Yields a Deferred for whatever it has to wait for, and else after each item."""
+        while not self._exhausted:
+            if self._full:
+                self._room = Deferred()
+                yield self._room
+                continue
             try:
                 item = items.next()
             except Exception:  # StopIteration among them
@@ -87,85 +92,104 @@ class Many:
                 return
             if isinstance(item, Deferred):
                 taken: list[Item] = []
-                yield self._tracked(item.addCallback(taken.append).addErrback(self._no_more))
-                if not taken or self._closing:
+                self._asking = item
+                yield item.addCallback(taken.append).addErrback(self._no_more)
+                self._asking = None
+                if self._exhausted:
                     return
                 item = taken[0]
-            running = self._start(item)
-            if running is not None:
-                yield running
+            self._start(item)
+            yield None
 
-    def _tracked(self, d: Deferred[Any]) -> Deferred[Any]:
-        if not d.called:
-            self._running.add(d)
-            d.addBoth(self._untrack, d)
-        return d
+    @property
+    def _full(self) -> bool:
+        return len(self._running) >= self._concurrency or len(self._outcomes) >= self._concurrency
 
-    def _untrack(self, result: object, d: Deferred[Any]) -> object:
-        self._running.discard(d)
-        return result
+    def _look_for_room(self) -> None:
+        if self._room is not None and (self._exhausted or not self._full):
+            room, self._room = self._room, None
+            room.callback(None)
 
     def _no_more(self, failure: Failure) -> None:
         """The iterator is at its end, or raised."""
         self._exhausted = True
-        self._room.open()
         if not failure.check(StopIteration, StopAsyncIteration) and self._error is None:
             self._error = failure
 
-    def _start(self, item: Item) -> Deferred[Any] | None:
+    def _start(self, item: Item) -> None:
         try:
             source, consumer = item
             source = as_source(source)
             running = self._download(source, consumer)
         except Exception:
             self._no_more(Failure())
-            return None
+            return
         self._running.add(running)
-        return running.addBoth(self._ended, running, source)
+        running.addBoth(self._came, running, source)
 
-    def _ended(self, result: Report | Failure, running: Deferred[Any], source: Source) -> None:
+    def _came(self, result: Report | Failure, running: Deferred[Any], source: Source) -> None:
         self._running.discard(running)
         if not isinstance(result, Failure):
-            self._tell(Outcome(source, result))
+            self._outcomes.append(Outcome(source, result))
         elif isinstance(result.value, DownloadError):
-            self._tell(Outcome(source, error=result.value))
+            self._outcomes.append(Outcome(source, error=result.value))
         else:
             self._no_more(result)
+        self._tell()
+        self._look_for_room()
+        self._look_for_the_end()
 
-    def _tell(self, outcome: Outcome) -> None:
-        self._outcomes.append(outcome)
-        self._news.open()
-        if len(self._outcomes) >= self._concurrency and not self._exhausted:
-            self._room.close()
+    def _done(self, _: object) -> None:
+        self._read = True
+        self._look_for_the_end()
 
-    def _done(self, results: list[tuple[bool, Any]]) -> None:
-        self._exhausted = True
-        for ok, result in results:
-            if not ok and self._error is None:
-                self._error = result
-        self._news.open()
+    def _fault(self, failure: Failure) -> None:
+        self._no_more(failure)
+        self._done(None)
+
+    def _look_for_the_end(self) -> None:
+        if self._read and not self._running and not self._ended.called:
+            self._ended.callback(None)
+            self._tell()
+
+    # the caller
+
+    def _tell(self) -> None:
+        """Soon, so that the caller is woken once for all that one turn of the reactor has brought."""
+        if self._news is not None and self._telling is None:
+            self._telling = self._clock.callLater(0, self._wake)
+
+    def _wake(self) -> None:
+        self._telling = None
+        news, self._news = self._news, None
+        if news is not None:
+            news.callback(None)
 
     def __aiter__(self) -> AsyncIterator[Outcome]:
         return self
 
     async def __anext__(self) -> Outcome:
-        if self._tasks is None:
+        if not self._started:
             self.start()
         while not self._outcomes:
-            assert self._tasks is not None
-            if self._tasks.called:
+            if self._ended.called:
                 error, self._error = self._error, None
                 if error is not None:
                     error.raiseException()
                 raise StopAsyncIteration
-            self._news.close()
-            waiting = self._news.wait()
-            if waiting is not None:
-                await waiting
+            self._news = Deferred(self._forget)
+            await self._news
         outcome = self._outcomes.popleft()
-        if len(self._outcomes) < self._concurrency:
-            self._room.open()
+        if self._room is not None:
+            self._look_for_room()
         return outcome
+
+    def _forget(self, _: Deferred[None]) -> None:
+        """Whoever waited does so no more."""
+        self._news = None
+        if self._telling is not None:
+            self._telling.cancel()
+            self._telling = None
 
     def close(self) -> Deferred[None]:
         """
@@ -174,19 +198,20 @@ class Many:
 
         Whoever still iterates gets C{CancelledError}.
         """
-        if not (self._tasks is not None and self._tasks.called) and self._error is None:
+        if not self._ended.called and self._error is None:
             self._error = Failure(CancelledError("the downloads were closed"))
-        self._closing = self._exhausted = True
-        self._room.open()
+        self._exhausted = True
         self._outcomes.clear()
         for running in tuple(self._running):
             running.cancel()
-        ended: Deferred[None] = Deferred()
-        if self._tasks is None or self._tasks.called:
-            ended.callback(None)
-        else:
-            self._tasks.addCallback(lambda _: ended.callback(None))
-        return ended.addCallback(self._close_items)
+        if self._asking is not None:
+            self._asking.cancel()
+        self._look_for_room()
+        if not self._started:
+            self._done(None)
+        closed: Deferred[None] = Deferred()
+        self._ended.addCallback(closed.callback)
+        return closed.addCallback(self._close_items)
 
     def _close_items(self, _: object) -> Deferred[None] | None:
         if self._on_end is not None:
@@ -206,7 +231,7 @@ class Many:
 
 
 class _Items:
-    """One iterator for all tasks: asked by one at a time, as a generator has to be."""
+    """The caller's iterator, of either kind."""
 
     def __init__(self, items: Iterable[Item] | AsyncIterable[Item]) -> None:
         self._sync: Iterator[Item] | None = None
@@ -215,7 +240,6 @@ class _Items:
             self._async = aiter(items)
         else:
             self._sync = iter(items)
-        self._last: Deferred[Any] = succeed(None)
 
     def next(self) -> Item | Deferred[Item]:
         """
@@ -223,23 +247,10 @@ class _Items:
 
         @raise Exception: StopIteration (StopAsyncIteration, of a Deferred) at the end, or what the iterator raised.
         """
-        if self._sync is not None:
-            return next(self._sync)
-        before, self._last = self._last, Deferred()
-        turn = self._last
-        answer: Deferred[Item] = Deferred.fromCoroutine(self._ask(before))
+        return next(self._sync) if self._sync is not None else Deferred.fromCoroutine(self._ask())
 
-        def over(result: Any) -> Any:
-            turn.callback(None)
-            return result
-
-        return answer.addBoth(over)
-
-    async def _ask(self, before: Deferred[Any]) -> Item:
+    async def _ask(self) -> Item:
         assert self._async is not None
-        mine: Deferred[None] = Deferred()
-        before.addCallback(lambda _: None if mine.called else mine.callback(None))
-        await mine
         return await anext(self._async)
 
     def close(self) -> Deferred[None]:

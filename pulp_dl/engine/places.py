@@ -24,9 +24,10 @@ class Candidates:
     """
     Where one source may be had, best first.
 
-    A place that the mirrors name twice is asked once.
+    A place that the mirrors name twice is asked once.  If they fail, the source's own URL is left.
 
     @ivar known: those that have been read and did not drop out.
+    @ivar failure: why the mirrors could not say more, or None.
     """
 
     def __init__(self, source: Source, mirrors: IMirrors | None, direct: IDownloader) -> None:
@@ -38,6 +39,7 @@ class Candidates:
         self._read = 0
         self._located: Iterator[Source] | AsyncIterator[Source] | None = None
         self._exhausted = mirrors is None
+        self.failure: DownloadError | None = None
 
     async def at(self, index: int) -> Source | None:
         """The place of this number among those that are left, or None if there are no more."""
@@ -50,8 +52,12 @@ class Candidates:
                 elif place.url not in self._seen:
                     self._seen.add(place.url)
                     self.known.append(place)
-            except (DownloadError, CancelledError):
+            except CancelledError:
                 raise
+            except DownloadError as error:  # a list that could not be fetched is no reason to have no file
+                self.failure, self._exhausted = error, True
+                if self._source.url not in self._seen:
+                    self.known.append(self._source)
             except Exception as error:
                 raise DownloadError(f"the mirrors raised {type(error).__name__}", self._source.url) from error
         return self.known[index] if index < len(self.known) else None
@@ -66,6 +72,10 @@ class Candidates:
         if isinstance(self._located, AsyncIterator):
             return await anext(self._located, None)
         return next(self._located, None)
+
+    async def several(self) -> bool:
+        """Is there another place to go to?"""
+        return len(self.known) > 1 or await self.at(1) is not None
 
     def drop(self, index: int) -> None:
         """Do not ask this place again."""

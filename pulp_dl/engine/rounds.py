@@ -31,8 +31,8 @@ async def visit_all(clock: Clock, retries: Retries, places: Candidates, visit: C
     """
     Visit places, round after round, until one visit succeeds; returns what it returned.
 
-    @raise DownloadError: the verdict.  C{NotFound} only if every place said so, else the last other error; at once, if
-        the consumer failed or is gone.
+    @raise DownloadError: the verdict.  C{NotFound} only if every place said so and the mirrors told all of them, else
+        the last other error; at once, if the consumer failed or is gone.
     """
     verdict: DownloadError | None = None
     asked = 0.0  # the shortest of the waits that servers asked for
@@ -59,4 +59,6 @@ async def visit_all(clock: Clock, retries: Retries, places: Candidates, visit: C
                 index += 1
         if not places.known:
             break
+    if places.failure is not None and (verdict is None or isinstance(verdict, NotFound)):
+        verdict = places.failure
     raise verdict or NotFound(404, "no mirror knows a place for it")

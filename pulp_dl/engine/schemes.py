@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from twisted.logger import Logger
-from twisted.plugin import getPlugins
 from twisted.python.reflect import namedAny
 from zope.interface import implementer
 
 from ..errors import UnsupportedScheme
 from ..interfaces import IFetcher, IScheme, IShared
 from ..model.remote import Remote
+from ..urls import URL
+from .plugins import installed, origin
 
-__all__ = ["Scheme", "find"]
+__all__ = ["Scheme", "carrier", "find"]
 
 log = Logger()
 
@@ -23,30 +24,58 @@ log = Logger()
 class Scheme:
     """
     A protocol by the name of its fetcher, which is not imported until somebody downloads with it: a plugin file may say
-    C{sftp = Scheme("sftp", "my_sftp.SFTPFetcher")} and costs nothing at start.
+    C{gopher = Scheme("gopher", "my_gopher.GopherFetcher")} and costs nothing at start.
+
+    @ivar path: where the fetcher is found.
     """
 
-    def __init__(self, names: str | Iterable[str], fetcher: str) -> None:
+    def __init__(self, names: str | Iterable[str], fetcher: str, extra: str | None = None) -> None:
         """
         @param names: a URL scheme or several.
         @param fetcher: where it is found: C{"package.module.Class"}, called with C{(reactor, remote, shared)}.
+        @param extra: what to install for it to be importable, as for pip, if it may not be: C{"my_gopher[tls]"}.
         """
         self.names = (names.lower(),) if isinstance(names, str) else tuple(name.lower() for name in names)
-        self._fetcher = fetcher
+        self.path = fetcher
+        self._extra = extra
 
     def __repr__(self) -> str:
-        return f"Scheme({', '.join(self.names)}: {self._fetcher})"
+        return f"Scheme({', '.join(self.names)}: {self.path})"
+
+    def problem(self) -> str | None:
+        """Why it cannot be used, and what to do; None if it can.  Imports it."""
+        try:
+            self._load()
+        except UnsupportedScheme as error:
+            return error.message
+        return None
 
     def fetcher(self, reactor: Any, remote: Remote, shared: IShared) -> IFetcher:
         """
-        @raise UnsupportedScheme: it cannot be imported; the cause says why.
+        @raise UnsupportedScheme: it cannot be imported; the message says what to install, the cause says why.
         """
-        try:
-            make = namedAny(self._fetcher)
-        except Exception as error:
-            raise UnsupportedScheme(f"{self!r} is installed but cannot be loaded: {error}") from error
-        made: IFetcher = make(reactor, remote, shared)
+        made: IFetcher = self._load()(reactor, remote, shared)
         return made
+
+    def _load(self) -> Any:
+        try:
+            return namedAny(self.path)
+        except Exception as error:
+            if self._extra is not None and isinstance(error, ImportError):
+                names = " and ".join(f"{name}:" for name in self.names)
+                raise UnsupportedScheme(f"{names} needs more: pip install '{self._extra}' ({error})") from error
+            raise UnsupportedScheme(f"{self!r} is installed but cannot be loaded: {error}") from error
+
+
+def carrier(place: URL, remote: Remote) -> str:
+    """
+    The scheme of the protocol that asks for a place: its own.  Only where an HTTP proxy leads to an C{ftp:} URL, that
+    proxy is asked for it as for any other (RFC 9110 section 7.6), so then it is HTTP's; neither protocol knows.
+    """
+    if place.scheme != "ftp":
+        return place.scheme
+    proxy = remote.proxy_for(place)
+    return "http" if proxy is not None and proxy.place.scheme in {"http", "https"} else "ftp"
 
 
 def find(scheme: str, plugins: Iterable[IScheme] | None = None) -> IScheme:
@@ -56,20 +85,39 @@ def find(scheme: str, plugins: Iterable[IScheme] | None = None) -> IScheme:
     @param plugins: where to look; None for all that are installed (C{twisted.plugin}).  A broken one is logged and
         passed over.
     @raise UnsupportedScheme: there is none; the message lists those that there are.  Or there are two: the message
-        names both.
+        says where both come from.
     """
-    known: dict[str, list[IScheme]] = {}
-    for plugin in getPlugins(IScheme) if plugins is None else plugins:
-        try:
-            for name in {*plugin.names}:
-                known.setdefault(name, []).append(plugin)
-        except Exception:
-            log.failure("a protocol plugin is broken and is passed over: {plugin!r}", plugin=type(plugin))
+    known: dict[str, list[tuple[IScheme, str]]] = {}
+    for plugin, names, file in _installed() if plugins is None else _given(plugins):
+        for name in names:
+            known.setdefault(name, []).append((plugin, file))
     found = known.get(scheme, [])
     if not found:
         there = ", ".join(sorted(known)) or "none"
         raise UnsupportedScheme(f"no protocol is installed for {scheme}: URLs; there are: {there}")
     if len(found) > 1:
-        claims = " and ".join(sorted(map(repr, found)))
-        raise UnsupportedScheme(f"two protocols are installed for {scheme}: URLs; remove one of {claims}")
-    return found[0]
+        claims = " and ".join(sorted(_claim(*each) for each in found))
+        count = "two" if len(found) == 2 else str(len(found))
+        raise UnsupportedScheme(f"{count} protocols are installed for {scheme}: URLs; remove one of {claims}")
+    return found[0][0]
+
+
+def _installed() -> Iterator[tuple[IScheme, tuple[str, ...], str]]:
+    for each in installed().plugins:
+        yield each.scheme, each.names, each.file
+
+
+def _given(plugins: Iterable[IScheme]) -> Iterator[tuple[IScheme, tuple[str, ...], str]]:
+    for plugin in plugins:
+        try:
+            yield plugin, tuple({*plugin.names}), ""
+        except Exception:
+            log.failure("a protocol plugin is broken and is passed over: {plugin!r}", plugin=type(plugin))
+
+
+def _claim(plugin: IScheme, file: str) -> str:
+    if not file:
+        return repr(plugin)
+    distribution = origin(file)
+    how = "delete it" if distribution is None else f"pip uninstall {distribution.partition(' ')[0]}"
+    return f"{plugin!r} of {distribution or 'no distribution'} in {file} ({how})"

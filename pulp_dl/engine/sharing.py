@@ -172,6 +172,7 @@ def _key(source: Source) -> Hashable | None:
         source.auth,
         source.scope,
         source.public,
+        source.found,
     )
     try:
         hash(key)

@@ -5,6 +5,9 @@ A place is taken before a socket is opened and given back when it is closed, so 
 included.  Whenever something changes, two questions are asked again: who can go now (first come, first served, but
 someone who waits for a full host is in nobody's way), and which idle socket has to be closed so that more can go?  A
 place that is being closed counts as promised, so that one who waits costs one socket and not all of them.
+
+Who needs two sockets at once gets both or none, so nobody holds one and waits for another.  While the total has room
+for one of the two only, those behind wait as well; else small requests would go first for ever.
 """
 
 from __future__ import annotations
@@ -26,10 +29,11 @@ PATIENCE: Final = 1.0
 
 
 class _Turn(NamedTuple):
-    """Somebody waits: their number over all hosts, and since when."""
+    """Somebody waits: their number over all hosts, since when, and for how many sockets."""
 
     number: int
     since: float
+    sockets: int
 
 
 @implementer(ISlots)
@@ -45,25 +49,32 @@ class Slots:
         self._per_host = per_host
         self._clock = clock
         self._queues: dict[object, dict[Deferred[ISlot], _Turn]] = {}  # by host, each in the order of asking
+        self._wanted: Counter[object] = Counter()  # the sockets that they wait for
         self._asked = 0
-        self._all = 0  # slots that are not released
+        self._all = 0  # sockets of slots that are not released
         self._open: Counter[object] = Counter()  # the same by host
         self._closing: Counter[object] = Counter()  # of these, the evicted ones
         self._parked: dict[_Slot, Callable[[], None]] = {}  # the oldest first
         self._balancing = False
 
-    def acquire(self, host: object) -> Deferred[ISlot]:
-        request: Deferred[ISlot] = Deferred(lambda request: self._leave(host, request))
+    def acquire(self, host: object, sockets: int = 1) -> Deferred[ISlot]:
+        sockets = min(sockets, self._total, self._per_host)
+        request: Deferred[ISlot] = Deferred(lambda request: self._left(host, request))
         self._asked += 1
-        self._queues.setdefault(host, {})[request] = _Turn(self._asked, self._clock.seconds())
+        self._queues.setdefault(host, {})[request] = _Turn(self._asked, self._clock.seconds(), sockets)
+        self._wanted[host] += sockets
         self._balance()
         return request
 
+    def _left(self, host: object, request: Deferred[ISlot]) -> None:
+        self._leave(host, request)
+        self._balance()  # those behind may have waited for it
+
     def _leave(self, host: object, request: Deferred[ISlot]) -> None:
         queue = self._queues[host]
-        del queue[request]
+        self._wanted[host] -= queue.pop(request).sockets
         if not queue:
-            del self._queues[host]
+            del self._queues[host], self._wanted[host]
 
     def _balance(self) -> None:
         """Let go who can go, and close what has to be closed."""
@@ -80,15 +91,22 @@ class Slots:
         """Let one go, if one can."""
         if self._all >= self._total:
             return False
-        hosts = [host for host in self._queues if self._open[host] < self._per_host]
+        hosts = [host for host in self._queues if self._open[host] + self._next(host).sockets <= self._per_host]
         if not hosts:
             return False
         host, request = self._first(hosts)
+        sockets = self._queues[host][request].sockets
+        if self._all + sockets > self._total:
+            return False
         self._leave(host, request)
-        self._all += 1
-        self._open[host] += 1
-        request.callback(_Slot(self, host))
+        self._all += sockets
+        self._open[host] += sockets
+        request.callback(_Slot(self, host, sockets))
         return True
+
+    def _next(self, host: object) -> _Turn:
+        """Who is the first to wait for this host."""
+        return next(iter(self._queues[host].values()))
 
     def _first(self, hosts: Iterable[object]) -> tuple[object, Deferred[ISlot]]:
         """Who asked first for one of these hosts, all of which have a queue."""
@@ -100,11 +118,11 @@ class Slots:
         if not self._parked:
             return False
         served = 0
-        for host, queue in self._queues.items():
+        for host, wanted in self._wanted.items():
             room = self._per_host - self._open[host] + self._closing[host]
-            if len(queue) > room and self._close_oldest(slot for slot in self._parked if slot.host == host):
+            if wanted > room and self._close_oldest(slot for slot in self._parked if slot.host == host):
                 return True
-            served += min(len(queue), room)
+            served += min(wanted, room)
         room = self._total - self._all + self._closing.total()
         return served > room and self._close_oldest(self._parked)
 
@@ -113,7 +131,7 @@ class Slots:
         if slot is None:
             return False
         slot.evicted = True
-        self._closing[slot.host] += 1
+        self._closing[slot.host] += slot.sockets
         self._parked.pop(slot)()
         return True
 
@@ -121,9 +139,9 @@ class Slots:
 
     def release(self, slot: _Slot) -> None:
         self._parked.pop(slot, None)
-        self._all -= 1
+        self._all -= slot.sockets
         for counter in (self._open, self._closing) if slot.evicted else (self._open,):
-            counter[slot.host] -= 1
+            counter[slot.host] -= slot.sockets
             if not counter[slot.host]:
                 del counter[slot.host]  # hosts come and go
         self._balance()
@@ -140,7 +158,11 @@ class Slots:
         if not self._queues or self._closing:
             return False
         # Closing this socket makes room at its own host, and for those who wait for nothing but the total.
-        hosts = [host for host in self._queues if host == slot.host or self._open[host] < self._per_host]
+        hosts = [
+            host
+            for host in self._queues
+            if host == slot.host or self._open[host] + self._next(host).sockets <= self._per_host
+        ]
         if not hosts:
             return False
         host, first = self._first(hosts)
@@ -149,13 +171,14 @@ class Slots:
 
 @implementer(ISlot)
 class _Slot:
-    __slots__ = ("_released", "_slots", "evicted", "host")
+    __slots__ = ("_released", "_slots", "evicted", "host", "sockets")
 
-    def __init__(self, slots: Slots, host: object) -> None:
+    def __init__(self, slots: Slots, host: object, sockets: int) -> None:
         self._slots = slots
         self._released = False
         self.evicted = False
         self.host = host
+        self.sockets = sockets
 
     def release(self) -> None:
         if not self._released:

@@ -32,6 +32,11 @@ INLINE = 256 * 1024
 class Checks:
     """One pass of every expectation over one body."""
 
+    _seen = 0
+    _lane: Any = None
+    _batched = 0
+    _resting: Call | None = None
+
     def __init__(
         self,
         expectations: Iterable[IExpectation],
@@ -58,12 +63,8 @@ class Checks:
         self._free = not provable
         self._workers = workers
         self._valve = valve
-        self._seen = 0
-        self._lane: Any = None
         self._batch: list[bytes] = []
-        self._batched = 0
         self._clock = clock
-        self._resting: Call | None = None
 
     def update(self, data: bytes) -> None:
         """The next bytes."""

@@ -24,15 +24,21 @@ class Demands:
 
     def __init__(self, expect: Iterable[IExpectation], max_size: int | None) -> None:
         self._max_size = max_size
-        self._whole = self._part = self.judged = False
         self.size: int | None = None
+        whole = part = judged = False
         for each in expect:
             if each.enforced:
-                self._whole = True
-                self._part = self._part or each.partial
-                self.judged = self.judged or isinstance(each, Digest)
-                if isinstance(each, Size):
+                whole = True
+                part = part or each.partial
+                if isinstance(each, Digest):
+                    judged = True
+                elif isinstance(each, Size):
                     self.size = each.value
+        self._whole, self._part, self.judged = whole, part, judged
+
+    def of(self, expect: Iterable[IExpectation]) -> Demands:
+        """What these expectations demand, under the same limit."""
+        return Demands(expect, self._max_size)
 
     def enforced(self, head: Head) -> bool:
         """Is anything expected of such a body that it may not fail?"""

@@ -29,13 +29,14 @@ class Outlet:
     @ivar head: the head it was given, or None before C{begin}.
     """
 
+    given = 0
+    head: Head | None = None
+    _registered = False
+
     def __init__(self, consumer: IBodyConsumer, producer: IPushProducer) -> None:
         self._consumer = consumer
         self._producer = producer
-        self._registered = False
         self.rewindable = IRewindable.providedBy(consumer)
-        self.given = 0
-        self.head: Head | None = None
 
     def give(self, data: bytes, head: Head) -> None:
         """

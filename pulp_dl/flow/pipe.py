@@ -13,16 +13,8 @@ from collections.abc import Callable, Mapping
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
 
-from ..errors import (
-    ConsumerGone,
-    DownloadError,
-    NotResumable,
-    TimedOut,
-    TooLarge,
-    Truncated,
-    ValidationError,
-)
-from ..interfaces import IBody, IBodyConsumer, IResumable, IWorkers
+from ..errors import ConsumerGone, DownloadError, NotResumable, TimedOut, TooLarge, Truncated, ValidationError
+from ..interfaces import IBody, IBodyConsumer, IExpectation, IResumable, IWorkers
 from ..model.fingerprint import fingerprint
 from ..model.remote import Timeouts
 from ..model.source import Head, Source, Span
@@ -50,6 +42,25 @@ class Pipe:
     @ivar received: bytes that the current attempt brought.
     """
 
+    # the pass
+    head: Head | None = None
+    offset = 0
+    _places: tuple[str, ...] = ()
+    _earlier: str | None = None  # the fingerprint of the place, if an earlier run brought the first bytes
+    _checks: Checks | None = None
+    _tail: Tail | None = None
+    _limit: int | None = None
+    _may_continue = True
+    # what the consumer has already, if it cannot forget it and a body comes from its beginning again
+    _prefix: Prefix | None = None
+    # the attempt
+    received = 0
+    _limits: Timeouts | None = None  # in place of the usual ones
+    _watch: Watch | None = None  # a body that is here at once needs none
+    _taking = False
+    _delivery: Deferred[None] | None = None
+    _error: DownloadError | None = None
+
     def __init__(
         self,
         clock: Clock,
@@ -67,33 +78,16 @@ class Pipe:
         self._clock = clock
         self._interrupt = interrupt
         self._source = source
-        self._consumer = consumer
         self._workers = workers
         self._demands = Demands(source.expect, max_size)
-        self._watch = Watch(clock, timeouts, self._expired)
+        self._timeouts = timeouts
         self.valve = make_valve(clock, self._accept, self._stopped, self._turned)
         self.outlet = Outlet(consumer, self.valve)
-        # the pass
-        self.head: Head | None = None
-        self.offset = 0
-        self._places: tuple[str, ...] = ()
-        self._earlier: str | None = None  # the fingerprint of the place, if an earlier run brought the first bytes
-        self._checks: Checks | None = None
-        self._tail: Tail | None = None
-        self._limit: int | None = None
-        self._may_continue = True
-        # what the consumer has already, if it cannot forget it and a body comes from its beginning again
-        self._prefix: Prefix | None = None
-        # the attempt
-        self.received = 0
-        self._taking = False
-        self._delivery: Deferred[None] | None = None
-        self._error: DownloadError | None = None
 
     @property
     def open_seconds(self) -> float:
         """How long the current attempt was free to bring bytes."""
-        return self._watch.open_seconds
+        return 0.0 if self._watch is None else self._watch.open_seconds
 
     @property
     def complete(self) -> bool:
@@ -118,6 +112,11 @@ class Pipe:
 
     # one attempt
 
+    def attempt(self) -> None:
+        """Another one begins; nothing has come of it yet."""
+        self.received = 0
+        self._watch = None
+
     async def resume(self, consumer: IResumable) -> None:
         """Look for bytes of an earlier run, once, before the first attempt."""
         if self._source.span is not None or self._source.conditions:
@@ -138,6 +137,15 @@ class Pipe:
         self.head, self.offset = evolve(kept.head, url=self._source.url), kept.size
         self._earlier = fingerprint(kept.head.url)
         self._checks = checks
+
+    def expect(self, more: tuple[IExpectation, ...]) -> None:
+        """More is expected, of the next body that begins and of all that follow."""
+        self._source = evolve(self._source, expect=(*self._source.expect, *more))
+        self._demands = self._demands.of(self._source.expect)
+
+    def limit(self, timeouts: Timeouts | None) -> None:
+        """Other limits for the bodies that follow; None: the usual ones."""
+        self._limits = timeouts
 
     def ask(self, place: Source) -> Ask:
         """What to ask this place for: the rest if the halves can be proven to belong together, else the whole."""
@@ -230,13 +238,13 @@ class Pipe:
         @raise DownloadError: it broke off, or what it brought is not wanted.
         """
         self._error = None
-        self.received = 0
         self._taking = True
         try:
             delivery = self._delivery = body.deliver(self.valve)
             if self._error is not None:  # by what came before deliver() had returned
                 delivery.cancel()
             elif not delivery.called:
+                self._watch = Watch(self._clock, self._limits or self._timeouts, self._expired)
                 self._watch.start(open_=self.valve.open)
             await delivery
             drained = self.valve.drained()
@@ -249,7 +257,8 @@ class Pipe:
             raise
         finally:
             self._taking, self._delivery = False, None
-            self._watch.stop()
+            if self._watch is not None:
+                self._watch.stop()
             self.valve.unregisterProducer()
         if self._error is not None:
             raise self._error
@@ -312,7 +321,8 @@ class Pipe:
 
     def fail(self, error: BaseException) -> None:
         """There will be no more: tell the consumer.  Never raises."""
-        self._watch.stop()
+        if self._watch is not None:
+            self._watch.stop()
         self.valve.clear()
         if self._checks is not None:
             self._checks.drop()
@@ -320,7 +330,8 @@ class Pipe:
 
     def close(self) -> None:
         """It has ended: let go of all that leads back here."""
-        self._watch.close()
+        if self._watch is not None:
+            self._watch.close()
         self.valve.close()
 
     # the bytes
@@ -331,7 +342,8 @@ class Pipe:
         size = len(data)
         self.received += size
         self.offset += size
-        self._watch.fed(size)
+        if self._watch is not None:
+            self._watch.fed(size)
         if self._limit is not None and self.offset > self._limit:
             self._may_continue = False
             self._break(TooLarge(self._limit, self.answered))
@@ -366,7 +378,8 @@ class Pipe:
     # the ends
 
     def _turned(self, open_: bool) -> None:
-        self._watch.turned(open_)
+        if self._watch is not None:
+            self._watch.turned(open_)
         if self._checks is not None:
             self._checks.turned(open_)
 

@@ -29,6 +29,13 @@ class Valve:
     let through in order later.  Pull producers are driven by the clock, one piece a turn.
     """
 
+    _flushing = False
+    _producer: Any = None
+    _paused = False  # what the producer was told last
+    _pull: Call | None = None
+    _streaming = True
+    _drained: Deferred[None] | None = None
+
     def __init__(
         self,
         clock: Clock,
@@ -47,12 +54,6 @@ class Valve:
         self._turned = turned
         self._holders: set[str] = set()
         self._kept: deque[bytes] = deque()
-        self._flushing = False
-        self._producer: Any = None
-        self._paused = False  # what the producer was told last
-        self._pull: Call | None = None
-        self._streaming = True
-        self._drained: Deferred[None] | None = None
 
     @property
     def open(self) -> bool:

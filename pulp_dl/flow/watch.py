@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 
 from ..errors import TimedOut
 from ..model.remote import Timeouts
@@ -22,6 +21,15 @@ class Watch:
     costs no timer.
     """
 
+    _timer: Call | None = None
+    _running = False
+    _open = False
+    _since = 0.0  # when the valve opened last
+    _elapsed = 0.0  # open time before that
+    _fed_at = 0.0  # open time of the last byte
+    _window_at = 0.0  # open time at which the low-speed window began
+    _window_bytes = 0
+
     def __init__(self, clock: Clock, timeouts: Timeouts, expired: Callable[[TimedOut], None]) -> None:
         """
         @param expired: called once for each body at most, with what ran out.
@@ -29,15 +37,6 @@ class Watch:
         self._clock = clock
         self._timeouts = timeouts
         self._expired = expired
-        self._first = _first(timeouts)
-        self._timer: Call | None = None
-        self._running = False
-        self._open = False
-        self._since = 0.0  # when the valve opened last
-        self._elapsed = 0.0  # open time before that
-        self._fed_at = 0.0  # open time of the last byte
-        self._window_at = 0.0  # open time at which the low-speed window began
-        self._window_bytes = 0
 
     def start(self, *, open_: bool) -> None:
         """A body begins to come."""
@@ -45,8 +44,8 @@ class Watch:
         self._elapsed = self._fed_at = self._window_at = 0.0
         self._window_bytes = 0
         self._since = self._clock.seconds()
-        if open_ and self._first is not None:
-            self._timer = self._clock.callLater(self._first, self._check)
+        if open_:
+            self._arm()
 
     def stop(self) -> None:
         """The body is at its end, one way or the other."""
@@ -113,14 +112,6 @@ class Watch:
     def _expire(self, error: TimedOut) -> None:
         self.stop()
         self._expired(error)
-
-
-@lru_cache(64)
-def _first(limits: Timeouts) -> float | None:
-    """Seconds until the first of them may be reached."""
-    if limits.low_speed is None:
-        return limits.idle
-    return limits.low_speed_window if limits.idle is None else min(limits.idle, limits.low_speed_window)
 
 
 def _nobody(error: TimedOut) -> None:

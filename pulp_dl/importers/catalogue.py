@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -19,6 +19,9 @@ from ..engine.sharing import Sharing
 from ..errors import Refused
 from ..flow.running import Running
 from ..interfaces import IBodyConsumer, IDownloader, IListing, IMirrors, IScheme
+from ..mirrors.located import located
+from ..mirrors.scores import Scores
+from ..mirrors.standing import Standing
 from ..model.entry import Entry
 from ..model.expect import Digest, Size, Vouched
 from ..model.remote import Limits, Remote, Retries
@@ -72,6 +75,7 @@ class Catalogue:
         anonymous: Remote | None = None,
         store: Store | None = None,
         keep_share: float = 0.5,
+        mirrors: Mapping[str | None, IMirrors] | None = None,
     ) -> None:
         """
         @param path: the SQLite file; it is made if it is missing.  Its own files are beside it, in C{PATH.files}.
@@ -79,11 +83,14 @@ class Catalogue:
         @param anonymous: the settings for what was published without a name.
         @param store: for what is C{on_demand}; without one that is streamed.
         @param keep_share: when all clients have left, a file is still stored if more than this share of it has come.
+        @param mirrors: where else the files of a remote are, by its name; None for what was published without one.
         @raise CatalogueError: there is no place for its files.
         """
         self._reactor = reactor
         self._remotes = remotes or {}
         self._anonymous = anonymous or Remote()
+        self._listed = mirrors or {}
+        self._scores: dict[str | None, Scores] = {}
         self.kept = kept_by(path)
         self._store = store
         self._keep_share = keep_share
@@ -137,6 +144,11 @@ class Catalogue:
         self._running.add(pool.runWithConnection(question)).addBoth(answer.callback)
         return answer
 
+    @property
+    def standings(self) -> Sequence[Standing]:
+        """How the hosts of mirrors stand that have been asked."""
+        return [each for scores in self._scores.values() for each in scores.hosts]
+
     # the answer to find()
 
     def _look(self, connection: Any, paths: Sequence[str]) -> Sequence[tuple[_Wanted, str | None] | Exception]:
@@ -175,7 +187,9 @@ class Catalogue:
         """For each remote one; what is shared by its downloads is shared for good."""
         if name not in self._upstreams:
             schemes = None if self._store is None else [*getPlugins(IScheme), Following(self._store)]
-            mirrors = _Mirrors(self._remote)
+            mirrors: IMirrors = _Mirrors(self._remote, self._listed)
+            if self._listed:  # else the order is the publisher's
+                mirrors = self._scores[name] = Scores(mirrors)
             downloader = Downloader(self._reactor, self._remote(name), mirrors=mirrors, schemes=schemes)
             share = self._keep_share
             self._upstreams[name] = Sharing(downloader, self._reactor, keep=self._keep, keep_share=share)
@@ -219,12 +233,20 @@ class Catalogue:
 class _Mirrors:
     """All places of a publication, each with the settings for it."""
 
-    def __init__(self, remote: Callable[[str | None], Remote]) -> None:
+    def __init__(
+        self, remote: Callable[[str | None], Remote], mirrors: Mapping[str | None, IMirrors] | None = None
+    ) -> None:
         self._remote = remote
+        self._mirrors = mirrors or {}
 
-    def locate(self, source: Source, direct: IDownloader) -> Iterator[Source]:
-        yield source
+    def locate(self, source: Source, direct: IDownloader) -> Iterator[Source] | AsyncIterator[Source]:
+        places = self._published(source)
+        return self._listed(places, direct) if self._mirrors else (place for _, place in places)
+
+    def _published(self, source: Source) -> Iterator[tuple[str | None, Source]]:
+        """The places that the publisher named, and the names of their remotes."""
         publication, listed = source.tag
+        yield publication.places[0].remote, source
         # Who reads what is being stored has the rest from anywhere.
         first = 0 if source.place.scheme == SCHEME else 1
         for place in publication.places[first:]:
@@ -234,7 +256,17 @@ class _Mirrors:
                 log.warn("{place} is left out: {error}", place=place, error=error)  # noqa: G010  # a logger of Twisted
             else:
                 # Who published it vouches for it: its secrets are its remote's.
-                yield evolve(source, url=_url(place, listed), remote=remote, headers=())
+                yield place.remote, evolve(source, url=_url(place, listed), remote=remote, headers=())
+
+    async def _listed(self, places: Iterator[tuple[str | None, Source]], direct: IDownloader) -> AsyncIterator[Source]:
+        """Each of them, and before it those that the mirrors of its remote have."""
+        for name, place in places:
+            mirrors = self._mirrors.get(name)
+            if mirrors is None:
+                yield place
+                continue
+            async for each in located(mirrors, place, direct):
+                yield each
 
     def record(self, attempt: Attempt) -> None:
         """The order is the publisher's."""

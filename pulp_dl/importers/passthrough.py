@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -11,6 +12,8 @@ from zope.interface import implementer
 from ..engine.downloader import Downloader
 from ..engine.sharing import Sharing
 from ..interfaces import IDownloader, IImporter, IMirrors
+from ..mirrors.scores import Scores
+from ..mirrors.standing import Standing
 from ..model.remote import Remote
 from ..model.source import Source
 from ..urls import parse
@@ -44,6 +47,7 @@ class Passthrough:
         base = Source(url)
         self._auth = base.auth
         self._base = base.url.rstrip("/") + "/"
+        self._mirrors = mirrors
         self._downloader = Sharing(Downloader(reactor, remote, mirrors=mirrors), reactor)
 
     def find(self, path: str) -> Deferred[tuple[IDownloader, Source]]:
@@ -52,6 +56,11 @@ class Passthrough:
         # Each byte of a name is its own: what came as %3F must not begin a query.
         rest = quote(path[len(self.prefix) :], safe="/", errors="surrogateescape")
         return succeed((self._downloader, Source(self._base + rest, auth=self._auth)))
+
+    @property
+    def standings(self) -> Sequence[Standing]:
+        """How the hosts of mirrors stand that have been asked, if an order was learnt."""
+        return self._mirrors.hosts if isinstance(self._mirrors, Scores) else []
 
     def close(self) -> Deferred[None]:
         return self._downloader.close()

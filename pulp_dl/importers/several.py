@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
 from zope.interface import alsoProvides, implementer
 
 from ..interfaces import IDownloader, IImporter, IListing
+from ..mirrors.standing import Standing
 from ..model.entry import Entry
 from ..model.source import Source
 
@@ -30,6 +31,11 @@ class Several:
 
     def list(self, path: str) -> Deferred[Iterable[Entry]]:
         return _first([each.list for each in self._listing], path)
+
+    @property
+    def standings(self) -> Sequence[Standing]:
+        """How the hosts of all their mirrors stand."""
+        return [standing for each in self._importers for standing in getattr(each, "standings", ())]
 
     def close(self) -> Deferred[None]:
         ends: Deferred[Any] = DeferredList([each.close() for each in self._importers])

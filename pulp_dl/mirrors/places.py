@@ -10,6 +10,7 @@ from ..interfaces import IDownloader, IMirrors
 from ..model.report import Attempt
 from ..model.source import Source
 from ..urls import parse
+from .below import Below
 
 __all__ = ["Places"]
 
@@ -31,20 +32,10 @@ class Places:
         @raise InvalidURL: a base is no URL.
         """
         self._bases = tuple(str(parse(base)).rstrip("/") for base in bases)
-        self._under = None if under is None else str(parse(under)).rstrip("/")
-        self._original = original
+        self._below = Below(under, original=original)
 
     def locate(self, source: Source, direct: IDownloader) -> Iterator[Source]:
-        under = str(source.place).removesuffix(source.place.target) if self._under is None else self._under
-        rest = source.url.removeprefix(under)
-        mirrored = source.url.startswith(under) and (not rest or rest[0] in "/?")
-        own = False
-        for base in self._bases if mirrored else ():
-            url = base + rest
-            own = own or url == source.url
-            yield source if url == source.url else source.at(url)
-        if not own and (self._original or not mirrored):
-            yield source
+        return self._below.places(source, self._bases, found=False)
 
     def record(self, attempt: Attempt) -> None:
         """A fixed sequence learns nothing."""

@@ -61,11 +61,12 @@ def remote_from_pulp(options: Mapping[str, Any]) -> Remote:
     headers = _headers(given.get("headers", ()))
     if auth is not None and find(headers, b"authorization") is not None:
         raise ValueError("headers: there is an Authorization in them, and a username, too; take one of them out")
+    tls = _tls(given)
     return Remote(
         url=remote.url,
-        tls=_tls(given),
+        tls=tls,
         auth=auth,
-        proxy=_proxy(given),
+        proxy=_proxy(given, tls),
         headers=headers,
         timeouts=_timeouts(given),
         limits=_limits(given),
@@ -114,18 +115,23 @@ def _credentials(given: dict[str, Any], prefix: str, known: object) -> Basic | N
         return Basic(given[user], given.get(password, ""))
 
 
-def _proxy(given: dict[str, Any]) -> Proxy | None:
+def _proxy(given: dict[str, Any], tls: TLS) -> Proxy | None:
+    """
+    @param tls: of the remote; for Pulp its trust is that of the proxy, too.
+    """
     if "proxy_url" not in given:
         for name in ("proxy_username", "proxy_password"):
             if name in given:
                 raise ValueError(f"{name}: of no use without proxy_url; give that too")
         return None
-    with _blaming({"Proxy.url": "proxy_url", "Basic.user": "proxy_url", "Basic.password": "proxy_url"}):
+    names = {"Proxy.url": "proxy_url", "Basic.user": "proxy_url", "Basic.password": "proxy_url"}
+    with _blaming({**names, "Proxy.auth": "proxy_url"}):
         proxy = Proxy(given["proxy_url"])
-    auth = _credentials(given, "proxy_", proxy.auth)
-    if auth is not None and "proxy_password" not in given:
+    auth = _credentials(given, "proxy_", proxy.auth) or proxy.auth
+    if "proxy_username" in given and "proxy_password" not in given:
         raise ValueError("proxy_username: of no use without proxy_password; give that too")
-    return proxy if auth is None else Proxy(proxy.url, auth)
+    with _blaming({"Proxy.auth": "proxy_username"}):
+        return Proxy(proxy.url, auth, tls=tls.public() if proxy.place.scheme == "https" else TLS())
 
 
 def _headers(value: Any) -> Pairs:

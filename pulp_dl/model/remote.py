@@ -7,14 +7,15 @@ from random import random
 from typing import Any
 
 from attrs import Attribute, evolve, field, frozen
-from zope.interface import implementer
 
 from ..interfaces import IAuth, IProxies
-from ..urls import URL, InvalidURL, parse, shown
+from ..urls import URL, parse, shown
 from .auth import Basic
-from .headers import Pairs, header_pairs
+from .headers import Pairs, find, header_pairs
+from .proxy import Proxy
 from .rate import Rate, check_rate
 from .source import read_url
+from .ssh import SSH
 from .tls import TLS
 
 __all__ = ["Limits", "Proxy", "Remote", "Retries", "Timeouts"]
@@ -60,7 +61,7 @@ class Timeouts:
     """
     Limits of time, in seconds; None switches one off.
 
-    @ivar connect: until the connection may carry a request: DNS, TCP and TLS together.
+    @ivar connect: until the connection may carry a request: DNS, TCP and TLS together, and the way through a proxy.
     @ivar head: from the request to the end of the answer's head, for each hop of a redirect.
     @ivar idle: without one byte of the body.
     @ivar low_speed: bytes a second that the body has to reach on average over C{low_speed_window}.
@@ -82,12 +83,12 @@ class Limits:
     """
     How much at once, and how fast.
 
-    @ivar connections: open sockets in all, idle ones included.
+    @ivar connections: open sockets in all, idle ones included.  An FTP session has two.
     @ivar per_host: of these, to one host and port.
     @ivar max_size: bytes that a body may have at most, expected or not; None for no limit.
     @ivar redirects: how many may follow each other.
     @ivar bytes_per_second: of the bodies that come, in all; downloads that run at once get equal parts of it.
-    @ivar requests_per_second: HTTP requests: each redirect, each retry and each question for a head is one.
+    @ivar requests_per_second: requests: each redirect, each retry and each question for a head is one.
 
     The last two are numbers, or a L{Rate} that can be changed later; None for no limit.  Waiting for either holds no
     clock against a server, but counts for C{Timeouts.total}.
@@ -123,35 +124,6 @@ class Retries:
             yield min(self.cap, self.base * 2.0**round_) * (1 - chance() / 2)
 
 
-@implementer(IProxies)
-@frozen
-class Proxy:
-    """
-    An HTTP proxy, for whatever is asked.
-
-    @ivar url: C{http://host:port}; user and password in it are taken out into C{auth}.
-    """
-
-    url: str = field(repr=shown)
-    auth: Basic | None = None
-    place: URL = field(init=False, repr=False)
-
-    def __attrs_post_init__(self) -> None:
-        if self.auth is not None and not isinstance(self.auth, Basic):
-            raise TypeError(f"Proxy.auth: {type(self.auth).__name__} is no Basic; use Basic(user, password)")
-        place = read_url("Proxy.url", self.url)
-        if place.scheme not in {"http", "https"}:
-            raise InvalidURL(f"Proxy.url: {shown(self.url)!r} has to begin with http:// or https://")
-        if place.user is not None:
-            object.__setattr__(self, "auth", self.auth or Basic(place.user, place.password or ""))
-            place = evolve(place, user=None, password=None)
-        object.__setattr__(self, "url", str(place))
-        object.__setattr__(self, "place", place)
-
-    def to(self, place: URL) -> Proxy | None:
-        return self
-
-
 def _auth(_instance: object, _attribute: Attribute[Any], value: object) -> None:
     if value is not None and not IAuth.providedBy(value):
         raise TypeError(f"Remote.auth: {type(value).__name__} is no IAuth; use Basic(user, password) or your own")
@@ -165,7 +137,13 @@ class Remote:
     @ivar url: where the remote is.  Its origin is the scope of all secrets: C{auth}, C{headers} and the client
         certificate go there and nowhere else.  None: the origin of each URL that the caller gives.
     @ivar proxy: one for everything, or L{Proxies} that choose.
+    @ivar allow_downgrade: follow redirects from C{https:} to C{http:}.
+    @ivar allow_private: go wherever servers lead, also from a public network into a private one or to this machine.
+        Hosts that the caller names (in C{url} and in sources) may be anywhere without it.
+    @ivar cookies: keep what servers of the scope set, and send it back to the origin that set it, for as long as the
+        Downloader lives.
     @ivar headers: request fields; only User-Agent, Accept and Accept-Language of them leave the scope.
+    @ivar ssh: how C{sftp:} servers are known, and the key for them, which does not leave the scope.
     """
 
     url: str | None = field(default=None, repr=lambda url: "None" if url is None else shown(url))
@@ -177,13 +155,19 @@ class Remote:
     limits: Limits = field(factory=Limits)
     retries: Retries = field(factory=Retries)
     allow_downgrade: bool = False
+    allow_private: bool = False
+    cookies: bool = False
+    ssh: SSH = field(factory=SSH)
 
     def __attrs_post_init__(self) -> None:
-        for name, kind in (("tls", TLS), ("timeouts", Timeouts), ("limits", Limits), ("retries", Retries)):
+        kinds = {"tls": TLS, "timeouts": Timeouts, "limits": Limits, "retries": Retries, "ssh": SSH}
+        for name, kind in kinds.items():
             if not isinstance(getattr(self, name), kind):
                 raise TypeError(f"Remote.{name}: {type(getattr(self, name)).__name__} is no {kind.__name__}")
         if self.proxy is not None and not IProxies.providedBy(self.proxy):
             raise TypeError("Remote.proxy: use Proxy(url, auth=Basic(user, password))")
+        if self.cookies and find(self.headers, b"cookie") is not None:
+            raise ValueError("Remote.cookies: there is a Cookie in Remote.headers, too; take one of them out")
         if self.url is not None:
             place = read_url("Remote.url", self.url)
             if place.user is not None:

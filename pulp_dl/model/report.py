@@ -23,6 +23,8 @@ class Attempt:
     @ivar received: bytes that this attempt brought.
     @ivar seconds: how long it took; C{open_seconds} of them while the consumer was ready to take bytes.
     @ivar error: why it failed, or None.
+    @ivar waited: seconds from its beginning to the answer; None if there was none, or nobody judges places by it.
+    @ivar head: the answer, or None.  It is not pickled.
     """
 
     source: Source = field(repr=False)
@@ -32,11 +34,14 @@ class Attempt:
     open_seconds: float
     status: int | None
     error: DownloadError | None
+    waited: float | None = None
+    head: Head | None = field(default=None, repr=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # An error is pickled with its attempts, and what stores it is no place for secrets: of the source only what may
         # be printed goes along.
-        values = (getattr(self, name) for name in ("offset", "received", "seconds", "open_seconds", "status", "error"))
+        names = ("offset", "received", "seconds", "open_seconds", "status", "error", "waited")
+        values = (getattr(self, name) for name in names)
         return type(self), (Source(self.url), *values)
 
     @property

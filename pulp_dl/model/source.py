@@ -115,6 +115,7 @@ class Head:
     @ivar length: bytes of this body by its framing, or None if only its end will tell.
     @ivar span: of a 206, which part this is.
     @ivar total: bytes of the whole file, or None if unknown.
+    @ivar hints: fields of the redirects that led to this answer, if they tell of other places or of a digest.
     """
 
     url: str = field(repr=shown)
@@ -123,6 +124,7 @@ class Head:
     length: int | None = None
     span: Span | None = None
     total: int | None = None
+    hints: Pairs = field(default=(), repr=False)
 
     def get(self, name: bytes) -> bytes | None:
         """The first field of this name (lower case), or None."""
@@ -205,6 +207,8 @@ class Source:
         C{url}'s own.
     @ivar auth: user and password that stood in the URL; for this URL's origin only.
     @ivar public: no secrets go along, whatever the scope.
+    @ivar found: a server chose this URL, not the caller: it stood in a mirror list or in metadata.  It may lead neither
+        to C{file:} nor from a public network into a private one (L{Remote.allow_private}).
     """
 
     url: str = field(repr=shown)
@@ -217,6 +221,7 @@ class Source:
     scope: str | None = field(default=None, kw_only=True, repr=lambda url: "None" if url is None else shown(url))
     auth: Basic | None = field(default=None, kw_only=True, repr=False)
     public: bool = field(default=False, kw_only=True)
+    found: bool = field(default=False, kw_only=True)
     place: URL = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -234,9 +239,13 @@ class Source:
         """The path and query of the URL as they go on the wire, from their first slash: C{base + source.path}."""
         return self.place.target
 
-    def at(self, url: str) -> Source:
-        """The same file at another place: without the headers, and with its secrets still bound to where they were."""
-        return evolve(self, url=url, headers=(), auth=None, scope=self.scope or self.url)
+    def at(self, url: str, *, found: bool = True) -> Source:
+        """
+        The same file at another place: without the headers, and with its secrets still bound to where they were.
+
+        @param found: False if the caller names that place, and not a list that came from somewhere.
+        """
+        return evolve(self, url=url, headers=(), auth=None, scope=self.scope or self.url, found=found)
 
 
 def as_source(source: Source | str) -> Source:

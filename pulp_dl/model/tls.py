@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from collections.abc import Iterable
 from copy import copy
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final
 
 from attrs import Attribute, field, frozen
 from cryptography import x509
@@ -16,13 +17,47 @@ from OpenSSL import SSL
 
 from .pem import Material, read, where
 
-__all__ = ["TLS"]
+__all__ = ["TLS", "VERSIONS", "pin_of"]
+
+VERSIONS: Final = ("1.2", "1.3")
+_PIN: Final = "sha256//BASE64="
 
 
 def _bool(_instance: object, attribute: Attribute[bool], value: bool) -> None:
     # The text "false" would be true.
     if not isinstance(value, bool):
         raise TypeError(f"TLS.{attribute.name}: True or False is needed, not {type(value).__name__}")
+
+
+def _version(_instance: object, _attribute: Attribute[str], value: object) -> None:
+    if value not in VERSIONS:
+        raise ValueError(f"TLS.minimum: {value!r} is none; there are {' and '.join(map(repr, VERSIONS))}")
+
+
+def _pins(value: object) -> frozenset[str]:
+    texts = value.split(";") if isinstance(value, str) else value
+    if isinstance(texts, bytes) or not isinstance(texts, Iterable):
+        raise TypeError(f"TLS.pins: texts like {_PIN} are needed, not {type(value).__name__}")
+    found = set()
+    for text in texts:
+        kind, _, encoded = str(text).strip().partition("//")
+        try:
+            digest = b64decode(encoded, validate=True)
+        except ValueError:
+            digest = b""
+        if kind != "sha256" or len(digest) != sha256().digest_size:
+            raise ValueError(f"TLS.pins: {str(text)!r} is no digest of a public key; write {_PIN}")
+        found.add(_pin(digest))
+    return frozenset(found)
+
+
+def _pin(digest: bytes) -> str:
+    return f"sha256//{b64encode(digest).decode('ascii')}"
+
+
+def pin_of(certificate: x509.Certificate) -> str:
+    """The digest of a certificate's public key (its SubjectPublicKeyInfo), as L{TLS.pins} has it."""
+    return _pin(sha256(_public(certificate.public_key())).digest())
 
 
 @frozen(kw_only=True)
@@ -40,12 +75,17 @@ class TLS:
     @ivar key: the private key; None if it is in C{cert}'s PEM.
     @ivar passphrase: opens an encrypted key; nobody is ever asked for it.
     @ivar verify: False checks neither the chain nor the names of a server: anybody may be in between.
+    @ivar minimum: the oldest version that is spoken: C{"1.2"} or C{"1.3"}.
+    @ivar pins: digests of public keys, as curl and C{openssl} have them: C{"sha256//BASE64="}, several in a sequence or
+        with C{;} between them.  Every server has to have one of these keys, those of redirects and mirrors too, beside
+        a certificate that is trusted.  With C{verify=False} nothing but the key counts.
     @ivar system: trust what the system trusts (C{SSL_CERT_FILE} and C{SSL_CERT_DIR} name it, as for OpenSSL).  C{ca} is
         trusted in addition, so that a private server may redirect to a public CDN; False trusts C{ca} alone.
     @ivar ca_certificates: what C{ca} held.
     @ivar certificate: the client's certificate, or None.
     @ivar chain: its intermediates, in order.
     @ivar private_key: its key, or None.
+    @ivar pinned: C{pins}, one by one.
     """
 
     ca: Material | None = field(default=None, eq=False, repr=where)
@@ -54,6 +94,9 @@ class TLS:
     passphrase: str | bytes | None = field(default=None, eq=False, repr=False)
     verify: bool = field(default=True, validator=_bool)
     system: bool = field(default=True, validator=_bool)
+    minimum: str = field(default="1.2", validator=_version)
+    pins: str | Iterable[str] = field(default=(), eq=False)
+    pinned: frozenset[str] = field(init=False, repr=False)
     ca_certificates: tuple[x509.Certificate, ...] = field(init=False, eq=False, repr=False)
     certificate: x509.Certificate | None = field(init=False, eq=False, repr=False)
     chain: tuple[x509.Certificate, ...] = field(init=False, eq=False, repr=False)
@@ -65,6 +108,8 @@ class TLS:
         authorities = () if self.ca is None else read("TLS.ca", self.ca).certificates()
         if self.verify:
             self._check_trust(authorities)
+        self._set(pinned=_pins(self.pins))
+        self._set(pins=tuple(sorted(self.pinned)))
         certificate, chain, key = self._load_client()
         self._set(ca_certificates=authorities, certificate=certificate, chain=chain, private_key=key)
         self._set(_identity=(_digest(sorted(set(map(_der, authorities)))), _digest(map(_der, self._presented))))

@@ -17,11 +17,12 @@ class Entity:
     """
     A file as it is now.
 
+    @ivar total: its bytes, or None if nobody tells: then there are no parts of it, for none could say where it ends.
     @ivar etag: a strong one, with its quotes, or None: then nothing is ever proven to be the same file.
     @ivar modified: seconds since the epoch, or None.
     """
 
-    total: int
+    total: int | None
     etag: bytes | None = None
     modified: float | None = None
 
@@ -38,7 +39,7 @@ class Entity:
         """
         if self._unchanged(find(conditions, b"if-none-match"), find(conditions, b"if-modified-since")):
             return Head(url, 304, self._fields(None), 0, total=self.total)
-        if span is None or not self._same(same_as, find(conditions, b"if-range")):
+        if span is None or self.total is None or not self._same(same_as, find(conditions, b"if-range")):
             return Head(url, 200, self._fields(self.total), self.total, total=self.total)
         part = span.within(self.total)
         if part is None or part.stop is None:
@@ -52,7 +53,7 @@ class Entity:
             b"Content-Length": None if length is None else b"%d" % length,
             b"Last-Modified": self.last_modified,
             b"ETag": self.etag,
-            b"Accept-Ranges": b"bytes",
+            b"Accept-Ranges": None if self.total is None else b"bytes",
         }
         return tuple((name, value) for name, value in found.items() if value is not None)
 

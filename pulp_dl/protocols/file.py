@@ -14,7 +14,16 @@ from twisted.internet.interfaces import IConsumer, IPushProducer
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..errors import AuthFailed, DownloadError, NotFound, ProtocolError, Refused, Truncated, Unavailable
+from ..errors import (
+    AuthFailed,
+    DownloadError,
+    NotFound,
+    ProtocolError,
+    RedirectRefused,
+    Refused,
+    Truncated,
+    Unavailable,
+)
 from ..interfaces import IBody, IFetcher, IShared, IWorkers
 from ..model.remote import Remote
 from ..model.source import Head, Source, Span, Validators
@@ -67,6 +76,8 @@ class FileFetcher:
         return opening.addBoth(opened)
 
     async def _open(self, source: Source, span: Span | None, same_as: Validators | None) -> _Body:
+        if source.found and not (source.scope or "").startswith("file:"):
+            raise RedirectRefused("a file: URL that a server names is not read", source.url)
         file = _File(self._workers, self._files.discard)
         self._files.add(file)
         try:

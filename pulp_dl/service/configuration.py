@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from attrs import field, frozen
 from attrs.validators import ge
 
+from ..interfaces import IMirrors
 from ..model.remote import Remote
 from ..streamer import Answers
 from ..streamer.entrance import ConnectionLimits
@@ -24,11 +25,13 @@ class Prefix:
     What is below a path is what is below a URL.
 
     @ivar remote: how that is reached.
+    @ivar mirrors: where else it is.
     """
 
     path: str
     url: str = field(repr=shown)
     remote: Remote
+    mirrors: IMirrors | None = field(default=None, repr=False)
 
     def __attrs_post_init__(self) -> None:
         names = self.path.strip("/").split("/") if self.path.strip("/") else []
@@ -51,6 +54,7 @@ class Configuration:
     @ivar store: the directory for what is stored on demand, or None; C{store_size}: bytes that it may hold.
     @ivar remotes: what the catalogue's remotes are, by their names.
     @ivar anonymous: and for what was published without a name.
+    @ivar mirrors: where else the files of remotes are, by the names of these; None for those without a name.
     @ivar grace: seconds that answers have to end in when the service does; those that take longer are cut.
     @ivar log_requests: a line in the log for each.
     """
@@ -63,6 +67,7 @@ class Configuration:
     store_size: int | None = None
     remotes: Mapping[str, Remote] = field(factory=dict, repr=False)
     anonymous: Remote = field(factory=Remote, repr=False)
+    mirrors: Mapping[str | None, IMirrors] = field(factory=dict, repr=False)
     answers: Answers = field(factory=Answers)
     connections: ConnectionLimits = field(factory=ConnectionLimits)
     grace: float = field(default=60.0, validator=ge(0))

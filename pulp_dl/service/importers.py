@@ -13,6 +13,7 @@ from ..importers.passthrough import Passthrough
 from ..importers.several import Several
 from ..importers.store import Store
 from ..interfaces import IImporter
+from ..mirrors.scores import Scores
 from ..model.remote import Remote
 from .configuration import Configuration
 
@@ -42,12 +43,18 @@ def open_importer(reactor: Any, configuration: Configuration, name: str | None =
             store = None
             if configuration.store is not None:
                 store = Store(configuration.store, limit=configuration.store_size)
-            remotes = {each: named(configuration.remotes[each]) for each in configuration.remotes}
-            anonymous = named(configuration.anonymous)
-            catalogue = Catalogue(reactor, configuration.catalogue, remotes=remotes, anonymous=anonymous, store=store)
+            catalogue = Catalogue(
+                reactor,
+                configuration.catalogue,
+                remotes={each: named(configuration.remotes[each]) for each in configuration.remotes},
+                anonymous=named(configuration.anonymous),
+                store=store,
+                mirrors=configuration.mirrors,
+            )
             opened.append(catalogue)
         for prefix in sorted(configuration.passthrough, key=lambda each: len(each.path), reverse=True):
-            opened.append(Passthrough(reactor, prefix.path, prefix.url, named(prefix.remote)))  # noqa: PERF401  # see below
+            mirrors = None if prefix.mirrors is None else Scores(prefix.mirrors)
+            opened.append(Passthrough(reactor, prefix.path, prefix.url, named(prefix.remote), mirrors=mirrors))
     except BaseException:
         for each in opened:  # which a comprehension would not know
             each.close().addErrback(lambda failure: log.failure("could not close", failure))

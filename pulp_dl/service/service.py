@@ -8,6 +8,7 @@ from secrets import token_hex
 from signal import SIGINT
 from typing import Any, Final
 
+from attrs import asdict
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.logger import Logger
@@ -72,7 +73,7 @@ class StreamerService(Service):
         self._grace: Any = None
         self._since: float = reactor.seconds()
         self._listeners = Listeners(reactor, configuration.listen, self._entrance)
-        metrics = Metrics(self._traffic, self._entrance, self._reloads.items)
+        metrics = Metrics(self._traffic, self._entrance, self._reloads.items, self._mirrors)
         admin = Admin(reactor, self._traffic, metrics, self._state)
         self._admin = Listeners(reactor, configuration.admin, admin_site(reactor, admin))
         self._signals = Signals(reactor, self._end, self.reload)
@@ -234,7 +235,11 @@ class StreamerService(Service):
             listening=self._listeners.addresses,
             serves=self._configuration.serves,
             trouble=self._trouble,
+            mirrors=self._mirrors(),
         )
+
+    def _mirrors(self) -> tuple[dict[str, Any], ...]:
+        return tuple(asdict(each) for each in getattr(self._importer, "standings", ()))
 
 
 def _log(text: str) -> None:

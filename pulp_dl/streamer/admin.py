@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from attrs import asdict, frozen
@@ -31,6 +31,7 @@ class State:
     @ivar since: when it began, in seconds as the clock has them.
     @ivar listening: its addresses.
     @ivar serves: what it serves, one line each, fit to be shown.
+    @ivar mirrors: how each host of mirrors stands: C{host}, C{circuit}, C{latency}, C{speed}, C{trouble}, C{wait}.
     @ivar trouble: what was wrong with the configuration when it was last read again, or None.
     """
 
@@ -39,6 +40,7 @@ class State:
     listening: tuple[str, ...]
     serves: tuple[str, ...]
     trouble: str | None
+    mirrors: tuple[Mapping[str, Any], ...] = ()
 
 
 @implementer(IResource)
@@ -114,6 +116,7 @@ class Admin(Resource):
             "listening": state.listening,
             "serves": state.serves,
             "configuration_trouble": state.trouble,
+            "mirrors": state.mirrors,
             "requests": traffic.answers.total(),
             "failures": dict(traffic.failures),
             "sent_bytes": traffic.sent + sum(each.sent for each in running),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from .._version import __version__
@@ -20,10 +20,18 @@ class Metrics:
     nothing but an addition.
     """
 
-    def __init__(self, traffic: Traffic, entrance: Entrance, reloads: Callable[[], Iterable[tuple[str, int]]]) -> None:
+    def __init__(
+        self,
+        traffic: Traffic,
+        entrance: Entrance,
+        reloads: Callable[[], Iterable[tuple[str, int]]],
+        mirrors: Callable[[], Iterable[Mapping[str, Any]]] = tuple,
+    ) -> None:
         """
         @param reloads: how often the configuration was read again, by how it went.
+        @param mirrors: how their hosts stand, as in L{pulp_dl.streamer.admin.State}.
         """
+        self._mirrors = mirrors
         self._traffic = traffic
         self._entrance = entrance
         self._reloads = reloads
@@ -76,6 +84,26 @@ class Metrics:
         refused = by(entrance.refused.items())
         yield counter("refused_connections", "Connections there was no room for.", ["limit"], refused)
         yield counter("reloads", "Readings of the configuration after the first.", ["result"], by(self._reloads()))
+        yield from self._of_mirrors(GaugeMetricFamily)
         info = GaugeMetricFamily(PREFIX + "build_info", "Always 1; its labels say what runs.", labels=["version"])
         info.add_metric([__version__], 1)
         yield info
+
+    def _of_mirrors(self, gauge: Any) -> Iterator[Any]:
+        mirrors = list(self._mirrors())
+        circuits = gauge(PREFIX + "mirror_circuit", "1 for the state that the circuit to a mirror is in.",
+                         labels=["mirror", "state"])  # fmt: skip
+        for each in mirrors:
+            for state in ("closed", "half-open", "open"):
+                circuits.add_metric([each["host"], state], float(each["circuit"] == state))
+        yield circuits
+        for key, name, text in (
+            ("latency", "mirror_latency_seconds", "Seconds to an answer of a mirror, on average."),
+            ("speed", "mirror_bytes_per_second", "Bytes a second of a body from a mirror, on average."),
+            ("trouble", "mirror_recent_failures", "Failures of a mirror that are not forgotten yet."),
+        ):
+            family = gauge(PREFIX + name, text, labels=["mirror"])
+            for each in mirrors:
+                if each[key] is not None:
+                    family.add_metric([each["host"]], each[key])
+            yield family

@@ -17,6 +17,7 @@ STYLE: Final = (
 
 RUNNING: Final = ("Path", "From", "Client", "Status", "#Sent", "#Rate", "#Time")
 FAILED: Final = ("#Ago", "Path", "From", "Client", "Status", "Why")
+MIRRORS: Final = ("Mirror", "Circuit", "#Answers in", "#Speed", "#Recent failures")
 CLASS_BAD: Final = ' class="bad"'
 
 
@@ -46,6 +47,11 @@ def page(facts: Mapping[str, Any]) -> str:
         )
         + f"<h2>Failed in the last hour: {len(facts['failed_last_hour'])}</h2>\n"
         + _table("failed", FAILED, map(_fail, facts["failed_last_hour"]))
+        + (
+            "<h2>Mirrors</h2>\n" + _table("mirrors", MIRRORS, map(_mirror, facts["mirrors"]))
+            if facts["mirrors"]
+            else ""
+        )
         + '<p><a href="?format=json">The same as JSON</a>, <a href="/metrics">for Prometheus</a>.</p>\n'
         "</body></html>\n"
     )
@@ -74,6 +80,17 @@ def _fail(each: Mapping[str, Any]) -> Iterable[str]:
         each["client"],
         str(each["status"] or "cut"),
         "\n".join((why, *each["attempts"])),
+    )
+
+
+def _mirror(each: Mapping[str, Any]) -> Iterable[str]:
+    latency, speed = each["latency"], each["speed"]
+    return (
+        each["host"],
+        each["circuit"] + (f" for {_time(each['wait'])}" if each["wait"] else ""),
+        "" if latency is None else f"{latency * 1000:.0f} ms",
+        "" if speed is None else f"{size(speed)}/s",
+        f"{each['trouble']:.1f}",
     )
 
 

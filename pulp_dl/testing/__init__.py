@@ -12,19 +12,24 @@ from typing import TYPE_CHECKING, Any
 from .answer import Framing, Respond, answer, redirect, response_head
 from .consumers import Misuse, Recorder, RewindableRecorder, Sink
 from .entity import Entity, History, Reply
+from .ftp import AuthTLS, Data, FaultFTP, Port, reply
 from .http import FaultServer
 from .memory import MemoryFetcher, MemoryScheme
 from .network import MemoryNetwork
 from .places import Asked, Place, Verbatim
 from .script import (
+    ESTABLISHED,
     FOREVER,
+    Alert,
     Chunk,
     Close,
     Cut,
     CutTLS,
     Drip,
+    Forward,
     Hold,
     Nth,
+    OnConnect,
     OnPath,
     OnRange,
     Repeat,
@@ -32,39 +37,51 @@ from .script import (
     Reset,
     Script,
     Send,
+    StartTLS,
     Step,
+    Tunnel,
     Wait,
 )
+from .shared import sharing
 from .stage import Connections, Stage
 from .tls import ServerTLS
 
 if TYPE_CHECKING:
-    from .checks import ConsumerCase, FetcherCase, check_consumer, check_fetcher
+    from .checks import ConsumerCase, FetcherCase, MirrorsCase, check_consumer, check_fetcher, check_mirrors
 
 __all__ = [
+    "ESTABLISHED",
     "FOREVER",
+    "Alert",
     "Asked",
+    "AuthTLS",
     "Chunk",
     "Close",
     "Connections",
     "ConsumerCase",
     "Cut",
     "CutTLS",
+    "Data",
     "Drip",
     "Entity",
+    "FaultFTP",
     "FaultServer",
     "FetcherCase",
+    "Forward",
     "Framing",
     "History",
     "Hold",
     "MemoryFetcher",
     "MemoryNetwork",
     "MemoryScheme",
+    "MirrorsCase",
     "Misuse",
     "Nth",
+    "OnConnect",
     "OnPath",
     "OnRange",
     "Place",
+    "Port",
     "Recorder",
     "Repeat",
     "Reply",
@@ -77,17 +94,22 @@ __all__ = [
     "ServerTLS",
     "Sink",
     "Stage",
+    "StartTLS",
     "Step",
+    "Tunnel",
     "Verbatim",
     "Wait",
     "answer",
     "check_consumer",
     "check_fetcher",
+    "check_mirrors",
     "redirect",
+    "reply",
     "response_head",
+    "sharing",
 ]
 
-_CHECKS = {"ConsumerCase", "FetcherCase", "check_consumer", "check_fetcher"}
+_CHECKS = {"ConsumerCase", "FetcherCase", "MirrorsCase", "check_consumer", "check_fetcher", "check_mirrors"}
 
 
 def __getattr__(name: str) -> Any:

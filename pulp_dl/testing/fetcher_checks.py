@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+from inspect import isawaitable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.internet.defer import CancelledError
 from zope.interface.verify import verifyObject
 
-from ..errors import NotFound
+from ..errors import DownloadError, NotFound
 from ..interfaces import IBody, IFetcher
 from ..model.headers import Pairs
 from ..model.source import Head, Source, Span
 from .consumers import Sink
-from .fetcher_trial import LARGE, RECEIVE, FetcherCase, Make, Trial, Uneven, some, stopping, trying
+from .fetcher_endings import EndingChecks
+from .fetcher_trial import LARGE, RECEIVE, FetcherCase, Make, Uneven, some
 from .guard import PATIENCE, turns
 
 __all__ = ["FetcherCase", "check_fetcher"]
@@ -24,14 +24,8 @@ __all__ = ["FetcherCase", "check_fetcher"]
 SIZES = [0, 1, 65536, 65537, 1024 * 1024 + 3]
 
 
-class FetcherChecks:
+class FetcherChecks(EndingChecks):
     """What L{check_fetcher} returns a subclass of."""
-
-    _make: Make
-    _patience: float
-
-    def _trying(self) -> AbstractAsyncContextManager[Trial]:
-        return trying(self._make, self._patience)
 
     @pytest.mark.parametrize("size", SIZES)
     async def test_a_body_comes_whole_byte_for_byte(self, size: int) -> None:
@@ -164,68 +158,26 @@ class FetcherChecks:
             await trial.soon(delivery, "deliver after a pause")
             assert await trial.ended(sink) == data
 
-    async def test_cancelling_open_leaves_nothing(self) -> None:
+    @pytest.mark.parametrize("size", [100_001, 200_000, 99_999, 30_000])
+    async def test_a_server_that_says_a_wrong_size_is_found_out(self, size: int) -> None:
+        """No byte comes that was not announced, and no end that looks well before all have come that were."""
         async with self._trying() as trial:
-            url = await trial.serve("cancel open", some(LARGE))
-            rested = await trial.rested()
-            for count in (0, 0, 1, 2, 3, 5, 8):
-                opening = trial.fetcher.open(Source(url))
-                await turns(trial.reactor, count)
-                opening.cancel()
-                try:
-                    body = await trial.soon(opening, "cancelled open")
-                except CancelledError:
-                    continue
-                body.abandon()  # it had been quicker
-            await trial.left(rested, "by a cancelled open")
-
-    async def test_a_body_that_is_abandoned_leaves_nothing(self) -> None:
-        async with self._trying() as trial:
-            url = await trial.serve("abandon", some(LARGE))
-            rested = await trial.rested()
-            for _ in range(3):
-                body = await trial.open(url)
-                body.abandon()
-            await trial.left(rested, "by abandoned bodies")
+            if trial.case.lying is None:
+                return
+            data = some(100_000)
+            said = trial.case.lying("lie", data, size)
+            body = await trial.open(await said if isawaitable(said) else said)
+            assert body.head.length in {None, size}
+            sink = Sink(slack=RECEIVE)
+            delivery = body.deliver(sink)
+            if size > len(data):
+                with pytest.raises(DownloadError):
+                    await trial.soon(delivery, "deliver what is shorter than was said")
+                assert data.startswith(await trial.ended(sink))
+            else:
+                await trial.soon(delivery, "deliver what is longer than was said")
+                assert await trial.ended(sink) == data[:size]
             assert await trial.deliver(await trial.open(await trial.serve("next", b"next"))) == b"next"
-
-    @pytest.mark.parametrize("when", ["before the first byte", "in the middle", "while paused", "inside a write"])
-    async def test_cancelling_a_delivery_leaves_nothing(self, when: str) -> None:
-        async with self._trying() as trial:
-            url = await trial.serve("cancel", some(LARGE))
-            rested = await trial.rested()
-            for _ in range(3):
-                body = await trial.open(url)
-                sink = stopping(trial.reactor, when)
-                delivery = body.deliver(sink)
-                if when == "inside a write":
-                    sink.call = delivery.cancel
-                    sink.resume()
-                elif when == "before the first byte":
-                    delivery.cancel()
-                else:
-                    await trial.written(sink)
-                    delivery.cancel()
-                with pytest.raises(CancelledError):
-                    await trial.soon(delivery, f"cancelled {when}")
-                await trial.ended(sink)
-            await trial.left(rested, f"by deliveries cancelled {when}")
-            assert await trial.deliver(await trial.open(await trial.serve("next", b"next"))) == b"next"
-
-    @pytest.mark.parametrize("write", [1, 2])
-    async def test_a_consumer_that_raises_ends_the_delivery_and_leaves_nothing(self, write: int) -> None:
-        async with self._trying() as trial:
-            url = await trial.serve("raises", some(LARGE))
-            rested = await trial.rested()
-            for _ in range(3):
-                sink = Sink(raises={"write": OSError("no room")}, raise_at=write, slack=RECEIVE)
-                body = await trial.open(url)
-                with pytest.raises(Exception) as caught:  # noqa: PT011  # the engine looks at the consumer, not at it
-                    await trial.soon(body.deliver(sink), "deliver to a consumer that raises")
-                assert not isinstance(caught.value, AssertionError), caught.value
-                await trial.ended(sink)
-                assert len(sink.writes) == write - 1
-            await trial.left(rested, "by a consumer that raised")
 
     async def test_two_bodies_at_a_time_do_not_disturb_each_other(self) -> None:
         async with self._trying() as trial:
@@ -238,30 +190,19 @@ class FetcherChecks:
                 await trial.soon(delivery, "deliver beside another")
             assert [await trial.ended(sink) for sink in sinks] == [one, two]
 
-    async def test_close_aborts_what_runs_and_may_be_called_again(self) -> None:
+    async def _whatever_the_offset(self, part: tuple[int, int]) -> None:
+        start, size = part
         async with self._trying() as trial:
-            url = await trial.serve("close", some(LARGE))
-            unread = await trial.open(url)
-            sinks = [Sink(pause_after=1, slack=RECEIVE), Sink(pause_after=0, slack=RECEIVE)]
-            deliveries = [(await trial.open(url)).deliver(sink) for sink in sinks]
-            await trial.written(sinks[0])
-            opening = trial.fetcher.open(Source(url))
-            assert await trial.soon(trial.fetcher.close(), "close") is None, "close fires with None"
-            assert await trial.soon(trial.fetcher.close(), "close again") is None
-            for delivery, sink in zip(deliveries, sinks, strict=True):
-                with pytest.raises(Exception) as caught:  # noqa: PT011  # what it fails with is not promised
-                    await trial.soon(delivery, "a delivery when the fetcher closes")
-                assert not isinstance(caught.value, AssertionError), caught.value
-                await trial.ended(sink)
-            try:
-                body = await trial.soon(opening, "an open when the fetcher closes")
-            except AssertionError:
-                raise
-            except Exception:  # noqa: S110  # as above
-                pass
-            else:
-                body.abandon()  # it had been quicker
-            unread.abandon()
+            if not trial.case.spans:
+                return
+            data = some(300_000)
+            url = await trial.serve("offset", data)
+            for span in (Span(start), Span(start, start + size)):
+                body = await trial.open(url, span)
+                found = span.within(len(data))
+                assert found is not None
+                assert (body.head.status, body.head.span) == (206, found)
+                assert await trial.deliver(body) == data[found.start : found.stop]
 
     async def _uneven(self, pattern: Sequence[int]) -> None:
         async with self._trying() as trial:
@@ -296,5 +237,10 @@ def check_fetcher(make: Make, *, patience: float = PATIENCE) -> type:
         @given(pattern=st.lists(st.integers(0, 3), min_size=1, max_size=6))
         async def test_the_same_bytes_come_whatever_the_pauses(self, pattern: list[int]) -> None:
             await self._uneven(pattern)
+
+        @settings(max_examples=20)
+        @given(start=st.integers(0, 299_999), size=st.integers(1, 300_000))
+        async def test_whatever_the_offset_those_bytes_come(self, start: int, size: int) -> None:
+            await self._whatever_the_offset((start, size))
 
     return Checks

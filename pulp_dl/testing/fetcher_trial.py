@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from inspect import isawaitable
 from typing import Any
 
 from attrs import evolve, frozen
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.protocol import Factory
 
 from ..interfaces import IBody, IFetcher
 from ..model.headers import Pairs
@@ -37,6 +38,8 @@ class FetcherCase:
     @ivar missing: a URL at which there is nothing, or None if the protocol knows no such thing.
     @ivar spans: False if the protocol cannot bring a part.
     @ivar validators: False if a Head tells nothing strong enough for If-Range, not even for what never changes.
+    @ivar lying: C{lying(name, data, size)} is C{serve} by a server that says these data were C{size} bytes, or None if
+        nobody says sizes.
     """
 
     fetcher: IFetcher
@@ -44,6 +47,7 @@ class FetcherCase:
     missing: str | None = None
     spans: bool = True
     validators: bool = True
+    lying: Callable[[str, bytes, int], str | Awaitable[str]] | None = None
 
 
 Make = Callable[[Any], AbstractAsyncContextManager[FetcherCase]]
@@ -98,6 +102,23 @@ class Trial:
             assert self.reactor.seconds() < deadline, "deliver: no byte comes"
             await turns(self.reactor, 1)
 
+    async def kept(self, before: Belongings) -> Belongings:
+        """What is held beyond that when downloads have gone well, as a fetcher keeps a connection for the next one."""
+        return (await self.rested()).minus(before)
+
+    async def cancelled(self, begin: Callable[[], Deferred[Any]], count: int, what: str) -> Any:
+        """
+        Begin it, cancel it so many turns of the reactor later, and wait for its end.
+
+        Returns None if it was cancelled, or else its result: it had been quicker.
+        """
+        running = begin()
+        await turns(self.reactor, count)
+        running.cancel()
+        with suppress(CancelledError):
+            return (await self.soon(running, f"{what}, cancelled after {count} turns"),)
+        return None
+
     async def left(self, before: Belongings, after: str) -> None:
         """Wait until no more is held than before."""
         await until_left(self.reactor, before, after, self.patience)
@@ -118,6 +139,9 @@ async def trying(make: Make, patience: float) -> AsyncIterator[Trial]:
     """A trial, with the proof that nothing is left behind it."""
     from twisted.internet import reactor
 
+    # The first port of a process has Twisted reserve a descriptor for good.
+    listens: Any = reactor
+    await maybeDeferred(listens.listenTCP(0, Factory(), interface="127.0.0.1").stopListening)
     before = Belongings.now(reactor)
     async with make(reactor) as case:
         yield Trial(reactor, case, patience)

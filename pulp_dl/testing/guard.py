@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 from typing import Any, TypeVar
 
-from attrs import asdict, frozen
+from attrs import asdict, astuple, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
@@ -66,6 +66,14 @@ class Belongings:
             len({*threading.enumerate()} - {*reactor.getThreadPool().threads}),
             len(list(_DESCRIPTORS.iterdir())) if _DESCRIPTORS.exists() else 0,
         )
+
+    def minus(self, other: Belongings) -> Belongings:
+        """What came to it since then."""
+        return Belongings(*(now - then for now, then in zip(astuple(self), astuple(other), strict=True)))
+
+    def plus(self, other: Belongings) -> Belongings:
+        """Both."""
+        return Belongings(*(one + two for one, two in zip(astuple(self), astuple(other), strict=True)))
 
     def beyond(self, other: Belongings) -> dict[str, int]:
         """What is more than there."""

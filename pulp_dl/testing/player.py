@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 from twisted.internet.interfaces import IPullProducer, ISSLTransport
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from .pipe import MemoryTransport
-from .script import Act, Close, CutTLS, Hold, Request, Reset, Script, Send, Wait, acts
+from .relay import Relay
+from .script import Act, Close, CutTLS, Hold, Join, Request, Reset, Script, Send, StartTLS, Wait, acts
 
 if TYPE_CHECKING:
     from .stage import Stage
@@ -38,8 +40,13 @@ class Player(Protocol):
 
     transport: Any
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, before: Player | None = None) -> None:
+        """
+        @param before: who played on this connection until now.
+        """
         self._stage = stage
+        self._before = before
+        self._behind: Any = None
         self._clock = stage.clock
         self._received = b""
         self._skip = 0
@@ -52,15 +59,26 @@ class Player(Protocol):
     # ---- the connection
 
     def connectionMade(self) -> None:
-        tls = ISSLTransport.providedBy(self.transport)
-        self._wire = self.transport.transport if tls else self.transport
+        self._wire = self.transport
+        while bool(ISSLTransport.providedBy(self._wire)):
+            self._wire = self._wire.transport
         with suppress(AttributeError):
             self._wire.setTcpNoDelay(True)
-        self.number = self._stage.enter(self)
         self._wire.registerProducer(self, False)
+        if self._before is None:
+            self.number = self._stage.enter(self)
+            self._greet()
+        else:
+            self.number, self._acts = self._before.number, self._before._acts
+            self._stage.replace(self._before, self)
+            self._next()
+
+    def _greet(self) -> None:
         self._play(self._stage.greeting, Request("", ""))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._behind is not None:
+            self._behind.connectionLost(reason)
         self._over = True
         if self._timer is not None:
             self._timer.cancel()
@@ -91,6 +109,9 @@ class Player(Protocol):
     # ---- requests
 
     def dataReceived(self, data: bytes) -> None:
+        if self._behind is not None:
+            self._behind.dataReceived(data)
+            return
         self._received += data
         self._next_request()
 
@@ -176,7 +197,24 @@ class Player(Protocol):
                 self._wire.loseConnection()
             case Reset():
                 self._reset_when_sent()
+            case StartTLS(tls):
+                after = _Only(Player(self._stage, self))
+                factory = TLSMemoryBIOFactory(tls, isClient=False, wrappedFactory=after, clock=self._clock)
+                factory.noisy = False
+                self._hand_over(factory.buildProtocol(None))
+            case Join(host, port, first):
+                self._hand_over(Relay(self._clock, host, port, first))
         return True
+
+    def _hand_over(self, behind: Any) -> None:
+        """From now on somebody else has this connection."""
+        self._wire.unregisterProducer()
+        early, self._received = self._received, b""
+        self._behind = behind
+        behind.makeConnection(self.transport)
+        self._acts = None
+        if early:
+            behind.dataReceived(early)
 
     def _wait(self, seconds: float) -> None:
         self._timer = self._clock.callLater(seconds, self.go_on)
@@ -195,3 +233,15 @@ class Player(Protocol):
     def _again(self) -> None:
         self._timer = None
         self._reset_when_sent()
+
+
+class _Only(Factory):
+    """A factory of one protocol."""
+
+    noisy = False
+
+    def __init__(self, only: Protocol) -> None:
+        self._only = only
+
+    def buildProtocol(self, addr: object) -> Protocol:
+        return self._only

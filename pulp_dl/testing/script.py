@@ -7,6 +7,7 @@ so that they can be compared, printed and shrunk by hypothesis::
     Send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"), Send(b"half "), Reset()
     Nth([Cut(answer(entity), after=1000), answer(entity)])        # breaks once, then is honest
     answer(b"whole"), Repeat(Send(b"more"))                       # bytes after the end
+    OnConnect([Wait(1), ESTABLISHED, Tunnel()], Forward())        # a proxy that takes its time over tunnels
 
 A player plays them: L{pulp_dl.testing.FaultServer} over sockets, L{pulp_dl.testing.MemoryNetwork} in memory.
 """
@@ -17,19 +18,25 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, TypeAlias
 
 from attrs import field, frozen
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 
 from ..model.headers import Pairs, find
 
 __all__ = [
+    "ESTABLISHED",
     "FOREVER",
     "Act",
+    "Alert",
     "Chunk",
     "Close",
     "Cut",
     "CutTLS",
     "Drip",
+    "Forward",
     "Hold",
+    "Join",
     "Nth",
+    "OnConnect",
     "OnPath",
     "OnRange",
     "Repeat",
@@ -37,7 +44,9 @@ __all__ = [
     "Reset",
     "Script",
     "Send",
+    "StartTLS",
     "Step",
+    "Tunnel",
     "Wait",
     "acts",
 ]
@@ -138,7 +147,34 @@ class CutTLS(_Act):
     """End TLS as an attacker would: FIN without close_notify."""
 
 
-Act: TypeAlias = Send | Wait | Hold | Close | Reset | CutTLS
+@frozen
+class StartTLS(_Act):
+    """
+    From here on the connection speaks TLS, and all that follows is said in it.
+
+    As a greeting, after a C{Wait} or a C{Hold}, it is a handshake that comes late; after L{ESTABLISHED} it is the
+    server behind a proxy that CONNECT asked for.
+
+    @ivar tls: such as L{pulp_dl.testing.ServerTLS}.
+    """
+
+    tls: IOpenSSLServerConnectionCreator
+
+
+@frozen
+class Join(_Act):
+    """
+    From here on the connection is one to this host and port: bytes go through in both directions.
+
+    @ivar first: what is sent there before anything else.
+    """
+
+    host: str
+    port: int
+    first: bytes = b""
+
+
+Act: TypeAlias = Send | Wait | Hold | Close | Reset | CutTLS | StartTLS | Join
 Script: TypeAlias = "Step | Sequence[Script] | Callable[[Request], Script]"
 
 
@@ -260,6 +296,77 @@ class OnRange(Step):
 
     def acts(self, request: Request) -> Iterator[Act]:
         yield from acts(self.without if request.get(b"range") is None else self.with_range, request)
+
+
+ESTABLISHED: Final = Send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+"""The answer of a proxy that has made a tunnel."""
+
+
+@frozen
+class OnConnect(Step):
+    """One script for requests for a tunnel (CONNECT), another for all others."""
+
+    connect: Script
+    otherwise: Script = Send(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+
+    def acts(self, request: Request) -> Iterator[Act]:
+        yield from acts(self.connect if request.method == "CONNECT" else self.otherwise, request)
+
+
+@frozen
+class Tunnel(Step):
+    """
+    The tunnel that CONNECT has asked for, after L{ESTABLISHED}: an honest proxy is
+    C{OnConnect([ESTABLISHED, Tunnel()], Forward())}.
+
+    @ivar to: lead it to this host and port instead of the one that was asked for.
+    """
+
+    to: tuple[str, int] | None = None
+
+    def acts(self, request: Request) -> Iterator[Act]:
+        yield Join(*(self.to or _authority(request.target, 443)))
+
+
+@frozen
+class Forward(Step):
+    """
+    What an honest proxy does with a request in absolute-form (RFC 9112 section 3.2.2): asks the server, and passes on
+    what that says, until it ends.
+    """
+
+    def acts(self, request: Request) -> Iterator[Act]:
+        host, port = _authority(request.target.partition("://")[2].partition("/")[0], 80)
+        kept = (pair for pair in request.headers if pair[0].lower() not in _TO_THE_PROXY)
+        target = request.target.partition("://")[2].partition("/")[2].encode("latin-1")
+        lines = (name + b": " + value for name, value in (*kept, (b"Connection", b"close")))
+        first = b"%b /%b HTTP/1.1\r\n%b\r\n\r\n" % (request.method.encode("latin-1"), target, b"\r\n".join(lines))
+        yield Join(host, port, first)
+
+
+_TO_THE_PROXY: Final = {b"connection", b"proxy-authorization", b"proxy-connection"}
+
+
+def _authority(text: str, default: int) -> tuple[str, int]:
+    bracketed, _, behind = text.partition("]")
+    if text.startswith("["):
+        return bracketed[1:], int(behind.removeprefix(":") or default)
+    host, _, port = text.partition(":")
+    return host, int(port or default)
+
+
+@frozen
+class Alert(Step):
+    """
+    TLS gives up with this alert, before any key is agreed on.
+
+    @ivar description: its number (RFC 8446 section 6), such as 40 for handshake_failure.
+    """
+
+    description: int
+
+    def acts(self, request: Request) -> Iterator[Act]:
+        yield Send(bytes([21, 3, 3, 0, 2, 2, self.description]))
 
 
 @frozen

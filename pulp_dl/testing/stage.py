@@ -111,6 +111,11 @@ class Stage(Factory):
         self._peak = max(self._peak, self._open())
         return self._total - 1
 
+    def replace(self, player: Player, after: Player) -> None:
+        """The same connection has another player."""
+        self._players.discard(player)
+        self._players.add(after)
+
     def leave(self, player: Player) -> None:
         self._players.discard(player)
         for held in self._held.values():

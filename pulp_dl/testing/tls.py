@@ -36,6 +36,7 @@ class ServerTLS:
         key: Any = load_pem_private_key(identity, None)
         self.context.use_privatekey(key)
         self.context.set_alpn_select_callback(_http_1_1)
+        self.context.set_session_id(b"pulp_dl")  # without one, OpenSSL resumes no session that has a client certificate
         if clients is not None:
             store = self.context.get_cert_store()
             assert store is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,16 +10,19 @@ from typing import Any
 
 import pytest
 import trustme
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
     PrivateFormat,
     load_pem_private_key,
 )
+from OpenSSL import SSL
 from twisted.internet.threads import deferToThread
 
 from pulp_dl import Basic
-from pulp_dl.testing import FaultServer, answer
+from pulp_dl.model.tls import pin_of
+from pulp_dl.testing import ESTABLISHED, FaultServer, OnConnect, ServerTLS, Tunnel, answer
 from tests.cli.command import ROOT, End, refused, run
 from tests.servers import Nginx
 from tests.terminal import Terminal
@@ -333,13 +337,73 @@ async def test_no_proxy_keeps_hosts_out_of_it(server: FaultServer, tmp_path: Pat
 
 
 async def test_a_proxy_for_https_breaks_nothing_else(server: FaultServer, tmp_path: Path) -> None:
-    """Where it would be asked it says what to do; it is never gone around."""
+    """Where it is asked and is not there, it is not gone around."""
     gate = {"https_proxy": "http://127.0.0.1:1"}
     plain = await run("get", server.url("/f"), cwd=tmp_path, **gate)
-    secure = await run("get", server.url("/f").replace("http:", "https:"), cwd=tmp_path, **gate)
+    url = server.url("/f").replace("http:", "https:")
+    secure = await run("get", url, "--retries", 0, cwd=tmp_path, **gate)
 
-    assert (plain.code, secure.code) == (0, 2), plain.err
-    assert "https: through a proxy is not supported yet; --noproxy says what to reach without one" in secure.err
+    assert (plain.code, secure.code) == (0, 4), plain.err
+    assert "the proxy refuses the connection" in secure.err
+
+
+async def test_https_goes_through_a_tunnel(reactor: Any, nginx: Nginx, tmp_path: Path) -> None:
+    """A proxy that is reached over TLS is trusted by options of its own; the least version holds for both."""
+    (nginx.root / "f").write_bytes(b"x")
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(tmp_path / "gate.pem")
+    tls, ancient = (ServerTLS(ca.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.bytes()) for _ in range(2))
+    ancient.context.set_max_proto_version(SSL.TLS1_2_VERSION)
+    get = "get", f"{nginx.https}f", "--cacert", nginx.ca, "--retries", 0
+    login = "--proxy-user", "elmer:wabbit"
+    async with FaultServer(reactor, OnConnect([ESTABLISHED, Tunnel()]), tls=tls) as proxy:
+        gate = {"https_proxy": proxy.url("/")}
+        ends = [
+            await run(*get, *login, "--proxy-cacert", "gate.pem", cwd=tmp_path, **gate),
+            await run(*get, *login, "--proxy", proxy.url("/"), "--proxy-insecure", cwd=tmp_path),
+        ]
+        strange = await run(*get, *login, cwd=tmp_path, **gate)
+    async with FaultServer(reactor, OnConnect([ESTABLISHED, Tunnel()]), tls=ancient) as before:
+        trust = "--proxy-cacert", "gate.pem", "--tls-min", "1.3"
+        old = await run(*get, *login, *trust, cwd=tmp_path, https_proxy=before.url("/"))
+
+    assert [end.code for end in ends] == [0, 0], [end.err for end in ends]
+    assert [request.get(b"proxy-authorization") for request in proxy.requests] == [ELMER] * 2
+    assert (strange.code, old.code) == (4, 4)
+    assert "the certificate of the proxy" in strange.err
+    assert "give the CA as --proxy-cacert" in strange.err
+    assert "the proxy has no TLS that is safe (1.2 or later, or what --tls-min says)" in old.err
+    assert "TLS." not in strange.err + old.err
+    assert "certificates are not checked" in ends[1].err
+
+
+async def test_a_public_key_is_pinned_as_for_curl(nginx: Nginx, tmp_path: Path) -> None:
+    (nginx.root / "f").write_bytes(b"x")
+    pin = pin_of(x509.load_pem_x509_certificate((nginx.folder / "chain.pem").read_bytes()))
+    get = "get", f"{nginx.https}f", "-k", "--retries", 0, "--pinnedpubkey"
+    right = await run(*get, pin, cwd=tmp_path)
+    wrong = await run(*get, f"sha256//{'A' * 43}=", cwd=tmp_path)
+    none = await run(*get, "key.pem", cwd=tmp_path)
+
+    assert (right.code, wrong.code, none.code) == (0, 5, 2), wrong.err
+    assert "not checked" not in right.err
+    assert f"the public key of the server ({pin}) is none of --pinnedpubkey" in wrong.err
+    assert "Error: --pinnedpubkey: 'key.pem' is no digest of a public key" in none.err
+
+
+async def test_without_verification_it_is_said_once(nginx: Nginx, tmp_path: Path) -> None:
+    """Not with -q."""
+    for name in "fgh":
+        (nginx.root / name).write_bytes(b"x")
+    urls = [f"{nginx.https}{name}" for name in "fgh"]
+    told, quiet = [await run("get", "-k", *urls, *q, cwd=tmp_path) for q in ([], ["-q"])]
+    as_json = await run("get", "-k", urls[0], "--log-format", "json", cwd=tmp_path)
+
+    assert (told.code, quiet.code, as_json.code) == (0, 0, 0)
+    assert told.err.count("certificates are not checked: whoever is on the way can read and change what goes by") == 1
+    assert quiet.err == ""
+    event = json.loads(as_json.err.splitlines()[0])
+    assert (event["event"], event["level"]) == ("unverified", "warn")
 
 
 async def test_the_proxy_has_a_password_of_its_own(server: FaultServer, tmp_path: Path) -> None:
@@ -359,11 +423,12 @@ async def test_the_proxy_has_a_password_of_its_own(server: FaultServer, tmp_path
 
 
 def test_a_proxy_that_cannot_be_used_is_told_by_the_name_of_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("all_proxy", "socks5://elmer:hunter2@127.0.0.1:1080")
+    monkeypatch.setenv("all_proxy", "socks4://elmer:hunter2@127.0.0.1:1080")
     end = refused("get", "http://h/f")
 
     assert end.code == 2
-    assert "Error: all_proxy: 'socks5://127.0.0.1:1080/' has to begin with http:// or https://; or --noproxy" in end.err
+    assert "Error: all_proxy: 'socks4://127.0.0.1:1080/' has to begin with http://, https://, socks5:// or" in end.err
+    assert "or --noproxy" in end.err
     assert "hunter2" not in end.err
 
 
@@ -400,6 +465,10 @@ def test_a_secret_in_the_wrong_place_is_not_repeated(args: list[str]) -> None:
         (["x", "--cert", "/none"], "--cert: '/none': there is no such file; check the path"),
         (["x", "-u", "a\nb:c"], "--user: a control character; remove it (a line end of a file, perhaps)"),
         (["x", "--proxy-user", "a\nb:c", "--proxy", "h"], "--proxy-user: a control character; remove it"),
+        (["x", "--proxy-cacert", "/none", "--proxy", "h"], "--proxy-cacert: '/none': there is no such file"),
+        (["x", "--proxy-key", "/none", "--proxy", "h"], "--proxy-key: of no use without --proxy-cert"),
+        (["x", "--proxy", "socks5://h", "--proxy-user", "a:"], "--proxy-user: for a SOCKS proxy a password has from 1"),
+        (["x", "--proxy", "socks4://h"], "--proxy: 'socks4://h/' has to begin with http://, https://, socks5:// or"),
         (["x", "-H", "a b: c"], "--header: the name of field 1 is none; use letters, digits and hyphens"),
         (["x", "-H", "no colon"], "Invalid value for '-H' / '--header': a header is NAME: VALUE"),
         (["no url"], "URL: not an absolute URL (scheme://host/path is needed): 'no url'"),

@@ -215,7 +215,7 @@ async def test_what_takes_bytes_in_its_own_way_is_never_replaced(repository: Ngi
         (["http://h/bear.iso", "--key", "key.pem"], "Error: --key: of no use without --cert; give the certificate too"),
         (
             ["http://h/bear.iso", "--proxy", "socks9://h"],
-            "Error: --proxy: 'socks9://h/' has to begin with http:// or https://",
+            "Error: --proxy: 'socks9://h/' has to begin with http://, https://, socks5://",
         ),
         (["http://h/bear.iso", "-H", "no colon"], "NAME: VALUE"),
     ],

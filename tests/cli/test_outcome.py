@@ -40,6 +40,7 @@ def test_every_failure_has_a_code(kind: type[errors.DownloadError]) -> None:
         errors.NotFound: 3,
         errors.AuthFailed: 6,
         errors.TLSFailed: 5,
+        errors.HostKeyFailed: 5,
         errors.ValidationError: 7,
         errors.DigestMismatch: 7,
         errors.SizeMismatch: 7,
@@ -54,6 +55,7 @@ def test_every_failure_has_a_code(kind: type[errors.DownloadError]) -> None:
 
 def test_a_proxy_that_wants_credentials_is_6() -> None:
     assert code_of(errors.ProxyFailed("no", status=407)) == 6
+    assert code_of(errors.ProxyFailed("no", status=401)) == 6
     assert code_of(errors.ProxyFailed("no", status=502)) == 4
 
 

@@ -15,7 +15,24 @@ from tests.terminal import Terminal
 pytestmark = pytest.mark.limit(40)
 
 SIZE = 300_000
+TRIES = 4
 DATA = bytes(range(250)) * (SIZE // 250)
+
+
+async def timed(least: float, most: float, *args: object, cwd: Path) -> Path:
+    """
+    Where it did it, within these seconds.  Whoever keeps the machine busy makes a run longer: then it is done again,
+    somewhere else.  Too quick it may never be, and too slow not each time.
+    """
+    for number in range(TRIES):
+        place = cwd / f"try{number}"
+        place.mkdir()
+        end = await run(*args, "--json", cwd=place)
+        assert end.code == 0, end.err
+        assert end.json["seconds"] >= least
+        if end.json["seconds"] <= most:
+            return place
+    raise AssertionError(f"{end.json['seconds']} s, and {most} at most")
 
 
 async def test_a_file_takes_as_long_as_its_limit_says(nginx: Nginx, tmp_path: Path) -> None:
@@ -32,25 +49,19 @@ async def test_a_file_takes_as_long_as_its_limit_says(nginx: Nginx, tmp_path: Pa
 async def test_all_files_together_keep_to_the_limit_also_over_tls(nginx: Nginx, tmp_path: Path) -> None:
     repository = {f"{number}.iso": DATA[: SIZE // 6] for number in range(6)}
     fill(nginx.root, repository)
-    end = await run(
-        "sync", f"{nginx.https}PULP_MANIFEST", "-d", "mirror", "--cacert", nginx.ca, "--limit-rate", "146.5k", "--json",
-        cwd=tmp_path,
-    )  # fmt: skip
+    command = ("sync", f"{nginx.https}PULP_MANIFEST", "-d", "mirror", "--cacert", nginx.ca, "--limit-rate", "146.5k")
+    place = await timed(1.7, 2.5, *command, cwd=tmp_path)
 
-    assert end.code == 0, end.err
-    assert files(tmp_path / "mirror").keys() >= repository.keys()
-    assert 1.7 <= end.json["seconds"] <= 2.5
+    assert files(place / "mirror").keys() >= repository.keys()
 
 
 async def test_requests_keep_to_their_limit(nginx: Nginx, tmp_path: Path) -> None:
     for number in range(8):
         (nginx.root / str(number)).write_bytes(b"x")
     urls = [f"{nginx.http}{number}" for number in range(8)]
-    end = await run("get", *urls, "-d", "here", "--limit-requests", "5", "--json", cwd=tmp_path)
+    place = await timed(1.2, 2, "get", *urls, "-d", "here", "--limit-requests", "5", cwd=tmp_path)
 
-    assert end.code == 0, end.err
-    assert 1.2 <= end.json["seconds"] <= 2
-    assert len(files(tmp_path / "here")) == 8
+    assert len(files(place / "here")) == 8
 
 
 async def test_a_limit_that_nobody_reaches_takes_no_time(nginx: Nginx, tmp_path: Path) -> None:

@@ -271,3 +271,38 @@ def test_a_consumer_that_raises_while_its_producer_is_taken_away_is_told_of_the_
 
     assert len(told) == 1
     assert logged_errors.flush(ConsumerFailed)
+
+
+# ---- a rest that was put behind wrong bytes
+
+
+@pytest.mark.parametrize("at", [1, 100_000, len(DATA) - 1, len(DATA)])
+def test_promise_3_after_wrong_halves_the_place_that_was_asked_last_is_asked_for_all_of_it(at: int) -> None:
+    """In one round: a good place that was only asked for a rest has not been asked yet."""
+    consumer = RewindableRecorder()
+    memory = MemoryFetcher({A: Place(b"!" + DATA[1:], drop_at=at), B: Place(DATA)})
+
+    report = download(MemoryScheme(memory), Source(A, SHA), consumer, A, B, retries=Retries(count=0))
+
+    assert consumer.data == DATA
+    assert memory.urls() == ([A, B] if at == len(DATA) else [A, B, B])
+    assert sum(each.received for each in report.attempts) == 2 * len(DATA)
+
+
+def test_promise_3_the_same_holds_for_a_response_that_has_none_of_the_wrong_bytes() -> None:
+    data, consumer = DATA[:60_000], Recorder()
+    memory = MemoryFetcher({A: Place(b"!" + data[1:], drop_at=30_000), B: Place(data)})
+    source = Source(A, Digest("sha256", hashlib.sha256(data).hexdigest()))
+
+    download(MemoryScheme(memory), source, consumer, A, B, retries=Retries(count=0))
+
+    assert consumer.data == data
+
+
+def test_a_place_that_brought_all_of_a_wrong_body_is_not_asked_again_at_once() -> None:
+    """It ignored that only the rest was wanted, so this is its own."""
+    memory = MemoryFetcher({A: Place(DATA, drop_at=100), B: Place(DATA[:-1] + b"!", ranges=False), C: Place(DATA)})
+
+    download(MemoryScheme(memory), Source(A, SHA), RewindableRecorder(), A, B, C, retries=Retries(count=0))
+
+    assert memory.urls() == [A, B, C]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -113,18 +114,165 @@ def test_a_fetcher_that_cannot_be_imported_says_which_and_why() -> None:
     assert raised.value.__cause__ is not None
 
 
-def test_a_plugin_file_anywhere_on_the_path_is_found(tmp_path: Path) -> None:
-    """A plugin writer adds C{twisted/plugins/my_sftp.py} to their distribution; a broken neighbour does no harm."""
-    folder = tmp_path / "twisted" / "plugins"
-    folder.mkdir(parents=True)
-    (folder / "my_sftp.py").write_text("from pulp_dl.engine.schemes import Scheme\nsftp = Scheme('sftp', 'my.SFTP')\n")
-    (folder / "my_broken.py").write_text("raise RuntimeError('broken')\n")
-    root = Path(__file__).parents[2]
-    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{root}", "PYTHONDONTWRITEBYTECODE": "1"}
-    code = "from pulp_dl.engine.schemes import find; print(find('sftp'), find('http'))"
-    run = subprocess.run(
-        [sys.executable, "-c", code], env=environment, cwd="/", check=False, capture_output=True, text=True
-    )
+# ---- what is installed
 
-    assert "my.SFTP" in run.stdout
+
+class Site:
+    """A directory on the path, with plugins in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.plugins = folder / "twisted" / "plugins"
+        self.plugins.mkdir(parents=True)
+
+    def plugin(self, name: str, text: str, distribution: str | None = None) -> Path:
+        """One that says this; of a distribution, or of none."""
+        path = self.plugins / f"{name}.py"
+        path.write_text(text)
+        if distribution is not None:
+            info = self.folder / f"{distribution}-1.0.dist-info"
+            info.mkdir()
+            (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
+            (info / "RECORD").write_text(f"twisted/plugins/{name}.py,,\n")
+        return path
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        root = Path(__file__).parents[2]
+        environment = {
+            **os.environ, "PYTHONPATH": f"{self.folder}:{root}", "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "200"
+        }  # fmt: skip
+        return subprocess.run(
+            [sys.executable, *words], env=environment, cwd="/", check=False, capture_output=True, text=True
+        )
+
+    def find(self, *names: str) -> subprocess.CompletedProcess[str]:
+        code = """
+from pulp_dl.engine.schemes import find
+for name in {}:
+    try: print(find(name))
+    except Exception as error: print(error)
+"""
+        return self.run("-c", code.format(names))
+
+    def schemes(self) -> tuple[dict[str, list[dict[str, Any]]], list[dict[str, Any]]]:
+        """What C{pulp-dl schemes} says: what there is by scheme, and what is broken."""
+        found = json.loads(self.run("-m", "pulp_dl", "schemes", "--json").stdout)
+        by_name: dict[str, list[dict[str, Any]]] = {}
+        for each in found["schemes"]:
+            by_name.setdefault(each["scheme"], []).append(each)
+        return by_name, found["broken"]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+SCHEME = "from pulp_dl.engine.schemes import Scheme\n{0} = Scheme({0!r}, {1!r})\n"
+
+
+def test_a_plugin_file_anywhere_on_the_path_is_found(site: Site) -> None:
+    """A plugin writer adds C{twisted/plugins/my_gopher.py} to their distribution; a broken neighbour does no harm."""
+    site.plugin("my_gopher", SCHEME.format("gopher", "my.Gopher"))
+    site.plugin("my_broken", "raise RuntimeError('broken')\n")
+    run = site.find("gopher", "http")
+
+    assert "my.Gopher" in run.stdout
     assert "HTTPFetcher" in run.stdout
+
+
+def test_what_is_broken_is_logged_once_with_its_file_and_its_reason(site: Site) -> None:
+    file = site.plugin("my_broken", "raise RuntimeError('half installed')\n")
+    nameless = site.plugin("my_nameless", SCHEME.format("toy", "a.B") + "toy.names = None\n")
+    code = """
+import sys
+from twisted.logger import globalLogBeginner, eventAsText
+def tell(event): print(eventAsText(event, includeTimestamp=False))
+globalLogBeginner.beginLoggingTo([tell], redirectStandardIO=False)
+from pulp_dl.engine.schemes import find
+for _ in range(3): find("http")
+"""
+    lines = [line for line in site.run("-c", code).stdout.splitlines() if "passed over" in line]
+
+    assert len(lines) == 2
+    assert all(str(file) in line for line in lines if "half installed" in line)
+    assert any(str(nameless) in line and "TypeError" in line for line in lines)
+
+
+def test_two_that_claim_one_name_are_refused_with_where_each_comes_from(site: Site) -> None:
+    one = site.plugin("one", SCHEME.format("toy", "one.Fetcher"), "toys-inc")
+    two = site.plugin("two", SCHEME.format("toy", "two.Fetcher"))
+    said = site.find("toy").stdout
+
+    assert "two protocols are installed for toy: URLs" in said
+    assert f"one.Fetcher) of toys-inc 1.0 in {one} (pip uninstall toys-inc)" in said
+    assert f"two.Fetcher) of no distribution in {two} (delete it)" in said
+
+
+def test_pulp_dl_schemes_tells_of_each_where_it_comes_from_and_what_is_missing(site: Site) -> None:
+    gopher = site.plugin("my_gopher", SCHEME.format("gopher", "collections.OrderedDict"), "gophers")
+    site.plugin("my_toy", SCHEME.format("toy", "no_such_package_here.Toy"))
+    site.plugin("my_other", SCHEME.format("other", "one.Fetcher"))
+    site.plugin("my_third", SCHEME.format("other", "two.Fetcher"))
+    broken = site.plugin("my_broken", "raise RuntimeError('half installed')\n")
+    found, not_loaded = site.schemes()
+
+    assert {"http", "https", "file", "sftp", "gopher", "toy", "other"} <= {*found}
+    assert found["gopher"] == [
+        {
+            "scheme": "gopher",
+            "class": "collections.OrderedDict",
+            "distribution": "gophers 1.0",
+            "file": str(gopher),
+            "usable": True,
+            "problem": None,
+        }
+    ]
+    assert found["http"][0]["distribution"].startswith("pulp_dl ")
+    assert found["sftp"][0]["usable"]
+    assert not found["toy"][0]["usable"]
+    assert "no_such_package_here" in found["toy"][0]["problem"]
+    assert ["two protocols are installed" in each["problem"] for each in found["other"]] == [True, True]
+    assert not_loaded == [{"file": str(broken), "error": "RuntimeError: half installed"}]
+
+
+def test_pulp_dl_schemes_is_for_people_too(site: Site) -> None:
+    gopher = site.plugin("my_gopher", SCHEME.format("gopher", "collections.OrderedDict"), "gophers")
+    broken = site.plugin("my_broken", "raise RuntimeError('half installed')\n")
+    run = site.run("-m", "pulp_dl", "schemes")
+
+    assert f"gopher  collections.OrderedDict  (gophers 1.0: {gopher})\n" in run.stdout
+    assert run.stderr == f"Warning: {broken} is broken and passed over: RuntimeError: half installed\n"
+    assert run.returncode == 0
+
+
+def test_somebody_elses_class_may_be_a_scheme(site: Site) -> None:
+    """It need not be a L{Scheme}."""
+    text = """
+from zope.interface import implementer
+from pulp_dl.interfaces import IScheme
+@implementer(IScheme)
+class Own:
+    names = ("own",)
+    def fetcher(self, reactor, remote, shared): pass
+own = Own()
+"""
+    site.plugin("my_own", text)
+    found, _ = site.schemes()
+
+    assert (found["own"][0]["class"], found["own"][0]["usable"]) == ("twisted.plugins.my_own.Own", True)
+
+
+def test_what_is_missing_is_said_in_words_that_can_be_typed(site: Site) -> None:
+    """The plugin is there, and its distribution says what else to install."""
+    (site.folder / "toys.py").write_text("import no_such_package_here\nFetcher = dict\n")
+    text = SCHEME.format("toy", "toys.Fetcher").replace("'toys.Fetcher'", "'toys.Fetcher', extra='toys[all]'")
+    site.plugin("my_toy", text)
+    found, _ = site.schemes()
+    assert "toy: needs more: pip install 'toys[all]'" in found["toy"][0]["problem"]
+    assert not found["toy"][0]["usable"]
+
+    without = "import sys; sys.modules['twisted.conch'] = None; from pulp_dl.cli import main; main()"
+    run = site.run("-c", without, "get", "sftp://127.0.0.1/a")
+    assert "sftp: needs more: pip install 'pulp_dl[sftp]'" in run.stderr
+    assert run.returncode == 2

@@ -66,6 +66,9 @@ def test_a_client_that_is_too_late_for_the_window_has_its_own_fetch() -> None:
         Source(URL, SHA256, conditions={"If-None-Match": '"2"'}),
         Source("memory://elmer:secret@a/f", SHA256),
         Source(URL + "?", SHA256),
+        Source(URL, SHA256, found=True),
+        Source(URL, SHA256, public=True),
+        Source(URL, SHA256, scope="memory://b/"),
     ],
 )
 def test_other_questions_are_other_transfers(other: Source) -> None:

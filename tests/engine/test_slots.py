@@ -118,6 +118,90 @@ def test_cancelling_leaves_the_queue(clock: Clock) -> None:
     assert granted(patient)
 
 
+class TestTwoSockets:
+    """Who needs two at a time has both or none."""
+
+    def test_two_count_as_two(self, clock: Clock) -> None:
+        slots = Slots(4, 3, clock)
+        first = slots.acquire("a", 2)
+        second = slots.acquire("a", 2)
+        assert granted(first)
+        assert not granted(second)  # one of the host is left
+        assert granted(slots.acquire("b", 2))
+        assert not granted(slots.acquire("c"))
+        got(first).release()
+        assert granted(second)
+
+    @pytest.mark.parametrize(("total", "per_host"), [(1, 5), (5, 1), (1, 1)])
+    def test_where_two_can_never_be_one_is_enough(self, clock: Clock, total: int, per_host: int) -> None:
+        slots = Slots(total, per_host, clock)
+        first, second = slots.acquire("a", 2), slots.acquire("a", 2)
+        assert granted(first)
+        assert not granted(second)
+        got(first).release()
+        assert granted(second)
+
+    def test_small_requests_do_not_go_before_it_for_ever(self, clock: Clock) -> None:
+        slots = Slots(2, 2, clock)
+        held = [got(slots.acquire("a")), got(slots.acquire("b"))]
+        both, behind = slots.acquire("c", 2), slots.acquire("d")
+        held[0].release()
+        assert not granted(behind)
+        held[1].release()
+        assert granted(both)
+        got(both).release()
+        assert granted(behind)
+
+    def test_those_behind_go_when_it_leaves(self, clock: Clock) -> None:
+        slots = Slots(2, 2, clock)
+        slots.acquire("a")
+        both, behind = slots.acquire("c", 2), slots.acquire("d")
+        both.addErrback(lambda failure: failure.trap(CancelledError))
+        both.cancel()
+        assert granted(behind)
+
+    def test_as_many_idle_sockets_are_closed_as_it_needs(self, clock: Clock) -> None:
+        slots = Slots(3, 3, clock)
+        evicted: list[int] = []
+        for number in range(3):
+            slot = got(slots.acquire("a"))
+
+            def close(slot: ISlot = slot, number: int = number) -> None:
+                evicted.append(number)
+                slot.release()
+
+            slot.park(close)
+        assert granted(slots.acquire("b", 2))
+        assert evicted == [0, 1]
+
+    def test_an_idle_pair_makes_room_for_two(self, clock: Clock) -> None:
+        slots = Slots(2, 2, clock)
+        pair = got(slots.acquire("a", 2))
+        pair.park(pair.release)
+        assert granted(slots.acquire("b"))
+        assert granted(slots.acquire("c"))
+
+    @given(wants=st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 2)), max_size=12), total=st.integers(1, 5))
+    def test_all_are_served_in_whatever_mixture_and_the_limit_holds(
+        self, wants: list[tuple[str, int]], total: int
+    ) -> None:
+        slots = Slots(total, total, Clock())
+        served: list[int] = []
+        held: list[tuple[ISlot, int]] = []
+
+        def use(slot: ISlot, number: int, sockets: int) -> None:
+            served.append(number)
+            held.append((slot, min(sockets, total)))
+            assert sum(each for _, each in held) <= total
+
+        for number, (host, sockets) in enumerate(wants):
+            slots.acquire(host, sockets).addCallback(use, number, sockets)
+        while held:
+            slot, _ = held.pop(0)
+            slot.release()
+        assert sorted(served) == [*range(len(wants))]
+
+
 class TestEviction:
     def test_nobody_waits_nobody_is_evicted(self, clock: Clock) -> None:
         slots = Slots(2, 2, clock)

@@ -370,12 +370,16 @@ async def test_a_client_certificate_is_its_own_remotes(reactor: Any, fetching: M
 async def test_remotes_of_the_same_identity_share_connections(
     reactor: Any, fetching: MakeFetcher, ca: trustme.CA
 ) -> None:
-    """Passwords and headers go with each request, so they do not matter here."""
+    """Fields that everybody may see, and limits, do not matter; passwords and secret fields do."""
     async with FaultServer(reactor, answer(b"x"), tls=server_tls(ca)) as server:
         await read(fetching(tls=trusting(ca)), server.url("/a"))
-        await read(fetching(tls=trusting(ca), auth=Basic("a", "b"), headers={"X-Key": "c"}), server.url("/a"))
-
+        await read(fetching(tls=trusting(ca), headers={"User-Agent": "c"}, timeouts=Timeouts(idle=9)), server.url("/a"))
         assert server.connections.total == 1
+        secrets = {"auth": Basic("a", "b"), "headers": {"X-Key": "c"}}
+        await read(fetching(tls=trusting(ca), **secrets), server.url("/a"))
+        await read(fetching(tls=trusting(ca), **secrets), server.url("/a"))
+
+        assert server.connections.total == 2
 
 
 # ---- time, and no socket left

@@ -1,4 +1,4 @@
-"""Plain http through a proxy; what cannot go through one is refused, never sent around it."""
+"""Plain http through a proxy that reads it.  What goes through a tunnel is tested in C{test_tunnel}."""
 
 from __future__ import annotations
 
@@ -130,33 +130,6 @@ async def test_a_silent_proxy_times_out(reactor: Any, fetching: MakeFetcher) -> 
             await fetcher.open(Source("http://origin.example/a"))
 
         assert raised.value.phase == "head"
-
-
-async def test_https_through_a_proxy_is_refused_before_anything_is_sent(reactor: Any, fetching: MakeFetcher) -> None:
-    """Never in absolute-form, which would show the proxy everything; never around the proxy."""
-    async with FaultServer(reactor, answer(b"x")) as proxy, FaultServer(reactor, answer(b"x")) as origin:
-        with pytest.raises(Refused, match=r"https: through a proxy"):
-            await fetching(proxy=Proxy(proxy.url("/"))).open(Source(f"https://127.0.0.1:{origin.port}/a"))
-
-        assert proxy.connections.total == origin.connections.total == 0
-
-
-async def test_an_https_proxy_is_refused_before_anything_is_sent(reactor: Any, fetching: MakeFetcher) -> None:
-    """Its credentials would go out in clear text."""
-    async with FaultServer(reactor, answer(b"x")) as proxy, FaultServer(reactor, answer(b"x")) as origin:
-        with pytest.raises(Refused, match="https:// proxies"):
-            await fetching(proxy=Proxy(proxy.url("/").replace("http:", "https:"), AUTH)).open(Source(origin.url("/a")))
-
-        assert proxy.connections.total == origin.connections.total == 0
-
-
-async def test_a_redirect_to_https_through_a_proxy_is_refused_too(reactor: Any, fetching: MakeFetcher) -> None:
-    """Each hop takes the way that the Remote says."""
-    async with FaultServer(reactor, redirect("https://origin.example/b")) as proxy:
-        with pytest.raises(Refused, match=r"https: through a proxy"):
-            await fetching(proxy=Proxy(proxy.url("/"))).open(Source("http://origin.example/a"))
-
-        assert proxy.connections.total == 1
 
 
 async def test_two_passwords_for_one_proxy_never_share_a_connection(reactor: Any, fetching: MakeFetcher) -> None:

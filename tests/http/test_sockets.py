@@ -25,7 +25,10 @@ from tests.sinks import Sink, turn
 def listened(reactor: Any, told: list[str]) -> HTTPConnection:
     """A connection, and what it tells."""
     return HTTPConnection(
-        reactor, lambda _: told.append("idle"), lambda _: told.append("resting"), lambda _: told.append("gone")
+        reactor,
+        lambda idle: told.append("idle" if idle.usable() else "of no use"),
+        lambda _: told.append("resting"),
+        lambda _: told.append("gone"),
     )
 
 
@@ -201,8 +204,9 @@ class TestSockets:
             await turn(reactor)  # it is in the kernel then
         pausing.resumeProducing()
         assert len(await body_of(await asking)) in {65000, 16000}
-        await gone(reactor, told)
-        assert told == ["gone"]
+        await gone(reactor, told, turns=5)
+        assert "idle" not in told
+        assert not connection.usable()
 
     async def test_an_abort_within_the_first_answer(self, reactor: Any, serve: Any) -> None:
         connection, told = await connected(reactor, serve((Send(OK), Hold())))

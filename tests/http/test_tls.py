@@ -625,7 +625,7 @@ async def test_http_1_1_is_all_that_is_offered(network: Network, ca: trustme.CA,
 async def test_a_good_connection_opens_no_door_for_the_next(
     network: Network, ca: trustme.CA, localhost: bytes, version: int
 ) -> None:
-    """A resumed session would skip all checks, and may have been another identity's: none is."""
+    """A resumed session skips all checks, and may have been another identity's: each host has its own."""
     server = await network.serve(localhost, set_max_proto_version=version)
     server.context.set_session_id(b"tests")
 

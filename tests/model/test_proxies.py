@@ -55,6 +55,31 @@ def test_what_no_proxy_says_is_reached_directly_and_nothing_else(
 
 
 @given(st.text(), urls())
+def test_a_proxy_alone_has_the_same_rules(direct: str, url: str) -> None:
+    one, place = Proxy("http://gate.example:3128", direct=direct), parse(url)
+
+    if place.scheme in {"http", "https"}:
+        assert (one.to(place) is None) == directly(direct, url)
+    assert Remote(proxy=one).proxy_for(place) is one.to(place)
+
+
+def test_a_proxy_of_several_has_its_own_rules_beside_those_of_all() -> None:
+    proxies = Proxies(Proxy("http://gate.example", direct="one.example"), OTHER, direct="all.example")
+
+    assert proxies.to(parse("http://one.example/")) is None
+    assert proxies.to(parse("https://one.example/")) is OTHER
+    assert proxies.to(parse("https://all.example/")) is None
+    assert proxies.to(parse("http://two.example/")) is proxies.http
+
+
+@pytest.mark.parametrize("make", [Proxies, lambda direct: Proxy("http://h", direct=direct)])
+def test_hosts_are_one_text(make: Any) -> None:
+    """A list would be read letter by letter."""
+    with pytest.raises(TypeError, match="direct: hosts in one str"):
+        make(direct=["example.org"])
+
+
+@given(st.text(), urls())
 def test_whatever_no_proxy_says_there_is_an_answer_and_always_the_same(direct: str, url: str) -> None:
     assert directly(direct, url) == directly(direct, url)
 
@@ -106,6 +131,8 @@ def test_what_is_no_proxy_is_refused() -> None:
         ({"ALL_PROXY": "http://gate.example:3128", "https_proxy": "http://other.example:3128"}, GATE, OTHER),
         ({"HTTP_PROXY": "http://gate.example:3128"}, GATE, None),
         ({"HTTP_PROXY": "http://other.example:3128", "http_proxy": "http://gate.example:3128"}, GATE, None),
+        ({"all_proxy": "socks5h://h"}, Proxy("socks5h://h:1080"), Proxy("socks5h://h:1080")),
+        ({"https_proxy": "https://h", "http_proxy": "socks5://h:1"}, Proxy("socks5://h:1"), Proxy("https://h:443")),
         ({"HTTP_PROXY": "http://evil.example", "REQUEST_METHOD": "GET"}, None, None),
         ({"http_proxy": "http://gate.example:3128", "REQUEST_METHOD": "GET"}, GATE, None),
         ({"http_proxy": "", "HTTP_PROXY": "http://gate.example:3128"}, None, None),
@@ -122,7 +149,8 @@ def test_the_environment_says_it_as_it_says_it_to_others(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
 
-    assert Proxies.from_environment() == Proxies(http, https)
+    found = Proxies.from_environment()
+    assert (found.http, found.https) == (http, https)
 
 
 def test_no_proxy_comes_from_the_environment_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +164,13 @@ def test_no_proxy_comes_from_the_environment_too(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("all_proxy", "socks5://elmer:hunter2@h:1080"), ("https_proxy", "http://elmer:hunter2@ h")]
+    ("name", "value"),
+    [
+        ("all_proxy", "socks4://elmer:hunter2@h:1080"),
+        ("https_proxy", "http://elmer:hunter2@ h"),
+        ("http_proxy", f"socks5://hunter2{'2' * 256}:x@h"),
+        ("all_proxy", "socks5h://hunter2@h"),
+    ],
 )
 def test_what_cannot_be_used_is_never_gone_around(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     """It is an error that names the variable, and repeats no password."""

@@ -21,6 +21,7 @@ from pulp_dl import TLS, Basic, Limits, Proxy, Remote, Retries, Timeouts
 from pulp_dl.model.pulp import OPTIONS
 
 SECRET = "Sesame77"
+LAX = TLS(verify=False)
 DEFAULT = Remote(retries=Retries(count=3))
 """What Pulp does if nothing is said."""
 
@@ -63,6 +64,8 @@ def test_nothing_and_none_are_pulps_defaults() -> None:
             {"proxy_url": "http://g:3128", "proxy_username": "bugs", "proxy_password": SECRET},
             {"proxy": Proxy("http://g:3128", Basic("bugs", SECRET))},
         ),
+        ({"proxy_url": "socks5h://g", "tls_validation": False}, {"tls": LAX, "proxy": Proxy("socks5h://g:1080")}),
+        ({"proxy_url": "https://g", "tls_validation": False}, {"tls": LAX, "proxy": Proxy("https://g:443", tls=LAX)}),
         ({"proxy_url": f"http://bugs:{SECRET}@g:1"}, {"proxy": Proxy("http://g:1", Basic("bugs", SECRET))}),
         ({"total_timeout": 300.0}, {"timeouts": Timeouts(total=300)}),
         ({"connect_timeout": 5}, {"timeouts": Timeouts(connect=5)}),
@@ -194,7 +197,12 @@ def test_whatever_name_is_unknown_is_refused(name: str) -> None:
             {"proxy_url": "http://bugs@g", "proxy_username": "b", "proxy_password": SECRET},
             r"^proxy_username: there is a user in proxy_url, too",
         ),
-        ({"proxy_url": "socks5://g"}, r"^proxy_url: 'socks5://g/?' has to begin with http://"),
+        ({"proxy_url": "socks4://g"}, r"^proxy_url: 'socks4://g/?' has to begin with http://"),
+        ({"proxy_url": f"socks5://{'u' * 256}:x@g"}, r"^proxy_url: for a SOCKS proxy a user has from 1 to 255 bytes"),
+        (
+            {"proxy_url": "socks5://g", "proxy_username": "b", "proxy_password": "w" * 256},
+            r"^proxy_username: for a SOCKS proxy a password has from 1 to 255 bytes",
+        ),
         ({"proxy_url": "gateway"}, r"^proxy_url: not an absolute URL"),
         ({"total_timeout": -1}, r"^total_timeout: -1 is no positive number"),
         ({"connect_timeout": "10"}, r"^connect_timeout: '10' is no positive number"),

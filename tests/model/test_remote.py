@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pulp_dl.model.auth import Basic
 from pulp_dl.model.remote import Limits, Proxy, Remote, Retries, Timeouts
 from pulp_dl.model.tls import TLS
-from pulp_dl.urls import InvalidURL
+from pulp_dl.urls import InvalidURL, parse
 
 SECRET = "Sesame77"
 
@@ -118,10 +118,45 @@ def test_credentials_that_are_given_count_more_than_those_in_the_url() -> None:
     assert Remote(url="http://elmer:word@files.example/", auth=given_ones).auth == given_ones
 
 
-@pytest.mark.parametrize("url", ["ftp://gateway.example", "socks5://gateway.example:1080", "file:///a"])
-def test_a_proxy_speaks_http(url: str) -> None:
-    with pytest.raises(InvalidURL, match=r"^Proxy\.url: .* has to begin with http:// or https://"):
+@pytest.mark.parametrize("url", ["ftp://gateway.example", "socks4://gateway.example:1080", "file:///a", "socks://h"])
+def test_a_proxy_speaks_http_or_socks_5(url: str) -> None:
+    with pytest.raises(InvalidURL, match=r"^Proxy\.url: .* has to begin with http://, https://, socks5:// or socks5h"):
         Proxy(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "port", "forwards", "resolves"),
+    [
+        ("http://h", 80, True, True),
+        ("https://h", 443, True, True),
+        ("socks5://h", 1080, False, False),
+        ("socks5h://h", 1080, False, True),
+        ("SOCKS5H://h:1", 1, False, True),
+    ],
+)
+def test_what_a_proxy_does_follows_from_its_scheme(url: str, port: int, forwards: bool, resolves: bool) -> None:
+    proxy = Proxy(url)
+
+    assert proxy.place.port == port
+    assert proxy.resolves == resolves
+    assert proxy.forwards(parse("http://h/")) == forwards
+    assert not proxy.forwards(parse("https://h/"))
+
+
+def test_the_trust_of_a_proxy_is_a_tls() -> None:
+    wrong: Any = "ca.pem"
+
+    with pytest.raises(TypeError, match=r"^Proxy\.tls: str is no TLS; use TLS\(ca=...\)$"):
+        Proxy("https://gateway.example", tls=wrong)
+    assert Proxy("https://gateway.example") != Proxy("https://gateway.example", tls=TLS(verify=False))
+
+
+@pytest.mark.parametrize("login", [Basic("", "x"), Basic("x", ""), Basic("é" * 128, "x"), Basic("x", "y" * 256)])
+def test_a_socks_proxy_takes_no_login_that_is_too_long_or_empty(login: Basic) -> None:
+    """RFC 1929 has one byte for the length, and 1 at least."""
+    with pytest.raises(ValueError, match=r"^Proxy\.auth: for a SOCKS proxy a (user|password) has from 1 to 255 bytes"):
+        Proxy("socks5://h", login)
+    assert Proxy("http://h", login).auth is login
 
 
 def test_credentials_of_a_proxy_are_basic() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import subprocess
+from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,11 +26,13 @@ from cryptography.hazmat.primitives.serialization import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pulp_dl.model.tls import TLS
+from pulp_dl.model.tls import TLS, pin_of
 
 NOW = dt.datetime.now(dt.UTC)
 DAY = dt.timedelta(days=1)
 PASSPHRASE = "open sesame, grün"
+PIN = "sha256//" + b64encode(bytes(32)).decode()
+OTHER_PIN = "sha256//" + b64encode(bytes(range(32))).decode()
 
 
 @pytest.fixture(scope="module")
@@ -331,6 +335,56 @@ def test_a_switch_is_true_or_false(name: str, value: Any) -> None:
         TLS(**{name: value})
 
 
+# ---- versions and pins
+
+
+@pytest.mark.parametrize("value", ["1.1", "1.4", "", None, 1.2, "TLSv1.2"])
+def test_the_least_version_is_one_that_is_safe(value: Any) -> None:
+    with pytest.raises(ValueError, match=r"^TLS\.minimum: .* is none; there are '1\.2' and '1\.3'$"):
+        TLS(minimum=value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        ";",
+        "sha256//",
+        PIN[:-2],
+        f"{PIN};",
+        f"sha1//{PIN[8:]}",
+        PIN[8:],
+        [b"x"],
+        [PIN, "x"],
+        "key.pem",
+        [PIN + "\n=="],
+    ],
+)
+def test_what_is_no_pin_is_refused(value: Any) -> None:
+    """None that could not be read is passed over: there would be less to check than was asked for."""
+    with pytest.raises(ValueError, match=r"^TLS\.pins: .* is no digest of a public key; write sha256//BASE64=$"):
+        TLS(pins=value)
+
+
+@pytest.mark.parametrize("value", [None, 5, PIN.encode()])
+def test_pins_are_text(value: Any) -> None:
+    with pytest.raises(TypeError, match=r"^TLS\.pins: texts like sha256//BASE64= are needed"):
+        TLS(pins=value)
+
+
+def test_pins_are_curls(leaf: trustme.LeafCert, tmp_path: Path) -> None:
+    """The digest of the SubjectPublicKeyInfo, as the recipe in curl's manual makes it with openssl."""
+    path = tmp_path / "cert.pem"
+    path.write_bytes(certificate(leaf))
+    recipe = f"openssl x509 -in {path} -pubkey -noout | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary"
+    digest = subprocess.run(["sh", "-c", recipe], capture_output=True, check=True).stdout
+    pin = pin_of(x509.load_pem_x509_certificate(certificate(leaf)))
+
+    assert pin == f"sha256//{b64encode(digest).decode()}"
+    assert TLS(pins=pin).pinned == {pin}
+    assert TLS(pins=(each for each in [pin, PIN])).public().pinned == {pin, PIN}
+
+
 # ---- what is equal
 
 
@@ -345,6 +399,9 @@ def test_what_is_loaded_decides_what_is_equal(
     different = [
         TLS(),
         TLS(verify=False),
+        TLS(minimum="1.3"),
+        TLS(pins=PIN),
+        TLS(pins=[PIN, OTHER_PIN]),
         TLS(ca=path),
         TLS(ca=path, system=False),
         TLS(ca=path, verify=False),
@@ -366,6 +423,8 @@ def test_what_is_loaded_decides_what_is_equal(
         (TLS(**mine), TLS(cert=key(leaf) + chain(leaf))),
         (TLS(**mine), TLS(cert=chain(leaf), key=locked(leaf), passphrase=PASSPHRASE)),
         (TLS(**mine), evolve(TLS(), **mine)),
+        (TLS(pins=f"{OTHER_PIN};{PIN}"), TLS(pins=(PIN, OTHER_PIN, PIN))),
+        (TLS(pins=PIN), evolve(TLS(pins=PIN), system=True)),
     ):
         assert one == same
         assert hash(one) == hash(same)
@@ -405,7 +464,7 @@ def test_nothing_of_a_key_or_a_passphrase_is_shown(tmp_path: Path, ca: trustme.C
     ):
         assert not [each for each in [*secrets, PASSPHRASE] if each in repr(tls)]
     assert repr(TLS(ca=ca.cert_pem.bytes(), cert=path, key=key(leaf))) == (
-        f"TLS(ca=PEM text, cert='{path}', verify=True, system=True)"
+        f"TLS(ca=PEM text, cert='{path}', verify=True, system=True, minimum='1.2', pins=())"
     )
 
 

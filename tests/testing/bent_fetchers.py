@@ -6,8 +6,9 @@ from contextlib import suppress
 from typing import Any
 
 from attrs import evolve
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.interfaces import IConsumer
+from twisted.internet.task import deferLater
 
 from pulp_dl.errors import BadStatus, ConnectFailed
 from pulp_dl.interfaces import IBody
@@ -336,5 +337,130 @@ class ClosesOnce(Fetcher):
 
 @bent(CLOSES)
 class NeverCloses(Fetcher):
+    def close(self) -> Deferred[None]:
+        return Deferred()
+
+
+COLD = "test_cancelling_leaves_nothing_however_far_the_first_open_has_come"
+PHASES = "test_cancelling_leaves_nothing_however_far_a_head_or_a_body_has_come"
+
+
+@bent(COLD)
+class LeavesATimerWhenCancelledWhileItConnects(Fetcher):
+    """Its first open takes some turns more, as a handshake does; only in the last of them something is left."""
+
+    connected = False
+
+    def open(self, source: Source, span: Span | None = None, same_as: Validators | None = None) -> Deferred[IBody]:
+        if self.connected:
+            return super().open(source, span, same_as)
+        return Deferred.fromCoroutine(self._connect(source, span, same_as))
+
+    async def _connect(self, source: Source, span: Span | None, same_as: Validators | None) -> IBody:
+        for _ in range(20):
+            await deferLater(self.reactor, 0)
+        try:
+            await deferLater(self.reactor, 0.01)
+        except CancelledError:
+            self.leak()
+            raise
+        self.connected = True
+        body: IBody = await super().open(source, span, same_as)
+        return body
+
+
+@bent(PHASES)
+class CannotCancelHead(Fetcher):
+    def head(self, source: Source) -> Deferred[Head]:
+        deaf: Deferred[Head] = Deferred(lambda _: None)
+        deaf.addErrback(lambda _: Deferred())
+        return deaf
+
+
+@bent(PHASES)
+class LeavesATimerWhenCutLate(Between):
+    written = 0
+
+    def deliver(self, consumer: IConsumer) -> Deferred[None]:
+        def cut(failure: Any) -> Any:
+            if self.written > 5:
+                self.fetcher.leak()
+            return failure
+
+        return super().deliver(consumer).addErrback(cut)
+
+    def write(self, data: bytes) -> None:
+        self.written += 1
+        super().write(data)
+
+
+STOPS = "test_a_producer_that_is_stopped_ends_the_delivery_and_leaves_nothing"
+
+
+@bent(STOPS, True, False)
+class DeafToStop(Between):
+    def stopProducing(self) -> None:
+        pass
+
+
+@bent(STOPS, True, False)
+class LeavesWhenStopped(LeavesWhenCut):
+    pass
+
+
+@bent(STOPS, True)
+class WritesWhenResumedAfterTheEnd(Between):
+    over = False
+
+    def unregisterProducer(self) -> None:
+        super().unregisterProducer()
+        self.over = True
+
+    def resumeProducing(self) -> None:
+        super().resumeProducing()
+        if self.over:
+            with suppress(AssertionError):
+                self.consumer.write(b"again")
+
+
+LIES = "test_a_server_that_says_a_wrong_size_is_found_out"
+
+
+@bent(LIES, 100_001, 200_000)
+class EndsWellWhenShort(Body):
+    def deliver(self, consumer: IConsumer) -> Deferred[None]:
+        return super().deliver(consumer).addErrback(lambda _: None)
+
+
+@bent(LIES, 99_999, 30_000)
+class BringsMoreThanWasSaid(Between):
+    def unregisterProducer(self) -> None:
+        self.write(b"more")
+        super().unregisterProducer()
+
+
+@bent("_whatever_the_offset", (5000, 100))
+class RoundsTheOffset(Fetcher):
+    """To where its pieces begin."""
+
+    def open(self, source: Source, span: Span | None = None, same_as: Validators | None = None) -> Deferred[IBody]:
+        def rounded(start: int) -> int:
+            return start if start < 4096 else start // 4096 * 4096
+
+        return super().open(source, span and Span(rounded(span.start), span.stop), same_as)
+
+
+LEFT = "test_close_leaves_no_more_than_a_download_that_went_well"
+
+
+@bent(LEFT)
+class LeavesATimerWhenClosed(Fetcher):
+    def close(self) -> Deferred[None]:
+        self.leak()
+        return super().close()
+
+
+@bent(LEFT)
+class NeverSaysThatItIsClosed(Fetcher):
     def close(self) -> Deferred[None]:
         return Deferred()

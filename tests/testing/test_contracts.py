@@ -19,6 +19,7 @@ from pulp_dl.model.tls import TLS
 from pulp_dl.protocols.file import FileFetcher
 from pulp_dl.protocols.http.fetcher import HTTPFetcher
 from pulp_dl.testing import (
+    Close,
     ConsumerCase,
     Entity,
     FaultServer,
@@ -29,10 +30,12 @@ from pulp_dl.testing import (
     Recorder,
     RewindableRecorder,
     Script,
+    Send,
     ServerTLS,
     answer,
     check_consumer,
     check_fetcher,
+    response_head,
 )
 from tests.sinks import sharing
 
@@ -88,7 +91,13 @@ async def http_case(
             scripts[path] = answer(Entity(data, etag(data)), framing=framing)
             return server.url(path, "localhost")
 
-        yield FetcherCase(fetcher, serve, server.url("/missing", "localhost"))
+        def lying(name: str, data: bytes, size: int) -> str:
+            head = response_head(200, ((b"Content-Length", b"%d" % size),))
+            scripts[f"/{name}"] = (Send(head + data), Close())
+            return server.url(f"/{name}", "localhost")
+
+        missing = server.url("/missing", "localhost")
+        yield FetcherCase(fetcher, serve, missing, lying=lying if framing == "length" else None)
 
 
 @asynccontextmanager

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from pulp_dl.testing import FetcherCase, Place, check_fetcher
+from pulp_dl.errors import Truncated
+from pulp_dl.model.source import Head
+from pulp_dl.testing import FetcherCase, Place, Verbatim, check_fetcher
 from tests.testing import bent_fetchers  # noqa: F401  # it fills the list
 from tests.testing.bent import BENT, Between, Fetcher
 
@@ -32,7 +34,14 @@ async def verdict(bent: type[Fetcher], reactor: Any, check: str, *arguments: Any
             fetcher.memory.places[url] = evolve(Place(data, etag, chunk=65536), **fetcher.place)
             return url
 
-        yield FetcherCase(fetcher, serve, "memory://host/missing")
+        def lying(name: str, data: bytes, size: int) -> str:
+            url = f"memory://host/{name}"
+            short = Truncated(len(data), size, url) if size > len(data) else None
+            pieces = tuple(data[at : min(size, at + 65536)] for at in range(0, min(size, len(data)), 65536))
+            fetcher.memory.places[url] = Verbatim(Head(url, 200, length=size, total=size), pieces, short)
+            return url
+
+        yield FetcherCase(fetcher, serve, "memory://host/missing", lying=lying)
 
     checks = check_fetcher(make, patience=PATIENCE)()
     try:
@@ -69,6 +78,8 @@ async def test_a_check_is_content_with_what_is_right(check: tuple[str, tuple[Any
 def test_every_check_has_something_that_it_catches() -> None:
     checks = check_fetcher(lambda _: None)  # type: ignore[arg-type, return-value]  # it is not run
     names = {name for name in dir(checks) if name.startswith("test_")}
-    assert names == {check for _, check, _ in BENT.values()} - {"_uneven"} | {
-        "test_the_same_bytes_come_whatever_the_pauses"
+    behind = {
+        "_uneven": "test_the_same_bytes_come_whatever_the_pauses",
+        "_whatever_the_offset": "test_whatever_the_offset_those_bytes_come",
     }
+    assert names == {behind.get(check, check) for _, check, _ in BENT.values()}

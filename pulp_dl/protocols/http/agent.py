@@ -6,7 +6,7 @@ pooled one turns out to be dead.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IProtocol
@@ -15,8 +15,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
-from ...errors import DownloadError, Refused, TimedOut
-from ...flow.timers import Call
+from ...errors import DownloadError, ProxyFailed, Refused, TimedOut, TLSFailed
 from ...model.headers import CONTROL
 from ...model.remote import Timeouts
 from .answer import Answer
@@ -25,6 +24,7 @@ from .endpoint import Dialled
 from .fields import Fields
 from .pool import HTTPConnectionPool
 from .proxy import Route
+from .tls import of_proxy
 
 __all__ = ["URI", "Agent", "Sealed"]
 
@@ -89,15 +89,13 @@ class _Exchange:
     Callbacks, not a coroutine: each request has one of these, and a coroutine costs as much as all the rest of it.
     """
 
-    __slots__ = ("_agent", "_connection", "_data", "_late", "_limit", "_method", "_url")
+    __slots__ = ("_agent", "_connection", "_data", "_method", "_url")
 
     def __init__(self, agent: Agent, method: bytes, url: str, data: bytes) -> None:
         self._agent = agent
         self._method = method
         self._url = url
         self._data = data
-        self._limit: Call | None = None
-        self._late = False
 
     def begin(self) -> Deferred[IResponse]:
         agent, route = self._agent, self._agent.route
@@ -110,34 +108,19 @@ class _Exchange:
 
     def _ask(self, connection: HTTPConnection) -> Deferred[IResponse]:
         self._connection = connection
-        agent = self._agent
-        asking = connection.request(self._data, self._method, self._url)
-        seconds = agent.timeouts.head
-        self._limit = None if seconds is None else agent.pool.timers.callLater(seconds, self._expire, asking)
-        return asking.addCallbacks(self._came, self._again)
-
-    def _expire(self, asking: Deferred[Answer]) -> None:
-        self._limit, self._late = None, True
-        asking.cancel()
-
-    def _in_time(self) -> None:
-        if self._limit is not None:
-            self._limit.cancel()
-            self._limit = None
-
-    def _came(self, answer: Answer) -> IResponse:
-        self._in_time()
-        return Sealed(answer)
+        answer = connection.request(self._data, self._method, self._url, self._agent.timeouts.head)
+        return answer.addCallbacks(Sealed, self._again)
 
     def _again(self, failure: Failure) -> Failure | Deferred[IResponse]:
-        self._in_time()
-        if self._late:
-            raise TimedOut("head", self._agent.timeouts.head or 0.0, self._url) from failure.value
         # The server may close an idle connection at any time, also in the moment that we use it (RFC 9112 section
         # 9.3.1).  It has not seen the request then, so this is no attempt.  A fresh one ends the loop.
         stale = self._connection.reused and self._connection.silent
-        if stale and failure.check(DownloadError):
+        if stale and failure.check(DownloadError) and not failure.check(TimedOut):
             return self.begin()
+        if self._agent.route.proxied and failure.check(TLSFailed):
+            # In TLS 1.3 a proxy judges our certificate after our side of the handshake is done.
+            error: Any = failure.value
+            raise ProxyFailed(of_proxy(error.message), self._url, transient=False) from error
         return failure
 
 
@@ -151,14 +134,26 @@ class Sealed:
 
     request: Any = None
     previousResponse: Any = None
+    headers: Headers
 
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
-        self.version = (b"HTTP", 1, answer.version)
-        self.code = answer.status
-        self.phrase = answer.phrase
-        self.length: Any = UNKNOWN_LENGTH if answer.length is None else answer.length
-        self.headers: Headers = _NO_FIELDS
+
+    @property
+    def version(self) -> tuple[bytes, int, int]:
+        return b"HTTP", 1, self.answer.version
+
+    @property
+    def code(self) -> int:
+        return self.answer.status
+
+    @property
+    def phrase(self) -> bytes:
+        return self.answer.phrase
+
+    @property
+    def length(self) -> Any:
+        return UNKNOWN_LENGTH if self.answer.length is None else self.answer.length
 
     def deliverBody(self, protocol: IProtocol) -> None:
         self.answer.deliverBody(protocol)
@@ -170,8 +165,11 @@ class Sealed:
 class _NoFields(Headers):
     """There are none, and there will be none."""
 
+    def getRawHeaders(self, name: Any, default: Any = None) -> Any:
+        return default
+
     def setRawHeaders(self, name: str | bytes, values: Sequence[str | bytes]) -> None:
         """Without effect: treq would write an empty Content-Encoding."""
 
 
-_NO_FIELDS: Final = _NoFields()
+Sealed.headers = _NoFields()

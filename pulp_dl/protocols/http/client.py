@@ -15,7 +15,7 @@ from .agent import URI, Agent, Sealed
 from .answer import Answer
 from .fields import Fields
 
-__all__ = ["Client"]
+__all__ = ["Client", "unwrapped"]
 
 
 class Client:
@@ -26,13 +26,14 @@ class Client:
         self._cookies = _NoCookies()
         self._treq = HTTPClient(agent, self._cookies)
 
-    def request(self, method: str, url: str, fields: Fields) -> Deferred[Answer]:
+    def request(self, method: str, url: str, fields: Fields) -> Deferred[Any]:
         """
-        Fires with the answer to one request: redirects are not followed, nothing is decoded, no cookie is kept.
+        Fires with what treq makes of the answer to one request: redirects are not followed, nothing is decoded, no
+        cookie is kept.
 
         Fails with L{DownloadError}; cancelling aborts.
         """
-        response = self._treq.request(
+        return self._treq.request(
             method,
             _Ready(url),
             headers=fields,
@@ -41,7 +42,6 @@ class Client:
             unbuffered=True,
             reactor=self._reactor,
         )
-        return response.addCallback(_unwrap)
 
 
 class _Ready(EncodedURL):
@@ -74,6 +74,7 @@ class _NoCookies(IndexableCookieJar):
         return iter(())
 
 
-def _unwrap(response: Any) -> Answer:
+def unwrapped(response: Any) -> Answer:
+    """The answer in what treq made of it."""
     sealed: Sealed = response.original
     return sealed.answer

@@ -17,7 +17,8 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ...errors import ConnectFailed, DownloadError, ProtocolError, TLSFailed, Truncated
+from ...errors import ConnectFailed, DownloadError, ProtocolError, TimedOut, TLSFailed, Truncated
+from ...flow.timers import Call, Clock
 from .answer import Answer
 from .framing import Framing, Malformed
 from .tls import explain
@@ -58,8 +59,13 @@ class HTTPConnection(Protocol):
         idle: Callable[[HTTPConnection], None],
         resting: Callable[[HTTPConnection], None],
         gone: Callable[[HTTPConnection], None],
+        timers: Clock | None = None,
     ) -> None:
+        """
+        @param timers: for limits of time; None for C{clock}.
+        """
         self.clock = clock
+        self._timers: Clock = timers or clock
         self._tell_idle = idle
         self._tell_resting = resting
         self._tell_gone = gone
@@ -74,12 +80,14 @@ class HTTPConnection(Protocol):
         self._paused_at = 0.0
         self._paused = False
         self._just_read = False
+        self._drained = False  # there was room for more in the last read
         self._gathered: list[bytes] = []
         self._gathering: IDelayedCall | None = None
         self._lost: Failure | None = None
         self._wire: Wire | None = None
         self._getting_ready: Deferred[None] | None = None
         self._asking: Deferred[Answer] | None = None
+        self._limit: Call | None = None
         self._answer: Answer | None = None
 
     @property
@@ -102,7 +110,9 @@ class HTTPConnection(Protocol):
         """
         if self._aborted or self._lost is not None:
             return False
-        return self._wire is None or self._just_read or self._wire.silent()
+        if self._wire is None:
+            return True
+        return self._wire.exhausted(drained=self._drained) if self._just_read else self._wire.silent()
 
     # getting ready
 
@@ -142,15 +152,16 @@ class HTTPConnection(Protocol):
 
     # asking
 
-    def request(self, data: bytes, method: bytes, url: str) -> Deferred[Answer]:
+    def request(self, data: bytes, method: bytes, url: str, limit: float | None = None) -> Deferred[Answer]:
         """
         Ask, when nothing else is asked.
 
-        Fires with an L{Answer} when its head has come, after interim ones; fails with L{ConnectFailed}, L{TLSFailed} or
-        L{ProtocolError}.  Cancelling aborts the connection at once.
+        Fires with an L{Answer} when its head has come, after interim ones; fails with L{ConnectFailed}, L{TLSFailed},
+        L{ProtocolError} or, when it has not come in time, L{TimedOut}.  Cancelling aborts the connection at once.
 
         @param data: the head of the request as it goes on the wire.
         @param url: what errors name.
+        @param limit: seconds until the head has to be here.
         """
         if self._asking is not None or self._answer is not None:
             raise RuntimeError("one request at a time")
@@ -162,14 +173,30 @@ class HTTPConnection(Protocol):
         self._framing.expect(method)
         asking: Deferred[Answer] = Deferred(self._cancel_request)
         self._asking = asking
+        if limit is not None:
+            self._limit = self._timers.callLater(limit, self._late, limit)
         assert self._wire is not None
         self._wire.send(data)
         return asking
 
     def _cancel_request(self, asking: Deferred[Answer]) -> None:
         if self._asking is asking:
-            self._asking = None
+            self._no_longer_asking()
             self.abort()
+
+    def _late(self, limit: float) -> None:
+        self._limit = None
+        asking = self._no_longer_asking()
+        self.abort()
+        if asking is not None:
+            asking.errback(TimedOut("head", limit, self._url))
+
+    def _no_longer_asking(self) -> Deferred[Answer] | None:
+        asking, self._asking = self._asking, None
+        limit, self._limit = self._limit, None
+        if limit is not None:
+            limit.cancel()
+        return asking
 
     # the answer
 
@@ -197,7 +224,7 @@ class HTTPConnection(Protocol):
             self.abort()  # nobody asked
             return
         self.silent = False
-        drained = len(data) < self._buffer  # else there was no room for more in one read
+        self._drained = len(data) < self._buffer
         framing = self._framing
         try:
             body = framing.feed(data)
@@ -212,7 +239,7 @@ class HTTPConnection(Protocol):
             answer.arrived(body)
             self._came(len(body))
         if framing.complete:
-            self._complete(answer, drained)
+            self._complete(answer)
         # From here on the connection may be at work for somebody else.
         if asking is not None:
             self._hand_over(asking, answer)
@@ -226,7 +253,7 @@ class HTTPConnection(Protocol):
 
     def _begin(self) -> Answer:
         framing = self._framing
-        self._asking = None
+        self._no_longer_asking()
         self._answer = answer = Answer(
             self,
             framing.version,
@@ -261,27 +288,27 @@ class HTTPConnection(Protocol):
             assert self._wire is not None
             self._wire.read_at_once(size)
 
-    def _complete(self, answer: Answer, drained: bool) -> None:
+    def _complete(self, answer: Answer) -> None:
         self._answer = None
         self._unpaused = self._steady = 0
         self._read_at_once(USUAL)
         answer.ended()
-        if self._framing.reusable and self._lost is None and self._nothing_behind(drained=drained):
+        # What came with it would become the answer to the next request.  To look for it costs something over TLS, so
+        # there it is done when the next request is at hand.
+        wire = self._wire
+        alone = wire is None or wire.tls or wire.exhausted(drained=self._drained)
+        if self._framing.reusable and self._lost is None and alone:
             self.resume()
             self._just_read = True
             self._tell_idle(self)
         else:
             self.abort()
 
-    def _nothing_behind(self, *, drained: bool) -> bool:
-        """Is what was read last all that has come?  What came with it would become the answer to the next request."""
-        return self._wire is None or self._wire.exhausted(drained=drained)
-
     def _fail(self, malformed: Malformed) -> None:
         """Whoever waits hears of it, and the connection is of no use any more."""
         error = ProtocolError(str(malformed), self._url)
         error.__cause__ = malformed
-        asking, self._asking = self._asking, None
+        asking = self._no_longer_asking()
         answer, self._answer = self._answer, None
         self.abort()
         if asking is not None:
@@ -335,7 +362,7 @@ class HTTPConnection(Protocol):
             self._wire.close()
             self._wire = None
         ready, self._getting_ready = self._getting_ready, None
-        asking, self._asking = self._asking, None
+        asking = self._no_longer_asking()
         answer, self._answer = self._answer, None
         # First of all, so that whoever hears of the end finds the place free.
         self._tell_gone(self)

@@ -11,15 +11,18 @@ from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ...errors import ConnectFailed, DownloadError, ProxyFailed, TLSFailed
+from ...errors import ConnectFailed, DownloadError, ProxyFailed, RedirectRefused, TimedOut, TLSFailed
 from ...flow.deadline import deadline
 from ...model.tls import TLS
 from ...urls import URL, shown
-from .tls import creator, explain
+from .sessions import NotResumed
+from .tls import creator, explain, of_proxy
+from .tunnel import ProxyLost, Refusal
 
-__all__ = ["Dialled", "reach"]
+__all__ = ["Dialled", "is_address", "reach", "secured", "translate"]
 
 
 def reach(reactor: Any, place: URL, tls: TLS | None) -> IStreamClientEndpoint:
@@ -36,8 +39,17 @@ def reach(reactor: Any, place: URL, tls: TLS | None) -> IStreamClientEndpoint:
         kind = TCP4ClientEndpoint
     elif isIPv6Address(host):
         kind = TCP6ClientEndpoint
-    endpoint: IStreamClientEndpoint = kind(reactor, host, port, no_limit)
-    return endpoint if tls is None else wrapClientTLS(creator(tls, place.host), endpoint, clock=reactor)
+    return secured(reactor, kind(reactor, host, port, no_limit), host, tls)
+
+
+def secured(reactor: Any, endpoint: IStreamClientEndpoint, host: str, tls: TLS | None) -> IStreamClientEndpoint:
+    """TLS with a host over this way to it, or the way itself, if C{tls} is None."""
+    return endpoint if tls is None else wrapClientTLS(creator(tls, host), endpoint, clock=reactor)
+
+
+def is_address(host: str) -> bool:
+    """Is it one, and no name?"""
+    return isIPAddress(host) or isIPv6Address(host)
 
 
 @implementer(IStreamClientEndpoint)
@@ -47,12 +59,13 @@ class Dialled:
     Connects until a request may be sent.
 
     C{connect} fires with the L{HTTPConnection} that the factory made, after the TLS handshake; fails with
-    L{ConnectFailed}, L{TLSFailed}, L{ProxyFailed} or L{TimedOut}.  Cancelling closes whatever was opened; what it then
-    fails with may be any of these, for a cancelled name look-up fails as one that found nothing.
+    L{ConnectFailed}, L{TLSFailed}, L{ProxyFailed} (also if it is the proxy that takes too long) or L{TimedOut}.
+    Cancelling closes whatever was opened; what it then fails with may be any of these, for a cancelled name look-up
+    fails as one that found nothing.
 
-    @ivar seconds: how long it may take in all: DNS, TCP and TLS.
+    @ivar seconds: how long it may take in all: DNS, TCP, TLS, and the same once more for a proxy and its tunnel.
     @ivar url: what is asked for; errors name it.
-    @ivar proxied: the other side is a proxy.
+    @ivar proxied: the other side is a proxy.  (If it is only on the way, it tells by itself that it was to blame.)
     """
 
     endpoint: IStreamClientEndpoint
@@ -62,22 +75,43 @@ class Dialled:
     proxied: bool
 
     def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
-        return deadline(Deferred.fromCoroutine(self._connect(factory)), self.seconds, self.reactor, "connect", self.url)
+        connecting = Deferred.fromCoroutine(self._connect(factory))
+        in_time = deadline(connecting, self.seconds, self.reactor, "connect", self.url)
+        return in_time.addErrback(_whose)
 
     async def _connect(self, factory: IProtocolFactory) -> IProtocol:
-        try:
-            protocol = await self.endpoint.connect(factory)
-            connection: Any = protocol
-            await connection.ready()
-        except Exception as cause:
-            raise translate(cause, self.url, proxied=self.proxied) from cause
-        return protocol
+        while True:
+            try:
+                protocol = await self.endpoint.connect(factory)
+                connection: Any = protocol
+                await connection.ready()
+            except RedirectRefused as refused:  # which cannot know what is asked for
+                raise RedirectRefused(refused.message, self.url) from refused
+            except Exception as cause:
+                if isinstance(cause.cause if isinstance(cause, ProxyLost) else cause, NotResumed):
+                    continue  # no fault of anybody's but ours, who wanted to save time
+                raise translate(cause, self.url, proxied=self.proxied) from cause
+            return protocol
+
+
+def _whose(failure: Failure) -> Failure:
+    """A limit of time that ran out while there was no way through the proxy is the proxy's fault."""
+    late = failure.value
+    if isinstance(late, TimedOut) and isinstance(late.__cause__, ProxyFailed):
+        raise ProxyFailed(f"timed out: no connection through the proxy for {late.seconds:g} s", late.url) from late
+    return failure
 
 
 def translate(cause: Exception, url: str, *, proxied: bool) -> DownloadError:
     """What went wrong before a request could be sent."""
+    if isinstance(cause, Refusal):
+        return ProxyFailed(cause.message, url, cause.status, transient=cause.transient)
+    if isinstance(cause, ProxyLost):
+        return translate(cause.cause, url, proxied=True)
     explained = explain(cause)
     if explained is not None:
+        if proxied:
+            return ProxyFailed(of_proxy(explained), url, transient=False)
         return TLSFailed(explained, url)
     kind = ProxyFailed if proxied else ConnectFailed
     who = "the proxy" if proxied else "the server"

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any, Final
 
+from attrs import evolve
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
+from ...errors import RedirectRefused
 from ...flow.running import Running
 from ...interfaces import IAuthenticator, IBody, IFetcher, IShared
 from ...model.remote import Remote
 from ...model.source import Head, Source, Span, Validators
+from ...urls import URL
+from ..spaces import Bounded, Homes, Space, literal, refusal
 from .agent import Agent
+from .answer import Answer
 from .body import Body
 from .client import Client
-from .fields import RequestFields
-from .login import Login
-from .pool import HTTPConnectionPool
-from .proxy import route
+from .cookies import Cookies
+from .fields import PUBLIC, RequestFields
+from .login import Login, Unauthenticated
+from .pool import HTTPConnectionPool, PoolKey
+from .proxy import Route, route
 from .question import Question
 from .redirect import Trail
 
@@ -45,8 +52,11 @@ class HTTPFetcher:
         )
         self.turn = shared.requests(remote)
         self.fields = RequestFields(remote)
-        self._clients: dict[tuple[Any, bool], Client] = {}
+        self._clients: dict[tuple[Any, bool, Space | None], Client] = {}
         self._authenticator: IAuthenticator | None = None
+        self.cookies = Cookies() if remote.cookies else None
+        self.homes = Homes(reactor, remote, shared.timers)
+        self._who = _who(remote)
         self.running = Running()
         self.bodies: set[Body] = set()
 
@@ -76,15 +86,40 @@ class HTTPFetcher:
 
     def client(self, trail: Trail) -> Client:
         """Who asks where the trail has come to."""
-        key = trail.place.origin, trail.inside
+        key = trail.place.origin, trail.inside, trail.floor
         found = self._clients.get(key)
         if found is None:
-            way = route(self.reactor, self.remote, trail.place, inside=trail.inside)
-            found = Client(Agent(self.reactor, self._pool, way, self.remote.timeouts))
+            found = Client(Agent(self.reactor, self._pool, self._way(trail), self.remote.timeouts))
             if len(self._clients) >= ORIGINS:
                 del self._clients[next(iter(self._clients))]
             self._clients[key] = found
         return found
+
+    def _way(self, trail: Trail) -> Route:
+        place, floor, reactor = trail.place, trail.floor, self.reactor
+        proxy = self.remote.proxy_for(place)
+        if floor is not None and proxy is None:
+            reactor = Bounded(reactor, floor)
+        elif floor is not None and proxy is not None:
+            space = literal(place.host)
+            if space is not None and space < floor:
+                raise RedirectRefused(refusal(place.host, floor), str(place))
+            if proxy.resolves:
+                floor = None  # it finds the address; all that can be seen of it here is what the URL says of itself
+        way = route(reactor, self.remote, place, inside=trail.inside, floor=floor)
+        who = self._who if trail.inside else None
+        if who is None and floor is None:
+            return way
+        # A connection that the caller may have is none for whom a server has sent; and a server may keep in mind who
+        # has proven something over a connection, so it is for nobody else.
+        return evolve(way, key=PoolKey(way.key.host, (way.key.identity, floor, who)))
+
+    def space_of_peer(self, place: URL, answer: Answer) -> Space:
+        """Where an answer came from; through a proxy as far as the URL tells."""
+        proxied = self.remote.proxy_for(place) is not None
+        transport: Any = answer.connection.transport
+        space = literal(place.host if proxied else str(getattr(transport.getPeer(), "host", "")))
+        return Space.PUBLIC if space is None else space
 
     def login(self, method: str, url: str, trail: Trail, source: Source) -> Login | None:
         """Who proves who we are where the trail has come to; None if nobody has to."""
@@ -93,11 +128,23 @@ class HTTPFetcher:
             authenticator = source.auth
         elif trail.inside and self.remote.auth is not None:
             if self._authenticator is None:
-                self._authenticator = self.remote.auth.start(self._shared.direct)
+                self._authenticator = self.remote.auth.start(Unauthenticated(self._shared.direct, self.remote))
             authenticator = self._authenticator
         else:
             return None
         return Login(authenticator, method.encode("ascii"), url)
+
+
+def _who(remote: Remote) -> Hashable:
+    """Who a server of the scope takes us for, but for the client certificate; None for anybody."""
+    secret = tuple(pair for pair in remote.headers if pair[0].lower() not in PUBLIC)
+    if remote.auth is None and not secret:
+        return None
+    try:
+        hash(remote.auth)
+    except TypeError:  # somebody's own; its Remote is kept, so its id stays its own
+        return id(remote.auth), secret
+    return remote.auth, secret
 
 
 def _only_head(body: Body) -> Head:

@@ -13,9 +13,9 @@ from ...model.headers import CONTROL, Pairs
 from ...model.remote import Remote
 from ...model.source import Source, Span, Validators
 
-__all__ = ["Fields", "RequestFields", "wanted"]
+__all__ = ["PUBLIC", "Fields", "RequestFields", "wanted"]
 
-_PUBLIC: Final = frozenset({b"user-agent", b"accept", b"accept-language"})
+PUBLIC: Final = frozenset({b"user-agent", b"accept", b"accept-language"})
 """What of a Remote's fields leaves the scope of its secrets; of any other field nobody knows whether it is one."""
 
 _CONDITIONS: Final = frozenset({b"if-none-match", b"if-modified-since", b"if-range"})
@@ -85,7 +85,7 @@ class RequestFields:
     def __init__(self, remote: Remote) -> None:
         self._wrong = _contradiction(remote.headers)
         defaults: Pairs = ((b"User-Agent", b"pulp_dl/" + __version__.encode("ascii")), (b"Accept", b"*/*"))
-        public = tuple(pair for pair in remote.headers if pair[0].lower() in _PUBLIC)
+        public = tuple(pair for pair in remote.headers if pair[0].lower() in PUBLIC)
         self._inside = Fields(_merged(defaults, remote.headers))
         self._outside = Fields(_merged(defaults, public))
 
@@ -122,6 +122,8 @@ class RequestFields:
 
 def wanted(conditions: Pairs, span: Span | None, same_as: Validators | None) -> Pairs:
     """Conditions, Range and If-Range of a request."""
+    if span is None and not conditions:
+        return ()
     found = conditions
     if span is None or same_as is not None:
         # RFC 9110 section 13.1.5: no If-Range without a Range; and there is only one.

@@ -27,7 +27,6 @@ OVERHEAD_PER_CHUNK: Final = 32
 # llhttp also reads RTSP, ICE, HTTP/0.9, HTTP/2.0 and any three digits.
 _START = re.compile(rb"HTTP/1\.([01]) ([1-5])")
 _START_LENGTH = len(b"HTTP/1.1 2")
-_BLANK = (b" ", b"\t")
 _LENGTHS = (len(b"content-length"), len(b"transfer-encoding"))  # few fields have them, and looking costs
 
 
@@ -81,6 +80,7 @@ class Framing:
         self._held = b""  # the beginning of a start line, too short to be judged
         self._begun = False  # a head has begun
         self._careful = False  # the parser must not see a byte behind this head
+        self._tidy = False  # this head came in one piece, and no value has white space behind it
         self._fed = 0
         self._chunked = False
         self._chunks = 0
@@ -148,6 +148,8 @@ class Framing:
             raise Malformed("this does not begin as an answer of HTTP/1.0 or HTTP/1.1 with a status from 100 to 599")
         self.version = int(start[1])
         self._begun = True
+        end = data.find(b"\r\n\r\n", at)
+        self._tidy = end >= 0 > data.find(b" \r\n", at, end + 2) and data.find(b"\t\r\n", at, end + 2) < 0
         self._careful = self._bodiless or start[2] == b"1"
 
     def _parse(self, data: bytes) -> None:
@@ -177,9 +179,8 @@ class Framing:
         self._count_fields()
         length = coding = None
         pairs = self._fields
-        for at, (name, value) in enumerate(pairs):
-            if value[-1:] in _BLANK:
-                pairs[at] = name, value.rstrip(b" \t")
+        found = tuple(pairs) if self._tidy else tuple([(name, value.rstrip(b" \t")) for name, value in pairs])
+        for name, value in pairs:
             if len(name) not in _LENGTHS:
                 continue
             lower = name.lower()
@@ -193,8 +194,7 @@ class Framing:
                 if coding is not None or value.rstrip(b" ").lower() != b"chunked":
                     raise Malformed("a Transfer-Encoding that is not just chunked")
                 coding = value
-        found = tuple(pairs)
-        self._fields.clear()
+        pairs.clear()
         if status < 200:
             self._pass_over(status, framed=length is not None or coding is not None)
             return

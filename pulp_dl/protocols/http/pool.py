@@ -143,6 +143,9 @@ class HTTPConnectionPool(client.HTTPConnectionPool):
         """It may carry another request."""
         seekers = self._seekers.get(socket.key)
         if seekers:
+            if not socket.connection.usable():
+                socket.evict()
+                return
             seeker = next(iter(seekers))
             if not socket.slot.owed(seeker.request):
                 seeker.take(socket)
@@ -257,7 +260,8 @@ class _Socket(Factory):
     def buildProtocol(self, addr: IAddress | None) -> HTTPConnection | None:
         if not self._dialling:
             return None  # too late: the slot is spoken for
-        self.connection = HTTPConnection(self._pool.clock, self._rest, self._rested, self._gone)
+        pool = self._pool
+        self.connection = HTTPConnection(pool.clock, self._rest, self._rested, self._gone, pool.timers)
         self._made.append(self.connection)
         return self.connection
 

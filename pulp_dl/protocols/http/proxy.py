@@ -1,4 +1,4 @@
-"""Whom to connect to for an origin: itself, or a proxy."""
+"""Whom to connect to for an origin: itself, a proxy, or itself through a proxy."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from typing import Any
 from attrs import field, frozen
 from twisted.internet.interfaces import IStreamClientEndpoint
 
-from ...errors import Refused
 from ...model.headers import Pairs
+from ...model.proxy import Proxy
 from ...model.remote import Remote
-from ...model.tls import TLS
 from ...urls import URL
-from .endpoint import reach
+from ..spaces import Space
+from .connect import Connect
+from .endpoint import is_address, reach, secured
 from .pool import PoolKey
+from .socks import Resolving, Socks
+from .tunnel import Tunnel
 
 __all__ = ["Route", "route"]
 
@@ -27,7 +30,7 @@ class Route:
     @ivar cut: bytes of a URL that are not sent in the request line: scheme and authority, or 0 for a proxy.
     @ivar host: the value of the Host field.
     @ivar fields: what the proxy alone is told; it never goes to an origin.
-    @ivar proxied: whether there is one.
+    @ivar proxied: it is a proxy that reads the requests and answers them.
     """
 
     key: PoolKey
@@ -38,29 +41,45 @@ class Route:
     proxied: bool = False
 
 
-def route(reactor: Any, remote: Remote, place: URL, *, inside: bool) -> Route:
+def route(reactor: Any, remote: Remote, place: URL, *, inside: bool, floor: Space | None = None) -> Route:
     """
     The route that a Remote takes to an origin.
 
     @param inside: may the origin see the client certificate?
-    @raise Refused: it would go through a proxy in a way that is not there yet.  It is never gone around: who set a
-        proxy may not be allowed, or not want, to be seen without it.
+    @param floor: the closest space that a proxy may be told to connect to, if its name is looked up here.
     """
-    host = place.netloc.encode("ascii")
+    host, origin_form = place.netloc.encode("ascii"), len(str(place)) - len(place.target)
+    tls = None if place.scheme != "https" else remote.tls if inside else remote.tls.public()
     proxy = remote.proxy_for(place)
     if proxy is None:
-        tls = _tls(remote, inside) if place.scheme == "https" else None
         key = PoolKey((place.host, place.port), (place.scheme, place.host, place.port, tls))
-        return Route(key, reach(reactor, place, tls), len(str(place)) - len(place.target), host)
-    if proxy.place.scheme != "http":
-        raise Refused("a proxy has to be reached by http:// for now; https:// proxies are not supported", str(place))
-    if place.scheme != "http":
-        raise Refused("https: through a proxy is not supported yet; leave Remote.proxy out", str(place))
-    # One connection to the proxy serves all origins.
-    key = PoolKey((proxy.place.host, proxy.place.port), ("proxy", proxy.url, proxy.auth))
-    fields = () if proxy.auth is None else ((b"Proxy-Authorization", proxy.auth.header),)
-    return Route(key, reach(reactor, proxy.place, None), 0, host, fields, True)
+        return Route(key, reach(reactor, place, tls), origin_form, host)
+    gate = proxy.place.host, proxy.place.port  # it is the proxy whom the sockets lead to
+    known = proxy.url, proxy.auth, proxy.tls
+    if proxy.forwards(place):
+        # One connection to the proxy serves all origins.
+        return Route(PoolKey(gate, ("proxy", *known)), _entrance(reactor, proxy), 0, host, _login(proxy), True)
+    key = PoolKey(gate, (place.scheme, place.host, place.port, tls, *known))
+    return Route(key, secured(reactor, _tunnel(reactor, proxy, place, floor), place.host, tls), origin_form, host)
 
 
-def _tls(remote: Remote, inside: bool) -> TLS:
-    return remote.tls if inside else remote.tls.public()
+def _entrance(reactor: Any, proxy: Proxy) -> IStreamClientEndpoint:
+    return reach(reactor, proxy.place, proxy.tls if proxy.place.scheme == "https" else None)
+
+
+def _login(proxy: Proxy) -> Pairs:
+    return () if proxy.auth is None else ((b"Proxy-Authorization", proxy.auth.header),)
+
+
+def _tunnel(reactor: Any, proxy: Proxy, place: URL, floor: Space | None) -> IStreamClientEndpoint:
+    entrance = _entrance(reactor, proxy)
+    if proxy.place.scheme in {"http", "https"}:
+        return Tunnel(entrance, lambda: Connect(place, _login(proxy)))
+    port = place.port or 0
+
+    def to(host: str) -> Tunnel:
+        return Tunnel(entrance, lambda: Socks(host, port, proxy.auth))
+
+    if proxy.resolves or is_address(place.host):
+        return to(place.host)
+    return Resolving(reactor, place.host, floor, to)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from attrs import evolve
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
+from ...errors import DownloadError
 from ...model.headers import Pairs
 from ...model.source import Head, Source, Span, Validators
+from ..spaces import Space
 from .answer import Answer
 from .body import Body
+from .client import unwrapped
 from .fields import wanted
 from .judge import announced, judge, make_head
 from .redirect import REDIRECTS, Trail
@@ -19,6 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Question"]
 
+HINTS: Final = frozenset({b"link", b"digest", b"repr-digest"})
+"""What a redirect may tell of the file that it leads to (RFC 6249)."""
+
 
 class Question:
     """
@@ -27,7 +35,7 @@ class Question:
     Callbacks, not a coroutine: each download has one of these, and a coroutine costs more than all the rest of it.
     """
 
-    __slots__ = ("_asked", "_challenged", "_fetcher", "_login", "_method", "_source", "_span", "_trail", "_url")
+    __slots__ = ("_asked", "_chances", "_fetcher", "_hints", "_login", "_method", "_source", "_span", "_trail", "_url")
 
     def __init__(
         self, fetcher: HTTPFetcher, method: str, source: Source, span: Span | None, same_as: Validators | None
@@ -41,7 +49,8 @@ class Question:
         self._span = span
         self._asked = wanted(source.conditions, span, same_as)
         self._trail = Trail(fetcher.remote, source)
-        self._challenged = False
+        self._chances = 2
+        self._hints: Pairs = ()
 
     def ask(self) -> Deferred[Body]:
         """
@@ -54,33 +63,54 @@ class Question:
 
     def _ask(self) -> Deferred[Body]:
         trail = self._trail
+        if trail.home is not None:
+            return self._fetcher.homes.space(trail.home).addCallback(self._begin_at)
         self._url = url = str(trail.place)
         self._login = login = self._fetcher.login(self._method, url, trail, self._source)
         if login is None:
             return self._send(())
         return Deferred.fromCoroutine(login.authorize()).addCallback(self._send)
 
-    def _send(self, credentials: Pairs) -> Deferred[Body]:
-        trail = self._trail
-        fields = self._fetcher.fields.select(self._source, credentials, self._asked, inside=trail.inside)
-        answer = self._fetcher.client(trail).request(self._method, self._url, fields)
-        return answer.addCallback(self._answered)
+    def _begin_at(self, space: Space) -> Deferred[Body]:
+        self._trail.begin_at(space)
+        return self._ask()
 
-    def _answered(self, answer: Answer) -> Body | Deferred[Body]:
-        trail, status = self._trail, answer.status
+    def _send(self, credentials: Pairs) -> Deferred[Body]:
+        trail, cookies = self._trail, self._fetcher.cookies
+        if cookies is not None and trail.inside:
+            credentials = (*cookies.fields(trail.place), *credentials)
+        fields = self._fetcher.fields.select(self._source, credentials, self._asked, inside=trail.inside)
+        response = self._fetcher.client(trail).request(self._method, self._url, fields)
+        return response.addCallback(self._answered)
+
+    def _answered(self, response: object) -> Body | Deferred[Body]:
+        answer = unwrapped(response)
+        trail, login, status = self._trail, self._login, answer.status
+        if self._fetcher.cookies is not None and trail.inside:
+            self._fetcher.cookies.keep(trail.place, answer.pairs)
         if status in REDIRECTS:
             # Its slot is back before the next request takes one.
             answer.abandon()
-            trail.follow(answer.pairs)
+            if login is not None and login.hears is not None:
+                login.answered(make_head(self._url, status, answer.pairs, answer.length))
+            trail.follow(answer.pairs, self._fetcher.space_of_peer(trail.place, answer))
+            self._chances = 2
+            if any(name.lower() in HINTS for name, _ in answer.pairs):
+                self._hints += tuple(pair for pair in answer.pairs if pair[0].lower() in HINTS)
+                return self.ask().addErrback(self._hinted)
             return self.ask()
         try:
             length = announced(answer.pairs) if self._method == "HEAD" else answer.length
             head = make_head(self._url, status, answer.pairs, length)
-            if status == 401 and self._login is not None and not self._challenged:
-                self._challenged = True
-                answer.abandon()
-                again = Deferred.fromCoroutine(self._login.challenged(head))
-                return again.addCallback(lambda worth: self.ask() if worth else self._judged(head, answer))
+            if login is not None:
+                if status == 401 and self._chances:
+                    # Credentials that were refused are replaced once.  Who had none to send has not been refused yet.
+                    self._chances = 1 if login.bare and self._chances == 2 else 0
+                    answer.abandon()
+                    again = Deferred.fromCoroutine(login.challenged(head))
+                    return again.addCallback(lambda worth: self.ask() if worth else self._judged(head, answer))
+                if status != 401 and login.hears is not None:
+                    login.answered(head)
             return self._judged(head, answer)
         except BaseException:
             answer.abandon()
@@ -88,11 +118,22 @@ class Question:
 
     def _judged(self, head: Head, answer: Answer) -> Body:
         fetcher = self._fetcher
-        judge(
-            head,
-            self._span,
-            conditions=bool(self._source.conditions),
-            proxied=fetcher.remote.proxy_for(self._trail.place) is not None,
-            now=fetcher.reactor.seconds(),
-        )
+        if self._hints:
+            head = evolve(head, hints=self._hints)
+        if head.status != 200:
+            place = self._trail.place
+            proxy = fetcher.remote.proxy_for(place)
+            judge(
+                head,
+                self._span,
+                conditions=bool(self._source.conditions),
+                proxied=proxy is not None and proxy.forwards(place),
+                now=fetcher.reactor.seconds(),
+            )
         return Body(fetcher, head, answer, public=not self._trail.inside)
+
+    def _hinted(self, failure: Failure) -> Failure:
+        """Whoever redirects us to a place that fails may have told of others."""
+        if isinstance(failure.value, DownloadError):
+            failure.value.hints = self._hints
+        return failure

@@ -9,7 +9,8 @@ from ...errors import ProtocolError, RedirectRefused
 from ...model.headers import Pairs
 from ...model.remote import Remote
 from ...model.source import Source
-from ...urls import InvalidURL, join
+from ...urls import URL, InvalidURL, join
+from ..spaces import Space, home, named
 
 __all__ = ["REDIRECTS", "Trail"]
 
@@ -24,10 +25,24 @@ class Trail:
     Secrets are for an origin, and only as long as the chain has never been anywhere else: whoever redirects back to the
     origin does not get them restored (CVE-2024-45336 of Go), and a mirror that redirects to it does not obtain them.
 
+    A host that the caller named may be anywhere: that of the source, unless the source was C{found}; that of its scope;
+    and that of C{Remote.url}.  All others have been named by some server, and may not be closer to us than the farthest
+    one of the chain so far (L{pulp_dl.protocols.spaces}).  The chain of a source that was found begins with its scope,
+    since that is where it was found; without one it begins in the public network.
+
     @ivar place: where to ask now.
     @ivar inside: may it have the secrets of the Remote (and the client certificate)?
     @ivar own: may it have the user and password that stood in the URL?
+    @ivar floor: the closest space that it may be in; None for any.
+    @ivar home: whose space has to be found out, and told to C{begin_at}, before it may be asked; None if nobody's.
     """
+
+    # For most of them that is all; so they have nothing of their own.
+    own = True
+    floor: Space | None = None
+    home: URL | None = None
+    _farthest = Space.MACHINE
+    _seen: set[tuple[str, bool, bool]] | None = None
 
     def __init__(self, remote: Remote, source: Source) -> None:
         self.place = source.place
@@ -37,16 +52,36 @@ class Trail:
         self._remote = remote
         self._source = source
         self.inside = self.place.origin == self._scope and not source.public
-        self.own = True
-        self._seen: set[tuple[str, bool, bool]] | None = None
+        if source.found:
+            self._begin()
 
-    def follow(self, pairs: Pairs) -> None:
+    def _begin(self) -> None:
+        place = home(self._remote, self._source)
+        if place is None:
+            self.begin_at(Space.PUBLIC)
+        elif place.scheme != "file" and self._bound(self.place):
+            self.home = place
+
+    def begin_at(self, space: Space) -> None:
+        """The chain begins in this space."""
+        self.home, self._farthest = None, space
+        self._look()
+
+    def _bound(self, place: URL) -> bool:
+        """Is it a server that says where this is?"""
+        return not (self._remote.allow_private or named(self._remote, self._source, place.host))
+
+    def _look(self) -> None:
+        bound = self._farthest is not Space.MACHINE and self._bound(self.place)
+        self.floor = self._farthest if bound else None
+
+    def follow(self, pairs: Pairs, space: Space) -> None:
         """
         Go where a redirect leads.
 
         Userinfo in a Location is not looked at: it is no secret of ours, and no server needs to be told its own.
 
-        @param pairs: the fields of its answer.
+        @param pairs: the fields of its answer; C{space}: where that came from.
         @raise ProtocolError: it leads nowhere, or round in circles.
         @raise RedirectRefused: it leads where we do not go.
         """
@@ -66,6 +101,8 @@ class Trail:
                 "a redirect from https: to http: is not followed; Remote(allow_downgrade=True) permits it", str(here)
             )
         self.place = place
+        self._farthest = max(self._farthest, space)
+        self._look()
         self.inside = self.inside and place.origin == self._scope
         self.own = self.own and place.origin == self._source.place.origin
         state = self._state()

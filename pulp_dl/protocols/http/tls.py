@@ -17,13 +17,15 @@ from OpenSSL import SSL, crypto
 from service_identity import CertificateError, VerificationError
 from service_identity.cryptography import verify_certificate_hostname, verify_certificate_ip_address
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ...model.tls import TLS
+from ...model.tls import TLS, pin_of
+from .sessions import Sessions
 
-__all__ = ["ChainError", "creator", "explain"]
+__all__ = ["ChainError", "PinError", "creator", "explain", "of_proxy"]
 
 
 class ChainError(SSL.Error):
@@ -42,7 +44,7 @@ class ChainError(SSL.Error):
         self.subject = subject
 
 
-def creator(tls: TLS, host: str) -> IOpenSSLClientConnectionCreator:
+def creator(tls: TLS, host: str, alpn: tuple[bytes, ...] = (b"http/1.1",)) -> IOpenSSLClientConnectionCreator:
     """
     What makes the TLS connections to one host.
 
@@ -51,20 +53,36 @@ def creator(tls: TLS, host: str) -> IOpenSSLClientConnectionCreator:
     C{VerificationError} or C{CertificateError}; what the other side refuses is an L{SSL.Error}.
 
     @param host: as in a L{pulp_dl.urls.URL}: an ASCII name, or an address without brackets.
+    @param alpn: the protocols that are offered (RFC 7301); none, and the server is not asked.
     """
     # What names the system's trust is read here as OpenSSL reads it, so that a change of it is not overlooked.
     names = (os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")) if tls.system else (None, None)
-    return _Creator(_context(tls, names), host, verify=tls.verify)
+    return _Creator(_context(tls, names, alpn), host, tls)
 
 
+class PinError(SSL.Error):
+    """
+    The public key of a server is none that is expected.
+
+    @ivar pin: of the key that it has.
+    """
+
+    def __init__(self, pin: str) -> None:
+        super().__init__([("SSL routines", "", "certificate verify failed (pin)")])
+        self.pin = pin
+
+
+_log = Logger(namespace="pulp_dl")
+_VERSIONS: Final = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
 _DEMAND: Final = SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT
 
 
 @implementer(IOpenSSLClientConnectionCreator)
 class _Creator:
-    def __init__(self, context: SSL.Context, host: str, *, verify: bool) -> None:
-        self._context = context
-        self._verify = verify
+    def __init__(self, context: SSL.Context, host: str, tls: TLS) -> None:
+        self._sessions = Sessions(context)
+        self._verify = tls.verify
+        self._pins = tls.pinned
         # A zone is ours alone, and a name's last dot belongs to no certificate and no SNI (RFC 6066 section 3).
         host = host.partition("%")[0].removesuffix(".")
         self._check: Callable[[x509.Certificate], None]
@@ -79,10 +97,11 @@ class _Creator:
             self._check = partial(verify_certificate_ip_address, ip_address=host)
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
-        connection = SSL.Connection(self._context)
+        connection = self._sessions.connection()
         connection.set_connect_state()
-        if self._verify:
-            connection.set_verify(_DEMAND, partial(_judge, tlsProtocol, self._check))
+        if self._verify or self._pins:
+            check = self._check if self._verify else None
+            connection.set_verify(_DEMAND, partial(_judge, tlsProtocol, check, self._pins))
         if self._server_name is not None:
             connection.set_tlsext_host_name(self._server_name)
         return connection
@@ -92,16 +111,19 @@ class _Creator:
 # Least recently used ones are dropped, so that many remotes do not keep their keys and a MiB of trust each for ever.
 # Everything is set before the first connection: pyOpenSSL forbids to change a context that is in use.
 @lru_cache(maxsize=32)
-def _context(tls: TLS, _names: tuple[str | None, str | None]) -> SSL.Context:
+def _context(tls: TLS, _names: tuple[str | None, str | None], alpn: tuple[bytes, ...]) -> SSL.Context:
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
-    context.set_min_proto_version(SSL.TLS1_2_VERSION)
-    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)  # a resumed session would skip the checks
-    context.set_alpn_protos([b"http/1.1"])
+    context.set_min_proto_version(_VERSIONS[tls.minimum])
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)  # OpenSSL's own knows nothing of hosts; see Sessions
+    if alpn:
+        context.set_alpn_protos(list(alpn))
     if tls.verify:
         context.set_verify(_DEMAND)
         _trust(context, tls)
     else:
         context.set_verify(SSL.VERIFY_NONE)
+        if not tls.pinned:
+            _log.warn("TLS.verify is off: whoever is on the way can read and change what goes by", event="unverified")
     if tls.certificate is not None:
         context.use_certificate(tls.certificate)
         for certificate in tls.chain:
@@ -126,7 +148,8 @@ def _trust(context: SSL.Context, tls: TLS) -> None:
 
 def _judge(
     protocol: TLSMemoryBIOProtocol,
-    check: Callable[[x509.Certificate], None],
+    check: Callable[[x509.Certificate], None] | None,
+    pins: frozenset[str],
     _connection: SSL.Connection,
     certificate: crypto.X509,
     code: int,
@@ -135,11 +158,15 @@ def _judge(
 ) -> bool:
     """OpenSSL's verify callback.  Whatever goes wrong here is a refusal: an exception could not pass through C."""
     try:
-        if not ok:
+        if check is not None and not ok:
             raise ChainError(code, depth, certificate.to_cryptography().subject.rfc4514_string())
         if depth == 0:
-            check(certificate.to_cryptography())
-    except (ChainError, VerificationError, CertificateError):
+            leaf = certificate.to_cryptography()
+            if check is not None:
+                check(leaf)
+            if pins and (pin := pin_of(leaf)) not in pins:
+                raise PinError(pin)
+    except (ChainError, PinError, VerificationError, CertificateError):
         protocol.failVerification(Failure())
     except Exception as error:
         unusable = CertificateError(str(error))
@@ -167,7 +194,7 @@ _CODES: Final = {
 }
 
 _NO_TLS: Final = "no TLS is spoken on this port; is it http:// instead of https://, or another port?"
-_TOO_OLD: Final = "the server has no TLS that is safe (1.2 or later); it has to be updated"
+_TOO_OLD: Final = "the server has no TLS that is safe (1.2 or later, or what TLS.minimum says); it has to be updated"
 _WEAK: Final = "the keys of the server are too short to be safe; it needs new ones"
 _CLIENT: Final = "; give TLS.cert and TLS.key of a client that it knows"
 # By the end of what OpenSSL says: the beginning ("sslv3", "tlsv1", "tls") differs from version to version.
@@ -213,6 +240,8 @@ def explain(reason: object) -> str | None:
         # The name was written by whoever the server is.
         subject = "".join(each if each.isprintable() else "?" for each in error.subject[:200])
         return f"{which} ({subject}) {why}"
+    if isinstance(error, PinError):
+        return f"the public key of the server ({error.pin}) is none of TLS.pins; add it if the server has a new one"
     if isinstance(error, VerificationError):
         return "the certificate of the server is for other hosts than this URL's; check the URL, or who answers there"
     if isinstance(error, CertificateError):
@@ -221,3 +250,8 @@ def explain(reason: object) -> str | None:
         said = [str(entry[-1]) for entry in error.args[0]]
         return next((text for end, text in _REASONS.items() if any(each.endswith(end) for each in said)), None)
     return None
+
+
+def of_proxy(explained: str) -> str:
+    """The same of a proxy, which has a trust of its own."""
+    return explained.replace("the server", "the proxy").replace("TLS.", "Proxy.tls.").replace("this URL's", "its URL's")

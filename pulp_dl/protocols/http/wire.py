@@ -6,8 +6,8 @@ All of it saves time or shuts a door; over a transport that is none of Twisted's
 
 from __future__ import annotations
 
+import select
 import socket
-from contextlib import suppress
 from typing import Any
 
 from OpenSSL import SSL
@@ -27,14 +27,20 @@ class Wire:
     def __init__(self, transport: Any) -> None:
         self._transport = transport
         self.tls = bool(ISSLTransport.providedBy(transport))
-        self._records: SSL.Connection | None = None
-        below = getattr(transport, "transport", None) if self.tls else transport
+        # TLS through a proxy that is reached over TLS lies in TLS.
+        self._records: list[SSL.Connection] = []
+        below: Any = transport
+        while bool(ISSLTransport.providedBy(below)) and hasattr(below, "transport"):
+            handle = below.getHandle()
+            if isinstance(handle, SSL.Connection):
+                self._records.append(handle)
+            below = below.transport
+        self._below = below
         self._socket: socket.socket | None = below.getHandle() if isinstance(below, tcp.Connection) else None
         self._direct = None if self.tls else self._socket
-        if self.tls:
-            handle = self._transport.getHandle()
-            if isinstance(handle, SSL.Connection):
-                self._records = handle
+        self._readable = select.poll()
+        if self._socket is not None:
+            self._readable.register(self._socket, select.POLLIN)
 
     def close(self) -> None:
         """There is no socket any more."""
@@ -44,8 +50,10 @@ class Wire:
         """At once: C{transport.write} would wait for another turn of the reactor, at the price of two system calls."""
         sent = 0
         if self._direct:
-            with suppress(OSError):  # the transport will find out, and say so
+            try:
                 sent = self._direct.send(data)
+            except OSError:
+                sent = 0  # the transport will find out, and say so
             if sent == len(data):
                 return
             self._direct = None  # from now on the transport may have something to send itself
@@ -53,13 +61,13 @@ class Wire:
 
     def read_at_once(self, size: int) -> None:
         """Read so many bytes at once, at most."""
-        # Over TLS the bytes are read by the transport below.  It is an attribute of every transport of Twisted's
-        # reactors (twisted.internet.tcp.Connection.bufferSize); what has none is not harmed.
-        getattr(self._transport, "transport", self._transport).bufferSize = size
+        # It is an attribute of every transport of Twisted's reactors (twisted.internet.tcp.Connection.bufferSize);
+        # what has none is not harmed.
+        self._below.bufferSize = size
 
     def silent(self) -> bool:
         """Would a read have to wait?  If not, there are bytes, or the end."""
-        return self._socket is None or _nothing_in(self._socket)
+        return self._socket is None or not self._readable.poll(0)
 
     def exhausted(self, *, drained: bool) -> bool:
         """
@@ -69,16 +77,16 @@ class Wire:
 
         @param drained: there was room for more in that read.
         """
-        if self._records is not None:
-            return _nothing_in(self._records)
+        if self._records:
+            return all(map(_nothing_in, self._records))
         return drained or self.silent()
 
 
-def _nothing_in(readable: socket.socket | SSL.Connection) -> bool:
+def _nothing_in(records: SSL.Connection) -> bool:
     try:
-        readable.recv(1, socket.MSG_PEEK)
-    except (BlockingIOError, SSL.WantReadError):
+        records.recv(1, socket.MSG_PEEK)
+    except SSL.WantReadError:
         return True
-    except (OSError, SSL.Error):
+    except SSL.Error:
         pass
     return False

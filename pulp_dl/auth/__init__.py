@@ -1,0 +1,1 @@
+"""Who proves who we are, in ways that take more than one request: tokens, digests."""

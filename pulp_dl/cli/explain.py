@@ -1,0 +1,187 @@
+"""C{pulp-dl explain}: where a file would come from, and why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .get import checked, expectations
+from .options import Bytes, make_remote, make_source, remote_options
+from .outcome import code_of, size_text
+from .places import Elsewhere, listed_mirrors
+
+if TYPE_CHECKING:
+    from ..errors import DownloadError
+    from ..mirrors.list import MirrorList
+    from ..mirrors.standing import Standing
+    from ..model.remote import Remote
+    from ..model.report import Attempt, Report
+    from ..model.source import Source
+
+__all__ = ["explain"]
+
+
+@click.command(short_help="Say where a file comes from, and why.")
+@click.argument("url", metavar="URL")
+@click.option("-n", "--dry-run", is_flag=True, help="Only say where it might come from.")
+@click.option("--sha256", metavar="HEX", help="What it has to be.")
+@click.option("--size", type=Bytes(), metavar="BYTES", help="How many bytes it has to have.")
+@click.option("--json", "as_json", is_flag=True, help="Print all of it as one JSON object on stdout.")
+@remote_options
+@click.pass_context
+def explain(
+    ctx: click.Context,
+    /,
+    url: str,
+    dry_run: bool,
+    sha256: str | None,
+    size: int | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """
+    Say where a file comes from.
+
+    It is fetched, and not kept.  What is told: where it could be had, in which order and why; what became of each
+    attempt; and how many bytes came for nothing.
+
+    The exit code is the one that get would have.
+    """
+    from ..blocking import call
+
+    remote = make_remote(options)
+    source = checked(make_source(url, expect=expectations(sha256, size)), None, url)
+    mirrors: Any = listed_mirrors(options)
+    account = _Account(source, mirrors)
+    call(lambda: account.make(remote, dry_run=dry_run))
+    click.echo(json.dumps(account.facts()) if as_json else "\n".join(account.lines()))
+    ctx.exit(0 if account.error is None else code_of(account.error))
+
+
+class _Account:
+    """
+    All that there is to say of one download.
+
+    @ivar error: why it failed, or why its mirrors are not known.
+    """
+
+    def __init__(self, source: Source, mirrors: MirrorList | None) -> None:
+        self._source = source
+        self._mirrors = mirrors
+        self._before: list[tuple[str, Standing]] = []
+        self._after: list[tuple[str, Standing]] = []
+        self._attempts: tuple[Attempt, ...] = ()
+        self._unlisted: DownloadError | None = None
+        self._report: Report | None = None
+        self.error: DownloadError | None = None
+
+    def make(self, remote: Remote, *, dry_run: bool) -> Any:
+        """Fires when all is known."""
+        from twisted.internet.defer import Deferred
+
+        return Deferred.fromCoroutine(self._make(remote, dry_run=dry_run))
+
+    async def _make(self, remote: Remote, *, dry_run: bool) -> None:
+        from twisted.internet import reactor
+
+        from ..consumers.memory import Discard
+        from ..engine.downloader import Downloader
+        from ..errors import DownloadError
+        from ..mirrors.links import Duplicates
+        from ..mirrors.scores import Scores
+
+        given: Any = Elsewhere(self._mirrors)
+        scores: Any = Scores(given, explore=0)
+        async with Downloader(reactor, remote) as direct:
+            places: list[Source] = []
+            try:
+                async for place in scores.locate(self._source, direct):
+                    places.append(place)  # noqa: PERF401  # those before a failure count
+            except DownloadError as error:
+                self._unlisted = error
+                if dry_run:
+                    self.error = error
+                places.append(self._source)
+        self._before = self._standing(scores, places)
+        if dry_run:
+            return
+        async with Downloader(reactor, remote, mirrors=Duplicates(scores)) as downloader:
+            try:
+                self._report = await downloader.download(self._source, Discard())
+                self._attempts = self._report.attempts
+            except DownloadError as error:
+                self.error, self._attempts = error, error.attempts
+        asked = {each.source.url: each.source for each in self._attempts}
+        self._after = self._standing(scores, list(asked.values()))
+
+    @staticmethod
+    def _standing(scores: Any, places: list[Source]) -> list[tuple[str, Standing]]:
+        from ..urls import shown
+
+        return [(shown(place.url), each) for place, each in zip(places, scores.standing(places), strict=True)]
+
+    @property
+    def _came(self) -> int:
+        return sum(each.received for each in self._attempts)
+
+    @property
+    def _wasted(self) -> int:
+        return self._came - (0 if self._report is None else self._report.size)
+
+    def lines(self) -> Iterator[str]:
+        """For people."""
+        if self._mirrors is not None:
+            yield f"mirrors: {self._mirrors.url}"
+            if self._unlisted is not None:
+                yield f"  not to be had: {self._unlisted}"
+            for each in self._mirrors.skipped:
+                yield f"  line {each.number} is left out: {each.reason}"
+        yield "places, the best first:"
+        for number, (url, standing) in enumerate(self._before, 1):
+            yield f"  {number}. {url}: {standing}"
+        if self._attempts:
+            yield "attempts:"
+            for number, attempt in enumerate(self._attempts, 1):
+                yield f"  {number}. {attempt}"
+            yield f"{size_text(self._came)} came, {size_text(self._wasted)} of it for nothing"
+            yield "afterwards:"
+            for url, standing in self._after:
+                yield f"  {url}: {standing}"
+        if self._report is not None:
+            checks = ", ".join(f"{name} {value}" for name, value in self._report.facts.items())
+            yield f"{'as expected' if self._report.validated else 'nothing was expected'}: {checks}"
+        elif self.error is not None:
+            yield f"failed: {self.error}"
+
+    def facts(self) -> dict[str, Any]:
+        """For programs."""
+        from attrs import asdict
+
+        from ..urls import shown
+
+        return {
+            "ok": self.error is None,
+            "url": shown(self._source.url),
+            "mirrors": None if self._mirrors is None else self._mirrors.url,
+            "skipped": [] if self._mirrors is None else [each._asdict() for each in self._mirrors.skipped],
+            "places": [{"url": url, **asdict(standing)} for url, standing in self._before],
+            "attempts": [
+                {
+                    "url": each.url,
+                    "offset": each.offset,
+                    "received": each.received,
+                    "seconds": each.seconds,
+                    "status": each.status,
+                    "phase": each.phase,
+                    "error": None if each.error is None else each.error.message,
+                }
+                for each in self._attempts
+            ],
+            "received": self._came,
+            "wasted": self._wasted,
+            "validated": self._report is not None and self._report.validated,
+            "error": None if self.error is None else str(self.error),
+        }

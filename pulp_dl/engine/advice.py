@@ -1,0 +1,94 @@
+"""What mirrors that judge places say while a download runs; one without such mirrors has none of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from attrs import evolve
+
+from ..interfaces import IMirrors
+from ..mirrors.interfaces import IScoring, IVouching
+from ..model.remote import Remote, Timeouts
+from ..model.source import Head, Source
+from .places import Candidates
+
+if TYPE_CHECKING:
+    from ..flow.pipe import Pipe
+    from .shared import Shared
+
+__all__ = ["Advice", "advice_of"]
+
+HASTE: Final = (1.5, 2.0, 3.0, 5.0, 10.0, 20.0)
+"""Seconds for an answer of a place that can be left for another."""
+
+
+class Advice:
+    """That of one download."""
+
+    def __init__(self, scoring: IScoring | None, vouching: IVouching | None, shared: Shared, source: Source) -> None:
+        self._scoring = scoring
+        self._vouching = vouching
+        self._shared = shared
+        self._source = source
+        self._hurried: set[str] = set()
+
+    def refuse(self, place: Source) -> None:
+        """
+        Is this place to be asked now?
+
+        @raise DownloadError: it is not.
+        """
+        refusal = None if self._scoring is None else self._scoring.refused(place)
+        if refusal is not None:
+            raise refusal
+
+    async def hurry(self, place: Source, remote: Remote, candidates: Candidates, pipe: Pipe) -> Source:
+        """
+        The same place, with shorter limits if it can be left for another one; once for each.
+
+        @raise DownloadError: it is not to be asked now.
+        """
+        self.refuse(place)
+        limits: Timeouts | None = None
+        if self._scoring is not None and place.url not in self._hurried and await candidates.several():
+            limits = self._scoring.hurried(place, remote.timeouts)
+        pipe.limit(limits)
+        if limits is None:
+            return place
+        self._hurried.add(place.url)
+        return self._in_haste(place, remote, limits)
+
+    def _in_haste(self, place: Source, remote: Remote, limits: Timeouts) -> Source:
+        """
+        With a shorter time for the answer.
+
+        A fetcher has one limit for all that it asks, so there is one for each of a few limits.  Tokens, and requests a
+        second, are a fetcher's own; where there are some, the time stays as it is.
+        """
+        wanted, usual = limits.head, remote.timeouts.head
+        if wanted is None or remote.auth is not None or remote.limits.requests_per_second is not None:
+            return place
+        head = next((step for step in HASTE if step >= wanted), None)
+        if head is None or (usual is not None and head >= usual):
+            return place
+        return evolve(place, remote=self._shared.hastened(remote, head))
+
+    def heard(self, place: Source, answer: Head, seconds: float) -> None:
+        """It has answered."""
+        if self._scoring is not None:
+            self._scoring.answered(place, answer, seconds)
+
+    def vouch(self, place: Source, answer: Head, pipe: Pipe) -> None:
+        """The answer may tell what the file has to be."""
+        if self._vouching is not None and answer.status == 200 and place.url == self._source.url:
+            more = tuple(self._vouching.vouched(self._source, answer))
+            self._vouching = None
+            if more:
+                pipe.expect(more)
+
+
+def advice_of(mirrors: IMirrors, shared: Shared, source: Source) -> Advice | None:
+    """That of these mirrors, if they can give any."""
+    scoring = mirrors if IScoring.providedBy(mirrors) else None
+    vouching = mirrors if IVouching.providedBy(mirrors) else None
+    return Advice(scoring, vouching, shared, source) if scoring or vouching else None

@@ -1,0 +1,110 @@
+"""What a metalink says of files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import frozen
+
+from ..model.expect import Digest, Size
+from ..model.source import Source
+from .list import Skipped
+
+__all__ = ["Described", "Description", "Location", "Older", "Pieces"]
+
+
+@frozen
+class Location:
+    """
+    Where a file is.
+
+    @ivar priority: the lowest first.
+    @ivar country: a code of ISO 3166-1 in lower case, or None.
+    """
+
+    url: str
+    priority: int
+    country: str | None = None
+
+
+@frozen
+class Pieces:
+    """
+    Digests of the pieces of a file.
+
+    @ivar length: of each piece in bytes; the last one may be shorter.
+    @ivar digests: in hexadecimal, in order.
+    """
+
+    algorithm: str
+    length: int
+    digests: tuple[str, ...]
+
+
+@frozen
+class Older:
+    """A version before this one, which some mirrors may still have."""
+
+    timestamp: int | None
+    size: int | None
+    digests: tuple[Digest, ...]
+
+
+@frozen
+class Described:
+    """
+    One file.
+
+    @ivar name: a relative path without C{..}; it is what somebody wrote in the network, so think before you use it.
+    @ivar digests: the strongest first.
+    @ivar locations: the best first.
+    @ivar timestamp: seconds since the epoch of this version, as MirrorManager tells it.
+    @ivar older: versions that are known but no longer the newest.
+    """
+
+    name: str
+    size: int | None = None
+    digests: tuple[Digest, ...] = ()
+    locations: tuple[Location, ...] = ()
+    pieces: Pieces | None = None
+    timestamp: int | None = None
+    older: tuple[Older, ...] = ()
+
+    @property
+    def expect(self) -> tuple[Any, ...]:
+        """What it has to be: its size, and the strongest digest that is told."""
+        return (*(() if self.size is None else (Size(self.size),)), *self.digests[:1])
+
+    def source(self, url: str | None = None, **facts: Any) -> Source:
+        """
+        To download it.
+
+        @param url: its own; None: the first of its places.
+        @param facts: whatever else L{Source} takes.
+        @raise ValueError: there is no place.
+        """
+        if url is None:
+            if not self.locations:
+                raise ValueError(f"no place is known for {self.name!r}")
+            url = self.locations[0].url
+        return Source(url, expect=self.expect, **facts)
+
+    def is_older(self, digest: str) -> bool:
+        """Is this the digest of a version before this one?  Then whoever has it is only behind."""
+        return any(digest.lower() == each.value for version in self.older for each in version.digests)
+
+
+@frozen
+class Description:
+    """All files of a metalink, and the places that were left out, by their numbers."""
+
+    files: tuple[Described, ...]
+    skipped: tuple[Skipped, ...] = ()
+
+    def find(self, name: str) -> Described | None:
+        """
+        The file of this name: of its whole one, else the only one that ends like this.
+        """
+        whole = [each for each in self.files if each.name == name]
+        found = whole or [each for each in self.files if each.name.rpartition("/")[2] == name.rpartition("/")[2]]
+        return found[0] if len(found) == 1 else None

@@ -1,0 +1,47 @@
+"""What mirrors may do besides, if they can: the engine looks for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..interfaces import IMirrors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ..errors import DownloadError
+    from ..interfaces import IExpectation
+    from ..model.remote import Timeouts
+    from ..model.source import Head, Source
+
+__all__ = ["IScoring", "IVouching"]
+
+
+class IVouching(IMirrors):
+    """Mirrors that can tell, from an answer, what the file has to be."""
+
+    def vouched(source: Source, head: Head) -> Iterable[IExpectation]:
+        """
+        What this answer of the source's own URL says of the whole file.  Asked once for each download, before a byte
+        of it is read; then it is expected of all places.
+        """
+
+
+class IScoring(IMirrors):
+    """Mirrors that judge places, and are asked before and while one of them is."""
+
+    def refused(place: Source) -> DownloadError | None:
+        """
+        Why this place is not to be asked now, or None.  After None C{record} tells what has become of it, always.
+        """
+
+    def answered(place: Source, head: Head, seconds: float) -> None:
+        """It has answered, after so many seconds; its body has not been read.  Must not raise."""
+
+    def hurried(place: Source, timeouts: Timeouts) -> Timeouts | None:
+        """
+        Limits for this place, when there is another one to go to; None: the usual ones.  Each place is hurried once for
+        each download at most, so a slow network does not end what would have come slowly.
+
+        @param timeouts: the usual ones.
+        """

@@ -1,0 +1,72 @@
+"""Hosts that are reached without a proxy, as C{no_proxy} has them."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+
+from attrs import field, frozen
+
+from ..urls import URL, InvalidURL, parse
+
+__all__ = ["Direct"]
+
+
+@frozen
+class _Rule:
+    """One entry of C{no_proxy}: an address or a range of them, a name and all below it, or everything."""
+
+    network: IPv4Network | IPv6Network | None = None
+    name: str = ""
+    port: int | None = None
+
+    def covers(self, place: URL) -> bool:
+        if self.port is not None and self.port != place.port:
+            return False
+        if self.network is not None:
+            try:
+                return ip_address(place.host) in self.network
+            except ValueError:
+                return False
+        return f".{place.host.removesuffix('.')}".endswith(self.name)
+
+
+def _rule(entry: str) -> _Rule | None:
+    """What an entry means; None if it means nothing, as for curl."""
+    if entry == "*":
+        return _Rule()
+    try:
+        return _Rule(ip_network(entry, strict=False))
+    except ValueError:
+        pass
+    try:
+        place = parse(f"any://{entry.removeprefix('*').lstrip('.')}/")
+    except InvalidURL:
+        return None
+    try:
+        return _Rule(ip_network(place.host), port=place.port)
+    except ValueError:
+        return _Rule(name=f".{place.host.removesuffix('.')}", port=place.port)
+
+
+@frozen
+class Direct:
+    """
+    What the text of C{no_proxy} means.
+
+    @ivar text: C{example.org} (and all below it), C{example.org:8080}, an address, a network (C{10.0.0.0/8},
+        C{fd00::/8}), or C{*} for all; with commas or spaces between them.  A name is never looked up to find its
+        address.
+    """
+
+    text: str = ""
+    _rules: tuple[_Rule, ...] = field(init=False, eq=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        if not isinstance(self.text, str):
+            raise TypeError(f"direct: hosts in one str are needed, not {type(self.text).__name__}")
+        found = (_rule(entry) for entry in self.text.replace(",", " ").split())
+        object.__setattr__(self, "_rules", tuple(rule for rule in found if rule is not None))
+
+    def covers(self, place: URL) -> bool:
+        """Is it reached without a proxy?"""
+        return any(rule.covers(place) for rule in self._rules)

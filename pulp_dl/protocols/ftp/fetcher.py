@@ -1,0 +1,151 @@
+"""FTP for one Remote: asks what is there, answers as HTTP would, and brings it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.endpoints import wrapClientTLS
+from twisted.internet.task import deferLater
+from zope.interface import implementer
+
+from ...errors import BadStatus, Refused
+from ...flow.deadline import deadline
+from ...flow.running import Running
+from ...interfaces import IAuthenticator, IBody, IFetcher, IShared
+from ...model.auth import Basic
+from ...model.remote import Remote
+from ...model.source import Head, Source, Span, Validators
+from ...urls import URL
+from ..endpoint import Dialled, reach
+from ..spaces import Bounded, Homes, Space
+from .body import Body
+from .login import ANONYMOUS, credentials, log_in
+from .pool import Key, SessionPool
+from .session import Session, Stale
+from .target import path_of, uses_implicit_tls
+from .tls import Protection
+from .transfer import Transfer, look
+
+__all__ = ["FTPFetcher"]
+
+
+@implementer(IFetcher)
+class FTPFetcher:
+    """
+    C{ftp:} and C{ftps:}.
+
+    Sessions are shared with those of the Downloader's other fetchers whose user and trust are the same.  Each counts as
+    two of C{Limits.connections} and C{Limits.per_host}, so with a limit of ten, five files come at a time; where the
+    limit is one, a session is let go with that.  C{Remote.headers} mean nothing here.
+    """
+
+    def __init__(self, reactor: Any, remote: Remote, shared: IShared) -> None:
+        self.reactor = reactor
+        self.remote = remote
+        self.timers = shared.timers
+        self._shared = shared
+        self._pool: SessionPool = shared.keep("ftp", lambda: SessionPool(shared.slots, shared.timers))
+        self._turn = shared.requests(remote)
+        self._homes = Homes(reactor, remote, shared.timers)
+        self._authenticator: IAuthenticator | None = None
+        self._running = Running()
+        self.bodies: set[Body] = set()
+
+    def open(self, source: Source, span: Span | None = None, same_as: Validators | None = None) -> Deferred[IBody]:
+        async def ask(session: Session, path: bytes, *, public: bool) -> IBody:
+            return await Transfer(self, session, path, source, public=public).begin(span, same_as)
+
+        return self._running.add(Deferred.fromCoroutine(self._ask(source, ask)))
+
+    def head(self, source: Source) -> Deferred[Head]:
+        async def ask(session: Session, path: bytes, *, public: bool) -> Head | None:
+            found = await look(session, path, self.reactor.seconds())
+            session.done()
+            return None if found is None else found.head(source.url, None, None, source.conditions)
+
+        async def run() -> Head:
+            head: Head | None = await self._ask(source, ask)
+            if head is None:  # the server knows neither SIZE nor MDTM: only RETR tells whether there is anything
+                body = await self.open(source)
+                body.abandon()
+                head = body.head
+            return head
+
+        return self._running.add(Deferred.fromCoroutine(run()))
+
+    def close(self) -> Deferred[None]:
+        if not self._running and not self.bodies:
+            return succeed(None)
+        self._running.cancel()
+        for body in list(self.bodies):
+            body.abandon()
+            body.stopProducing()
+        # Transports that are aborted close their sockets in the next turn.
+        return deferLater(self.reactor, 0)
+
+    async def _ask(self, source: Source, question: Any) -> Any:
+        """Put a question in a session, and again in another one if the server had closed that."""
+        place, timeouts = source.place, self.remote.timeouts
+        path = path_of(place)
+        if self.remote.proxy_for(place) is not None:
+            raise Refused(f"{place.scheme}: cannot go through this proxy; give Proxies that leave it out", source.url)
+        inside = place.origin == self.remote.scope(source.url, source.scope) and not source.public
+        if self._turn is not None:
+            await self._turn()
+        floor = await self._homes.floor(source) if source.found else None
+        login = await self._login(source, inside=inside)
+        while True:
+            session = await self._session(place, source.url, login, floor, inside=inside)
+            session.use(source.url)
+            asking = Deferred.fromCoroutine(question(session, path, public=not inside))
+            try:
+                return await deadline(asking, timeouts.head, self.timers, "head", source.url)
+            except Stale:
+                session.abort()  # a fresh one ends the loop
+            except BadStatus:
+                session.done()  # it is in order: that was an answer
+                raise
+            except BaseException:
+                session.abort()
+                raise
+
+    async def _login(self, source: Source, *, inside: bool) -> Basic:
+        authenticator: IAuthenticator
+        if source.auth is not None:
+            return source.auth
+        if not inside or self.remote.auth is None:
+            return ANONYMOUS
+        if self._authenticator is None:
+            self._authenticator = self.remote.auth.start(self._shared.direct)
+        authenticator = self._authenticator
+        return await credentials(authenticator, source.url)
+
+    def _session(self, place: URL, url: str, login: Basic, floor: Space | None, *, inside: bool) -> Deferred[Session]:
+        tls = None
+        if place.scheme == "ftps":
+            tls = self.remote.tls if inside else self.remote.tls.public()
+        implicit = uses_implicit_tls(place)
+        timeouts = self.remote.timeouts
+
+        async def dial(session: Session) -> None:
+            protection = session.protection = (
+                None if tls is None else Protection(tls, place.host, resumes=session.resumes)
+            )
+            # The data connection goes where the control connection has gone.
+            endpoint = reach(self.reactor if floor is None else Bounded(self.reactor, floor), place, None)
+            if protection is not None and implicit:
+                endpoint = wrapClientTLS(protection.control(), endpoint, clock=self.reactor)
+            client: Any = None
+            try:
+                dialled = Dialled(endpoint, self.reactor, timeouts.connect, url, False)
+                client = await dialled.connect(session)
+            finally:
+                session.connected(client)
+            asking = Deferred.fromCoroutine(log_in(session.client, login, protection, implicit=implicit))
+            await deadline(asking, timeouts.head, self.timers, "head", url)
+
+        who = login.user, login.password
+        # A session that the caller may have is none for whom a server has sent.
+        key = Key((place.host, place.port), (place.scheme, place.host, place.port, who, tls, floor))
+        return self._pool.take(key, url, dial)

@@ -1,0 +1,114 @@
+"""Cookies of one Remote, for those who ask for them."""
+
+from __future__ import annotations
+
+from email.message import Message
+from http.cookiejar import Cookie, CookieJar, DefaultCookiePolicy
+from typing import Any, Final
+
+from ...model.headers import CONTROL, Pairs, find
+from ...urls import URL
+
+__all__ = ["Cookies"]
+
+MOST: Final = 50
+"""Cookies of one origin; RFC 6265 section 6.1 has the same number."""
+
+LONGEST: Final = 4096
+"""Bytes of a cookie: its name, its value and its path."""
+
+ORIGINS: Final = 64
+"""Origins that have a jar."""
+
+
+class Cookies:
+    """
+    A jar for each origin: what a scheme, host and port has set is sent back there and nowhere else.
+
+    That is less than the rules of the web allow (RFC 6265), so there are no suffixes to know, no port that reads
+    another's, and no way from C{https:} to C{http:}.  The path and the end of a cookie are kept to; one that says it is
+    for another host is not taken.
+    """
+
+    def __init__(self) -> None:
+        self._jars: dict[tuple[str, str, int | None], _Jar] = {}
+
+    def fields(self, place: URL) -> Pairs:
+        """The Cookie field of a request, or nothing."""
+        jar = self._jars.get(place.origin)
+        if jar is None:
+            return ()
+        request = _Request(place)
+        jar.add_cookie_header(request)  # type: ignore[arg-type]  # what it needs of urllib's is there
+        return () if request.cookie is None else ((b"Cookie", request.cookie.encode("latin-1")),)
+
+    def keep(self, place: URL, pairs: Pairs) -> None:
+        """Take what an answer sets."""
+        if find(pairs, b"set-cookie") is None:
+            return
+        jar = self._jars.pop(place.origin, None) or _Jar()
+        if len(self._jars) >= ORIGINS:
+            del self._jars[next(iter(self._jars))]
+        self._jars[place.origin] = jar
+        jar.extract_cookies(_Response(pairs), _Request(place))  # type: ignore[arg-type]  # as above
+
+
+class _Jar(CookieJar):
+    """The standard library's, with a limit."""
+
+    def __init__(self) -> None:
+        super().__init__(_Policy(strict_domain=True, strict_ns_domain=DefaultCookiePolicy.DomainStrict))
+
+    def set_cookie(self, cookie: Cookie) -> None:
+        super().set_cookie(cookie)
+        kept = list(self)
+        if len(kept) > MOST:
+            self.clear_expired_cookies()
+            for oldest in list(self)[:-MOST]:
+                self.clear(oldest.domain, oldest.path, oldest.name)
+
+
+class _Policy(DefaultCookiePolicy):
+    def set_ok(self, cookie: Cookie, request: Any) -> bool:
+        text = f"{cookie.name}{cookie.value or ''}{cookie.path}"
+        if len(text) > LONGEST or CONTROL.search(text.encode("latin-1", "replace")):
+            return False
+        return bool(super().set_ok(cookie, request))
+
+
+class _Request:
+    """What a jar asks of a request."""
+
+    unverifiable = False
+
+    def __init__(self, place: URL) -> None:
+        self._place = place
+        self.type = place.scheme
+        self.host = self.origin_req_host = place.host
+        self.cookie: str | None = None
+
+    def get_full_url(self) -> str:
+        return str(self._place)
+
+    def has_header(self, name: str) -> bool:
+        return False
+
+    def get_header(self, name: str, default: Any = None) -> Any:
+        return default
+
+    def add_unredirected_header(self, name: str, value: str) -> None:
+        if name == "Cookie":
+            self.cookie = value
+
+
+class _Response:
+    """What a jar asks of an answer."""
+
+    def __init__(self, pairs: Pairs) -> None:
+        self._fields = Message()
+        for name, value in pairs:
+            if name.lower() == b"set-cookie":
+                self._fields.add_header("Set-Cookie", value.decode("latin-1"))
+
+    def info(self) -> Message:
+        return self._fields

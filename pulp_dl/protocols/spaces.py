@@ -1,0 +1,214 @@
+"""
+What a server may lead us to.
+
+An address is in one of three spaces, as browsers have them: this machine and its link, a private network, or the public
+one.  A chain (a place that a server named, redirects that follow each other) never leads into a space that is closer to
+us than the farthest one that it came from: so a public server cannot make us ask the database next door, nor a private
+one the metadata service of a cloud, but a private mirror may send us to another one, or out.
+"""
+
+from __future__ import annotations
+
+import socket
+from enum import IntEnum
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IHostResolution, IResolutionReceiver
+from zope.interface import directlyProvides, implementer, providedBy
+
+from ..errors import RedirectRefused
+from ..flow.deadline import deadline
+from ..flow.timers import Clock
+from ..model.remote import Remote
+from ..model.source import Source
+from ..urls import URL, parse
+
+__all__ = ["Bounded", "Homes", "Space", "home", "literal", "named", "refusal", "resolve", "space_of"]
+
+
+HOMES: Final = 64
+"""Hosts whose spaces are remembered."""
+
+
+class Space(IntEnum):
+    """How far away an address is; less is closer."""
+
+    MACHINE = 0
+    """Loopback, link-local (where clouds have their metadata), unspecified, multicast, reserved."""
+
+    PRIVATE = 1
+    """RFC 1918, unique local, shared by a carrier (RFC 6598), and whatever else is not of the public network."""
+
+    PUBLIC = 2
+
+
+_TRANSLATED: Final = (ip_network("64:ff9b::/96"), ip_network("64:ff9b:1::/48"), ip_network("::/96"))
+"""Prefixes of IPv6 whose last 32 bits are an IPv4 address: NAT64 (RFC 6052, RFC 8215), IPv4-compatible."""
+
+
+def space_of(address: IPv4Address | IPv6Address) -> Space:
+    """An address that holds another one (IPv4-mapped, NAT64, 6to4, Teredo) is where the closer of both is."""
+    if isinstance(address, IPv6Address):
+        inner = _inside(address)
+        if inner is not None:
+            return min(space_of(each) for each in inner)
+    near = address.is_loopback or address.is_link_local or address.is_unspecified or address.is_multicast
+    if near or (isinstance(address, IPv4Address) and (address.is_reserved or int(address) >> 24 == 0)):
+        return Space.MACHINE
+    site_local = isinstance(address, IPv6Address) and address.is_site_local
+    return Space.PUBLIC if address.is_global and not site_local else Space.PRIVATE
+
+
+def _inside(address: IPv6Address) -> tuple[IPv4Address, ...] | None:
+    """The IPv4 addresses in it; None if it is only itself."""
+    if address.ipv4_mapped is not None:
+        return (address.ipv4_mapped,)
+    if address.sixtofour is not None:
+        return (address.sixtofour,)
+    if address.teredo is not None:
+        return address.teredo
+    if int(address) > 1 and any(address in network for network in _TRANSLATED):
+        return (IPv4Address(int(address) & 0xFFFFFFFF),)
+    return None
+
+
+def literal(host: str) -> Space | None:
+    """
+    The space of a host that is an address, in whatever spelling (C{127.1}, C{0x7f000001}), or names this machine; None
+    for all other names.
+    """
+    if host.removesuffix(".") == "localhost" or host.removesuffix(".").endswith(".localhost"):
+        return Space.MACHINE  # RFC 6761 section 6.3
+    try:
+        return space_of(ip_address(host))
+    except ValueError:
+        pass
+    try:
+        return space_of(IPv4Address(socket.inet_aton(host.removesuffix("."))))
+    except OSError:
+        return None
+
+
+def resolve(reactor: Any, host: str) -> Deferred[Space]:
+    """
+    The space of a name: that of its farthest address.
+
+    Fires with it, or with L{Space.PUBLIC} if it does not resolve; never fails but by being cancelled.
+    """
+    found = literal(host)
+    resolved: Deferred[Space] = Deferred()
+    if found is not None:
+        resolved.callback(found)
+    else:
+        reactor.nameResolver.resolveHostName(_Farthest(resolved), host)
+    return resolved
+
+
+@implementer(IResolutionReceiver)
+class _Farthest:
+    def __init__(self, resolved: Deferred[Space]) -> None:
+        self._resolved = resolved
+        self._spaces: list[Space] = []
+
+    def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:
+        """It need not be kept: it cannot be stopped in a thread."""
+
+    def addressResolved(self, address: Any) -> None:
+        self._spaces.append(literal(address.host) or Space.MACHINE)
+
+    def resolutionComplete(self) -> None:
+        if not self._resolved.called:
+            self._resolved.callback(max(self._spaces, default=Space.PUBLIC))
+
+
+def named(remote: Remote, source: Source, host: str) -> bool:
+    """Has the caller named this host?"""
+    hosts = [parse(url).host for url in (remote.url, source.scope) if url is not None]
+    return host in hosts or (not source.found and host == source.place.host)
+
+
+def home(remote: Remote, source: Source) -> URL | None:
+    """Where a source was found: its scope, or the Remote's URL; None if nobody says."""
+    known = source.scope or remote.url
+    return None if known is None else parse(known)
+
+
+class Homes:
+    """The spaces in which URLs were found, each of which is looked up once."""
+
+    def __init__(self, reactor: Any, remote: Remote, timers: Clock) -> None:
+        self._reactor = reactor
+        self._remote = remote
+        self._timers = timers
+        self._known: dict[str, Space] = {}
+
+    def space(self, place: URL) -> Deferred[Space]:
+        """Fires with the space of a place that may not have been asked yet; fails with C{TimedOut}."""
+        found = self._known.get(place.host)
+        if found is None and self._remote.proxy_for(place) is not None:
+            found = literal(place.host)
+            found = Space.PUBLIC if found is None else found
+        if found is not None:
+            return succeed(found)
+        seconds = self._remote.timeouts.connect
+        looking = deadline(resolve(self._reactor, place.host), seconds, self._timers, "connect", str(place))
+        return looking.addCallback(self._learn, place.host)
+
+    def _learn(self, space: Space, host: str) -> Space:
+        if len(self._known) >= HOMES:
+            del self._known[next(iter(self._known))]
+        self._known[host] = space
+        return space
+
+    def floor(self, source: Source) -> Deferred[Space | None]:
+        """
+        For protocols that know no redirects.  Fires with the closest space that this source may be in, None for any;
+        fails with C{TimedOut}.
+        """
+        if not source.found or self._remote.allow_private or named(self._remote, source, source.place.host):
+            return succeed(None)
+        place = home(self._remote, source)
+        if place is None:
+            return succeed(Space.PUBLIC)
+        if place.scheme == "file":
+            return succeed(None)
+        return self.space(place).addCallback(lambda space: space or None)  # nothing is closer than this machine
+
+
+class Bounded:
+    """
+    A reactor that connects to nothing closer than a space.
+
+    It is asked by whatever connects, name or not, for the very address that is then connected to: so a name server that
+    gives another answer the next time, or an odd spelling, makes no difference.
+    """
+
+    def __init__(self, reactor: Any, floor: Space) -> None:
+        """
+        @param floor: the closest space that may be connected to.
+        """
+        self._reactor = reactor
+        self._floor = floor
+        directlyProvides(self, providedBy(reactor))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reactor, name)
+
+    def connectTCP(self, host: str, *arguments: Any, **settings: Any) -> Any:
+        """
+        As C{IReactorTCP.connectTCP}.
+
+        @raise RedirectRefused: it is too close.
+        """
+        space = literal(host)
+        if space is None or space < self._floor:
+            raise RedirectRefused(refusal(host, self._floor))
+        return self._reactor.connectTCP(host, *arguments, **settings)
+
+
+def refusal(host: str, floor: Space) -> str:
+    """Why it is not connected to."""
+    whence = "a public" if floor is Space.PUBLIC else "a private"
+    return f"{host} is not for {whence} server to lead us to; Remote(allow_private=True) permits it"

@@ -1,0 +1,295 @@
+"""Mirrors on the command line and in the settings, for the streamer too."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import frozen
+
+from pulp_dl.testing import Cut, FaultServer, answer
+from tests.cli.command import refused, run
+from tests.service.running import ask, streamer
+
+pytestmark = pytest.mark.limit(40)
+
+DATA = bytes(range(250)) * 4000
+SHA = hashlib.sha256(DATA).hexdigest()
+MANIFEST = f"os/bear.rpm,{SHA},{len(DATA)}\n".encode()
+
+
+@frozen
+class Mirrored:
+    """An origin that must not be asked, a mirror that breaks off, and one that is good."""
+
+    origin: FaultServer
+    broken: FaultServer
+    good: FaultServer
+
+    @property
+    def url(self) -> str:
+        return self.origin.url("/pub/os/bear.rpm")
+
+    @property
+    def listing(self) -> str:
+        return self.origin.url("/mirrors.txt")
+
+    def asked(self, server: FaultServer) -> list[str]:
+        return [each.target for each in server.requests]
+
+
+@pytest.fixture
+async def mirrored(reactor: Any) -> AsyncIterator[Mirrored]:
+    files = {"/m/os/bear.rpm": answer(DATA), "/m/PULP_MANIFEST": answer(MANIFEST)}
+    broken = {"/m/os/bear.rpm": Cut(answer(DATA), 500_000), "/m/PULP_MANIFEST": answer(MANIFEST)}
+    async with FaultServer(reactor, files) as good, FaultServer(reactor, broken) as bad:
+        text = f"# two of them\n{bad.url('/')}$repo\nrsync://elsewhere/\n{good.url('/')}$repo/\n"
+        links = "".join(
+            f'<url priority="{number}">{server.url("/m/os/bear.rpm")}</url>' for number, server in ((1, bad), (2, good))
+        )
+        metalink = (
+            '<metalink xmlns="urn:ietf:params:xml:ns:metalink"><file name="os/bear.rpm">'
+            f'<size>{len(DATA)}</size><hash type="sha-256">{SHA}</hash>{links}</file></metalink>'
+        )
+        lists = {"/mirrors.txt": answer(text.encode()), "/bear.meta4": answer(metalink.encode())}
+        async with FaultServer(reactor, lists) as origin:
+            yield Mirrored(origin, bad, good)
+
+
+def listed(mirrored: Mirrored) -> list[str]:
+    return ["--mirrorlist", mirrored.listing, "--mirror-variable", "repo=m"]
+
+
+async def test_get_asks_the_mirrors_of_a_list_and_keeps_what_came(mirrored: Mirrored, tmp_path: Path) -> None:
+    under = mirrored.origin.url("/pub")
+    end = await run(
+        "get", mirrored.url, *listed(mirrored), "--mirrors-under", under, "--sha256", SHA, "-v", cwd=tmp_path
+    )
+
+    assert end.code == 0, end.err
+    assert (tmp_path / "bear.rpm").read_bytes() == DATA
+    assert mirrored.asked(mirrored.origin) == ["/mirrors.txt"]
+    assert mirrored.good.requests[0].get(b"range") == b"bytes=500000-"
+    assert f"Warning: line 3 of the mirror list {mirrored.listing} is left out: rsync: " in end.err
+
+
+async def test_a_list_that_cannot_be_had_is_told_once_and_quiet_is_silent(mirrored: Mirrored, tmp_path: Path) -> None:
+    urls, gone = [mirrored.good.url(f"/m/{name}") for name in ("PULP_MANIFEST", "os/bear.rpm")], ["--mirrorlist"]
+    gone.append(mirrored.origin.url("/none"))
+
+    loud = await run("get", *urls, *gone, "-d", "one", cwd=tmp_path)
+    quiet = await run("get", *urls, *gone, "-d", "two", "-q", cwd=tmp_path)
+
+    assert (loud.code, quiet.code) == (0, 0)
+    assert loud.err.count("Warning: no mirrors are known") == 1
+    assert quiet.err == ""
+
+
+async def test_sync_does_too_and_the_directory_of_the_manifest_is_what_they_have(
+    mirrored: Mirrored, tmp_path: Path
+) -> None:
+    end = await run("sync", mirrored.origin.url("/pub/PULP_MANIFEST"), *listed(mirrored), "-d", "here", cwd=tmp_path)
+
+    assert end.code == 0, end.err
+    assert (tmp_path / "here/os/bear.rpm").read_bytes() == DATA
+    assert mirrored.asked(mirrored.origin) == ["/mirrors.txt"]
+    assert mirrored.asked(mirrored.broken)[0] == "/m/PULP_MANIFEST"
+
+
+async def test_publish_does_too(mirrored: Mirrored, tmp_path: Path) -> None:
+    url = mirrored.origin.url("/pub/PULP_MANIFEST")
+    end = await run("publish", url, "--at", "/p/", *listed(mirrored), "--catalogue", "c.sqlite", cwd=tmp_path)
+
+    assert end.code == 0, end.err
+    assert mirrored.asked(mirrored.origin) == ["/mirrors.txt"]
+
+
+async def test_get_fetches_what_a_metalink_describes(mirrored: Mirrored, tmp_path: Path) -> None:
+    end = await run("get", "--metalink", mirrored.origin.url("/bear.meta4"), "-d", "here", "--json", cwd=tmp_path)
+
+    assert end.code == 0, end.err
+    assert (tmp_path / "here/bear.rpm").read_bytes() == DATA
+    assert end.json["files"][0]["sha256"] == SHA
+    assert mirrored.good.requests[0].get(b"range") == b"bytes=500000-"
+
+
+async def test_a_metalink_may_be_a_file_and_the_name_somebody_s_own(mirrored: Mirrored, tmp_path: Path) -> None:
+    end = await run("get", mirrored.origin.url("/bear.meta4"), "-o", "m", cwd=tmp_path)
+    assert end.code == 0, end.err
+
+    end = await run("get", "--metalink", "m", "-o", "own.rpm", cwd=tmp_path)
+
+    assert end.code == 0, end.err
+    assert (tmp_path / "own.rpm").read_bytes() == DATA
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "why"),
+    [
+        ("<html/>", 7, "no metalink"),
+        ('<!DOCTYPE m [<!ENTITY x "y">]><metalink/>', 7, "entities"),
+        ('<metalink xmlns="urn:ietf:params:xml:ns:metalink"><file name="../x"/></metalink>', 7, "no name"),
+        ('<metalink xmlns="urn:ietf:params:xml:ns:metalink"><file name="x"/></metalink>', 7, "no place"),
+        (None, 8, "No such file"),
+    ],
+)
+async def test_what_is_no_metalink_is_refused(text: str | None, code: int, why: str, tmp_path: Path) -> None:
+    if text is not None:
+        (tmp_path / "m").write_text(text)
+
+    end = await run("get", "--metalink", "m", cwd=tmp_path)
+
+    assert end.code == code
+    assert why in end.err
+    assert [path.name for path in tmp_path.iterdir()] == ([] if text is None else ["m"])
+
+
+async def test_a_metalink_that_is_not_there_is_not_found(mirrored: Mirrored, tmp_path: Path) -> None:
+    end = await run("get", "--metalink", mirrored.origin.url("/nothing"), cwd=tmp_path)
+
+    assert end.code == 3
+    assert "/nothing" in end.err
+
+
+@pytest.mark.parametrize(
+    ("args", "why"),
+    [
+        (["get", "http://h/f", "--metalink", "m"], "exclude each other"),
+        (["get", "--metalink", "m", "--sha256", SHA], "exclude each other"),
+        (["get", "--metalink", "m", "-i", "list"], "exclude each other"),
+        (["get", "http://h/f", "--mirrorlist", "nowhere"], "--mirrorlist: "),
+        (["get", "http://h/f", "--mirrorlist", "http://m/$repo"], "$repo"),
+        (["get", "http://h/f", "--mirrors-under", "http://m/"], "there is no --mirrorlist"),
+        (["get", "http://h/f", "--mirrorlist", "http://m/", "--mirror-variable", "x"], "NAME=VALUE"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(args: list[str], why: str) -> None:
+    end = refused(*args)
+
+    assert end.code == 2
+    assert why in end.err
+
+
+def settings(mirrored: Mirrored, path: Path) -> Path:
+    file = path / "settings.toml"
+    file.write_text(
+        f'[remotes.pub]\nurl = "{mirrored.origin.url("/pub")}"\nmirrorlist = "{mirrored.listing}"\n'
+        'mirror-variable = ["repo=m"]\n'
+    )
+    return file
+
+
+async def test_a_remote_in_the_settings_has_its_mirrors(mirrored: Mirrored, tmp_path: Path) -> None:
+    file = settings(mirrored, tmp_path)
+    end = await run("--config", file, "get", "--remote", "pub", "os/bear.rpm", "--sha256", SHA, cwd=tmp_path)
+
+    assert end.code == 0, end.err
+    assert (tmp_path / "bear.rpm").read_bytes() == DATA
+    assert mirrored.asked(mirrored.origin) == ["/mirrors.txt"]
+
+
+async def test_the_streamer_has_the_same(reactor: Any, mirrored: Mirrored, tmp_path: Path) -> None:
+    file = settings(mirrored, tmp_path)
+    async with streamer(reactor, "--config", file, "--passthrough", "/p=pub", cwd=tmp_path) as running:
+        manifest = await ask(running.url, "/p/PULP_MANIFEST")
+        status = json.loads((await ask(running.admin, "/status?format=json")).body)
+        page = (await ask(running.admin, "/status?format=html")).body.decode()
+        metrics = (await ask(running.admin, "/metrics")).body.decode()
+
+    assert manifest.body == MANIFEST
+    assert mirrored.asked(mirrored.origin) == ["/mirrors.txt"]
+    assert mirrored.asked(mirrored.broken) == ["/m/PULP_MANIFEST"]
+    host = mirrored.broken.url("").rstrip("/")
+    assert [(each["host"], each["circuit"]) for each in status["mirrors"]] == [(host, "closed")]
+    assert f"<td>{host}</td><td>closed</td>" in page
+    assert f'pulp_streamer_mirror_circuit{{mirror="{host}",state="closed"}} 1.0' in metrics
+    assert f'pulp_streamer_mirror_latency_seconds{{mirror="{host}"}}' in metrics
+
+
+async def test_a_catalogue_has_the_same_and_a_client_does_not_notice_that_a_mirror_breaks_off(
+    reactor: Any, mirrored: Mirrored, tmp_path: Path
+) -> None:
+    file = settings(mirrored, tmp_path)
+    catalogue = ("--catalogue", tmp_path / "c.sqlite")
+    end = await run(
+        "--config", file, "publish", "--remote", "pub", "PULP_MANIFEST", "--at", "/p/", *catalogue, cwd=tmp_path
+    )
+    assert end.code == 0, end.err
+
+    async with streamer(reactor, "--config", file, *catalogue, cwd=tmp_path) as running:
+        bear = await ask(running.url, "/p/os/bear.rpm")
+
+    assert bear.body == DATA
+    assert mirrored.asked(mirrored.origin) == ["/mirrors.txt", "/mirrors.txt"]
+    assert mirrored.good.requests[-1].get(b"range") == b"bytes=500000-"
+
+
+# ---- explain
+
+
+async def test_explain_says_where_a_file_comes_from_and_why(mirrored: Mirrored, tmp_path: Path) -> None:
+    under = mirrored.origin.url("/pub")
+    args = (mirrored.url, *listed(mirrored), "--mirrors-under", under, "--sha256", SHA)
+    end = await run("explain", *args, cwd=tmp_path)
+
+    assert end.code == 0, end.err
+    bad, good = mirrored.broken.url("/m/os/bear.rpm"), mirrored.good.url("/m/os/bear.rpm")
+    lines = end.out.splitlines()
+    assert lines[:6] == [
+        f"mirrors: {mirrored.listing}",
+        "  line 3 is left out: rsync: is none of the protocols that are allowed here",
+        "places, the best first:",
+        f"  1. {bad}: not tried yet",
+        f"  2. {good}: not tried yet",
+        f"  3. {mirrored.url}: not tried yet",
+    ]
+    assert lines[7].startswith(f"  1. {bad}: 500000 bytes from 0 in ")
+    assert lines[8].startswith(f"  2. {good}: 500000 bytes from 500000 in ")
+    assert lines[9] == "976.6 KiB came, 0 bytes of it for nothing"
+    assert "1.0 recent failures" in lines[11]
+    assert lines[13] == f"as expected: sha256 {SHA}"
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_explain_has_an_object_for_programs(mirrored: Mirrored, tmp_path: Path) -> None:
+    under = mirrored.origin.url("/pub")
+    end = await run(
+        "explain", mirrored.url, *listed(mirrored), "--mirrors-under", under, "--size", "5", "--retries", "0", "--json",
+        cwd=tmp_path,
+    )  # fmt: skip
+
+    assert end.code == 7
+    facts = json.loads(end.out)
+    assert not facts["ok"]
+    assert [each["phase"] for each in facts["attempts"]] == ["check", "check", "head"]
+    assert len(facts["places"]) == 3
+    assert facts["wasted"] == facts["received"]
+
+
+async def test_a_dry_run_of_it_asks_for_the_list_alone(mirrored: Mirrored, tmp_path: Path) -> None:
+    end = await run("explain", "-n", mirrored.url, *listed(mirrored), cwd=tmp_path)
+
+    assert end.code == 0, end.err
+    assert "attempts" not in end.out
+    assert mirrored.asked(mirrored.origin) == ["/mirrors.txt"]
+    assert mirrored.asked(mirrored.good) == []
+
+
+async def test_explain_without_mirrors_has_one_place(mirrored: Mirrored, tmp_path: Path) -> None:
+    end = await run("explain", mirrored.good.url("/m/os/bear.rpm"), cwd=tmp_path)
+
+    assert end.code == 0, end.err
+    assert end.out.splitlines()[-1] == f"nothing was expected: sha256 {SHA}"
+
+
+async def test_explain_says_that_a_list_cannot_be_had(mirrored: Mirrored, tmp_path: Path) -> None:
+    url = mirrored.good.url("/m/os/bear.rpm")
+    end = await run("explain", url, "--mirrorlist", mirrored.origin.url("/none"), cwd=tmp_path)
+
+    assert end.code == 0, end.err
+    assert "  not to be had: " in end.out
+    assert "404" in end.out

@@ -1,0 +1,183 @@
+"""Cookies, for those who ask for them: what an origin has set goes back to it, and to nobody else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pulp_dl import Downloader, Remote, Retries, Source, ToMemory
+from pulp_dl.protocols.http.cookies import LONGEST, MOST, Cookies
+from pulp_dl.testing import FaultServer, Request, answer, redirect
+from pulp_dl.urls import URL, parse
+from tests.http.conftest import MakeFetcher
+from tests.sinks import read
+
+
+def setting(*values: str) -> Any:
+    return answer(b"x", 200, tuple((b"Set-Cookie", value.encode("latin-1")) for value in values))
+
+
+def cookies(server: Any) -> list[bytes | None]:
+    return [request.get(b"cookie") for request in server.requests]
+
+
+async def test_there_are_none_unless_they_are_asked_for(reactor: Any, fetching: MakeFetcher) -> None:
+    async with FaultServer(reactor, setting("a=1")) as server:
+        fetcher = fetching()
+        for _ in range(2):
+            await read(fetcher, server.url("/"))
+
+        assert cookies(server) == [None, None]
+
+
+async def test_what_is_set_is_sent_back(reactor: Any, fetching: MakeFetcher) -> None:
+    """In one field, also to a HEAD."""
+    async with FaultServer(reactor, setting("a=1; Path=/; HttpOnly", 'b="2 3"; SameSite=Lax')) as server:
+        fetcher = fetching(cookies=True)
+        for _ in range(2):
+            await read(fetcher, server.url("/"))
+        await fetcher.head(Source(server.url("/x")))
+
+        assert cookies(server) == [None, b'a=1; b="2 3"', b'a=1; b="2 3"']
+
+
+async def test_each_remote_has_its_own(reactor: Any) -> None:
+    """Two that differ in anything."""
+    async with FaultServer(reactor, setting("a=1")) as server, Downloader(reactor, Remote(cookies=True)) as downloader:
+        other = Remote(cookies=True, headers={"X-Bear": "1"})
+        for remote in (None, None, other, other):
+            await downloader.download(Source(server.url("/"), remote=remote), ToMemory())
+
+        assert cookies(server) == [None, b"a=1", None, b"a=1"]
+
+
+async def test_one_of_a_redirect_or_a_401_counts(reactor: Any, fetching: MakeFetcher) -> None:
+    """As logins do it."""
+
+    def script(request: Request) -> Any:
+        if request.path == "/login":
+            return answer(b"", 302, ((b"Location", b"/file"), (b"Set-Cookie", b"session=s")))
+        return answer(b"x") if request.get(b"cookie") == b"session=s" else answer(b"", 403)
+
+    async with FaultServer(reactor, script) as server:
+        _, data = await read(fetching(cookies=True), server.url("/login"))
+
+        assert data == b"x"
+
+
+async def test_another_origin_neither_gets_nor_sets_them(reactor: Any, fetching: MakeFetcher) -> None:
+    """Another port is one (treq CVE-2022-23607); nor does a chain that was there bring them back."""
+    async with FaultServer(reactor, {}) as first, FaultServer(reactor, {}) as other:
+
+        def there(request: Request) -> Any:
+            return answer(b"", 302, ((b"Location", first.url("/back").encode()), (b"Set-Cookie", b"evil=1; Path=/")))
+
+        sets = {"/": setting("mine=1; Path=/"), "/go": redirect(other.url("/")), "/back": setting("evil=2; Path=/")}
+        first.script = lambda request: sets[request.path]
+        other.script = there
+        fetcher = fetching(cookies=True)
+        for path in ("/", "/go", "/"):
+            await read(fetcher, first.url(path))
+
+        assert cookies(first) == [None, b"mine=1", None, b"mine=1"]  # the third was on the way back
+        assert cookies(other) == [None]
+
+
+async def test_one_for_another_host_is_not_taken(reactor: Any, fetching: MakeFetcher) -> None:
+    async with FaultServer(reactor, setting("a=1; Domain=example.org", "c=3")) as server:
+        fetcher = fetching(cookies=True)
+        for _ in range(2):
+            await read(fetcher, server.url("/"))
+
+        assert cookies(server) == [None, b"c=3"]
+
+
+async def test_a_cookie_that_the_source_has_goes_before(reactor: Any, fetching: MakeFetcher) -> None:
+    async with FaultServer(reactor, setting("a=1")) as server:
+        fetcher = fetching(cookies=True)
+        await read(fetcher, server.url("/"))
+        await read(fetcher, Source(server.url("/"), headers={"Cookie": "own=1"}))
+
+        assert cookies(server) == [None, b"own=1"]
+
+
+def test_a_remote_has_one_way_only() -> None:
+    with pytest.raises(ValueError, match=r"^Remote\.cookies: there is a Cookie in Remote\.headers, too"):
+        Remote(cookies=True, headers={"cookie": "a=1"}, retries=Retries())
+
+
+# ---- the jar
+
+ORIGIN = parse("https://files.example/a/b")
+
+
+def after(*values: str, place: URL = ORIGIN, then: str | None = None) -> bytes | None:
+    """What is sent after these have been set, one after the other."""
+    jar = Cookies()
+    for value in values:
+        jar.keep(place, ((b"SET-COOKIE", value.encode("latin-1", "replace")),))
+    return dict(jar.fields(place if then is None else parse(then))).get(b"Cookie")
+
+
+@pytest.mark.parametrize(
+    ("value", "url", "sent"),
+    [
+        ("a=1; Path=/a", "https://files.example/a/c", b"a=1"),
+        ("a=1; Path=/a", "https://files.example/b", None),
+        ("a=1", "https://files.example/a/c", b"a=1"),
+        ("a=1", "https://files.example/", None),
+        ("a=1; Path=/; Domain=files.example", "https://files.example/", b"a=1"),
+        ("a=1; Path=/; Domain=example", "https://files.example/", None),
+        ("a=1; Path=/; Domain=files.example", "https://www.files.example/", None),
+        ("a=1; Path=/", "http://files.example/", None),
+        ("a=1; Path=/", "https://files.example:444/", None),
+        ("a=1; Path=/; Secure", "https://files.example/", b"a=1"),
+        ("a=1; Path=/; Max-Age=0", "https://files.example/", None),
+        ("a=1; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT", "https://files.example/", None),
+        ("a=1; Path=/; Expires=Fri, 01 Jan 2100 00:00:00 GMT", "https://files.example/", b"a=1"),
+        ("a=caf\xe9; Path=/", "https://files.example/", b"a=caf\xe9"),
+    ],
+)
+def test_path_host_and_age_are_kept_to(value: str, url: str, sent: bytes | None) -> None:
+    assert after(value, then=url) == sent
+
+
+def test_a_secure_one_is_not_for_http() -> None:
+    assert after("a=1; Secure", place=parse("http://files.example/")) is None
+
+
+def test_a_later_one_replaces_it_or_takes_it_back() -> None:
+    assert after("a=1", "a=2") == b"a=2"
+    assert after("a=1", "a=; Max-Age=0") is None
+
+
+def test_there_are_not_too_many_and_none_is_too_long() -> None:
+    jar = Cookies()
+    for number in range(300):
+        jar.keep(ORIGIN, ((b"Set-Cookie", b"c%d=1" % number),))
+    (_, value), *_ = jar.fields(ORIGIN)
+    assert value.split(b"; ") == [b"c%d=1" % number for number in range(300 - MOST, 300)]
+    assert after("a=" + "x" * LONGEST, "b=" + "x" * 4000) == b"b=" + b"x" * 4000
+
+
+def test_there_are_not_too_many_jars() -> None:
+    jar = Cookies()
+    for number in range(100):
+        jar.keep(parse(f"http://h{number}.example/"), ((b"Set-Cookie", b"a=1"),))
+    held = [number for number in range(100) if jar.fields(parse(f"http://h{number}.example/"))]
+    assert held == list(range(36, 100))
+
+
+@given(st.lists(st.text(st.characters(max_codepoint=255, exclude_characters="\r\n\0"), max_size=60), max_size=5))
+def test_whatever_is_set_no_field_is_broken(values: list[str]) -> None:
+    sent = after(*values)
+    assert sent is None or not {*sent} & {*range(9), *range(10, 32), 127}
+
+
+def test_a_jar_says_nothing() -> None:
+    jar = Cookies()
+    jar.keep(ORIGIN, ((b"Set-Cookie", b"a=s3same"),))
+    assert "s3same" not in repr(jar)

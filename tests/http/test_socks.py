@@ -1,0 +1,124 @@
+"""SOCKS 5 in a network in memory: which address, and what becomes of those that are not reached."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pulp_dl.engine.shared import Shared
+from pulp_dl.errors import ConnectFailed, DownloadError, ProxyFailed, RedirectRefused
+from pulp_dl.interfaces import IBody
+from pulp_dl.model.auth import Basic
+from pulp_dl.model.remote import Proxy, Remote
+from pulp_dl.model.source import Source
+from pulp_dl.protocols.http import HTTPFetcher
+from pulp_dl.testing import MemoryNetwork, Reset, Send, Sink, answer, redirect
+
+BOUND = b"\x00\x01" + bytes(6)
+OPEN = [Send(b"\x05\x00"), Send(b"\x05\x00" + BOUND)]
+UNREACHED = [Send(b"\x05\x00"), Send(b"\x05\x04" + BOUND)]
+FORBIDDEN = [Send(b"\x05\x00"), Send(b"\x05\x02" + BOUND)]
+ADDRESSES = ["192.0.2.101", "2001:db8::101", "192.0.2.102"]
+
+
+def ask(
+    scheme: str,
+    greetings: list[Any],
+    names: list[str],
+    segments: Any = None,
+    script: Any = None,
+    **settings: Any,
+) -> tuple[list[bytes], Any]:
+    """What the proxy heard on each connection, and what came of it: bytes, or what was raised."""
+    network = MemoryNetwork(segments)
+    served = script or answer(b"x")
+    proxy = network.serve("proxy.example", served, port=1080, greeting=lambda _: turns.pop(0))
+    network.names["inner.example"] = ["127.0.0.1", "10.0.0.1"]
+    turns = list(greetings)
+    network.names["h.example"] = names
+    remote = Remote(
+        proxy=Proxy(f"{scheme}://proxy.example", Basic("elmer", "wabbit")), auth=Basic("a", "b"), **settings
+    )
+    shared, nobody = Shared(network, remote, None), None
+    shared.direct = nobody  # type: ignore[assignment]  # who logs in by Basic asks nobody
+    fetcher = HTTPFetcher(network, remote, shared)
+    found: Any
+    try:
+        body: IBody = network.result(fetcher.open(Source("http://h.example:81/a")))
+        sink = Sink()
+        network.result(body.deliver(sink))
+        found = sink.data
+    except DownloadError as error:
+        found = error
+    network.result(fetcher.close())
+    network.result(shared.close())
+    network.result(proxy.abort())
+    network.run()
+    assert network.connections == 0
+    assert network.getDelayedCalls() == []
+    if script is None:
+        assert proxy.connections.peak <= 1, "each is closed before the next one is opened"
+    return [request.raw for request in proxy.requests], (found, proxy.connections.total)
+
+
+@pytest.mark.parametrize("segments", [None, 1, 3])
+def test_socks5h_leaves_the_name_to_the_proxy(segments: Any) -> None:
+    (heard,), (found, total) = ask("socks5h", [OPEN], [], segments)
+
+    assert (found, total) == (b"x", 1)
+    assert heard.startswith(b"\x05\x02\x00\x02\x05\x01\x00\x03\x09h.example\x00\x51GET /a HTTP/1.1\r\n")
+    assert b"wabbit" not in heard
+    assert b"Proxy" not in heard
+
+
+def test_socks5_tries_each_address_until_the_proxy_comes_to_one() -> None:
+    (heard,), (found, total) = ask("socks5", [UNREACHED, UNREACHED, OPEN], ADDRESSES)
+
+    assert (found, total) == (b"x", 3)
+    assert heard.startswith(b"\x05\x02\x00\x02\x05\x01\x00\x01\xc0\x00\x02\x66\x00\x51GET /a HTTP/1.1\r\n")
+
+
+def test_none_of_them_is_the_proxys_word() -> None:
+    _, (error, total) = ask("socks5", [UNREACHED] * 3, ADDRESSES)
+
+    assert isinstance(error, ProxyFailed)
+    assert "there is no way to the server" in error.message
+    assert total == 3
+
+
+@pytest.mark.parametrize("greeting", [FORBIDDEN, [Send(b"\x05\xff")], Reset(), Send(b"HTTP/1.1 400 \r\n\r\n")])
+def test_what_is_no_matter_of_the_address_ends_it(greeting: Any) -> None:
+    """A proxy that does not let us in is not asked again and again."""
+    _, (error, total) = ask("socks5", [greeting], ADDRESSES)
+
+    assert isinstance(error, ProxyFailed)
+    assert total == 1
+
+
+def test_a_name_that_nobody_knows_is_not_the_proxys_fault() -> None:
+    _, (error, total) = ask("socks5", [], [])
+
+    assert isinstance(error, ConnectFailed)
+    assert not isinstance(error, ProxyFailed)
+    assert "the name of the server does not resolve" in error.message
+    assert total == 0
+
+
+INWARDS = {"/a": redirect("http://inner.example/secret"), "/secret": answer(b"secret")}
+
+
+def test_nobody_leads_a_socks_proxy_into_our_own_network() -> None:
+    """The address is found here, so it is judged here, as where there is no proxy."""
+    heard, (error, total) = ask("socks5", [OPEN, OPEN, OPEN], ["203.0.113.7"], script=INWARDS)
+
+    assert isinstance(error, RedirectRefused)
+    assert "is not for a public server to lead us to" in error.message
+    assert (len(heard), total) == (1, 1)
+
+
+def test_who_allows_it_is_led_there() -> None:
+    heard, (found, total) = ask("socks5", [OPEN, OPEN], ["203.0.113.7"], script=INWARDS, allow_private=True)
+
+    assert (found, total) == (b"secret", 2)
+    assert b"\x05\x01\x00\x01\x7f\x00\x00\x01\x00\x50GET /secret" in heard[1]

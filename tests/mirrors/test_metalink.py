@@ -1,0 +1,331 @@
+"""Metalinks: what they say, what is refused, and what comes of them."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from zope.interface.verify import verifyObject
+
+from pulp_dl import Digest, Metalink, Remote, Retries, Size, Source, ToMemory
+from pulp_dl.engine.downloader import Downloader
+from pulp_dl.errors import DigestMismatch, NotFound
+from pulp_dl.interfaces import IMirrors
+from pulp_dl.mirrors.described import Location, Pieces
+from pulp_dl.mirrors.metalink_xml import read_metalink
+from pulp_dl.testing import MemoryFetcher, MemoryScheme, Place
+
+DATA = bytes(range(256)) * 40
+SHA256, SHA1, MD5 = (hashlib.new(name, DATA).hexdigest() for name in ("sha256", "sha1", "md5"))
+OLD = hashlib.sha256(b"old").hexdigest()
+
+V4 = f"""<?xml version="1.0" encoding="UTF-8"?>
+<metalink xmlns="urn:ietf:params:xml:ns:metalink">
+  <generator>somebody/1.0</generator>
+  <file name="dir/example.ext">
+    <size>{len(DATA)}</size>
+    <hash type="md5">{MD5}</hash>
+    <hash type="sha-256">{SHA256.upper()}</hash>
+    <hash type="tiger">abc</hash>
+    <signature mediatype="application/pgp-signature">-----BEGIN PGP SIGNATURE-----</signature>
+    <pieces length="4096" type="sha-256">
+      {"".join(f"<hash>{hashlib.sha256(DATA[at : at + 4096]).hexdigest()}</hash>" for at in range(0, len(DATA), 4096))}
+    </pieces>
+    <url>http://last.example/example.ext</url>
+    <url location="de" priority="2">ftp://second.example/example.ext</url>
+    <url location="fr" priority="1">https://first.example/example.ext</url>
+    <url priority="1">rsync://rsync.example/example.ext</url>
+    <metaurl mediatype="torrent" priority="1">http://example/example.torrent</metaurl>
+  </file>
+</metalink>"""
+
+V3 = f"""<?xml version="1.0" encoding="utf-8"?>
+<metalink version="3.0" xmlns="http://www.metalinker.org/" type="dynamic" pubdate="Wed, 25 Nov 2026 08:00:00 GMT"
+ generator="mirrormanager" xmlns:mm0="http://fedorahosted.org/mirrormanager">
+ <files>
+  <file name="repomd.xml">
+   <mm0:timestamp>1700000000</mm0:timestamp>
+   <size>{len(DATA)}</size>
+   <verification>
+    <hash type="md5">{MD5}</hash>
+    <hash type="sha1">{SHA1}</hash>
+    <hash type="sha256">{SHA256}</hash>
+   </verification>
+   <mm0:alternates>
+    <mm0:alternate>
+     <mm0:timestamp>1690000000</mm0:timestamp>
+     <size>3</size>
+     <verification><hash type="sha256">{OLD}</hash></verification>
+    </mm0:alternate>
+   </mm0:alternates>
+   <resources maxconnections="1">
+    <url protocol="http" type="http" location="AT" preference="99">http://b.example/os/repodata/repomd.xml</url>
+    <url protocol="rsync" type="rsync" location="DE" preference="100">rsync://a.example/os/repodata/repomd.xml</url>
+    <url protocol="https" type="https" location="DE" preference="100">https://a.example/os/repodata/repomd.xml</url>
+   </resources>
+  </file>
+ </files>
+</metalink>"""
+
+
+def v4(inside: str) -> bytes:
+    return f'<metalink xmlns="urn:ietf:params:xml:ns:metalink">{inside}</metalink>'.encode()
+
+
+# ---- what it says
+
+
+def test_version_4_is_read() -> None:
+    description = read_metalink(V4.encode())
+
+    (file,) = description.files
+    assert (file.name, file.size) == ("dir/example.ext", len(DATA))
+    assert file.digests == (Digest("sha256", SHA256), Digest("md5", MD5))
+    assert file.expect == (Size(len(DATA)), Digest("sha256", SHA256))
+    assert file.locations == (
+        Location("https://first.example/example.ext", 1, "fr"),
+        Location("ftp://second.example/example.ext", 2, "de"),
+        Location("http://last.example/example.ext", 999_999),
+    )
+    pieces = tuple(hashlib.sha256(DATA[at : at + 4096]).hexdigest() for at in range(0, len(DATA), 4096))
+    assert file.pieces == Pieces("sha256", 4096, pieces)
+    assert [each.number for each in description.skipped] == [4]
+    assert "rsync" in description.skipped[0].reason
+
+
+def test_version_3_as_mirrormanager_writes_it_is_read() -> None:
+    (file,) = read_metalink(V3.encode()).files
+
+    assert (file.name, file.size, file.timestamp) == ("repomd.xml", len(DATA), 1_700_000_000)
+    assert file.digests[0] == Digest("sha256", SHA256)
+    assert [(each.url, each.country) for each in file.locations] == [
+        ("https://a.example/os/repodata/repomd.xml", "de"),
+        ("http://b.example/os/repodata/repomd.xml", "at"),
+    ]
+    assert [(each.timestamp, each.size) for each in file.older] == [(1_690_000_000, 3)]
+    assert file.is_older(OLD)
+    assert not file.is_older(SHA256)
+
+
+def test_pieces_of_version_3_have_numbers() -> None:
+    one, two = hashlib.sha1(b"a").hexdigest(), hashlib.sha1(b"b").hexdigest()
+    text = f"""<metalink version="3.0" xmlns="http://www.metalinker.org/"><files><file name="f"><size>2</size>
+    <verification><pieces length="1" type="sha1"><hash piece="1">{two}</hash><hash piece="0">{one}</hash></pieces>
+    </verification><resources/></file></files></metalink>"""
+
+    assert read_metalink(text.encode()).files[0].pieces == Pieces("sha1", 1, (one, two))
+
+
+def test_a_source_is_made_of_what_is_said() -> None:
+    file = read_metalink(V4.encode()).files[0]
+
+    assert file.source().url == "https://first.example/example.ext"
+    assert file.source("http://own.example/x", tag=1).expect == file.expect
+    with pytest.raises(ValueError, match="no place"):
+        read_metalink(v4('<file name="f"/>')).files[0].source()
+
+
+# ---- what is refused
+
+BOMB = """<?xml version="1.0"?><!DOCTYPE lolz [<!ENTITY a "lol"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">
+<!ENTITY c "&b;&b;&b;&b;&b;&b;&b;&b;&b;&b;">]><metalink xmlns="urn:ietf:params:xml:ns:metalink">
+<file name="&c;"/></metalink>"""
+EXTERNAL = """<?xml version="1.0"?><!DOCTYPE m [<!ENTITY x SYSTEM "file:///etc/passwd">]>
+<metalink xmlns="urn:ietf:params:xml:ns:metalink"><file name="&x;"/></metalink>"""
+DTD = '<!DOCTYPE m SYSTEM "http://evil.example/m.dtd"><metalink xmlns="urn:ietf:params:xml:ns:metalink"/>'
+
+
+@pytest.mark.parametrize("text", [BOMB, EXTERNAL, DTD])
+def test_what_defines_entities_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="no metalink needs"):
+        read_metalink(text.encode())
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"", "no XML"),
+        (b"<html><body>Log in</body></html>", "no metalink"),
+        (b"\xff\xfe\x00", "no XML"),
+        (b'<?xml version="1.0" encoding="nonsense"?><a/>', "no XML"),
+        (v4(""), "no file"),
+        (b"<metalink/>", "no metalink"),
+        (v4("<file/>"), "no name"),
+        (v4('<file name="../../etc/passwd"/>'), "no name"),
+        (v4('<file name="/etc/passwd"/>'), "no name"),
+        (v4('<file name="a\\b"/>'), "no name"),
+        (v4('<file name="~root/x"/>'), "no name"),
+        (v4('<file name="a&#10;b"/>'), "no name"),
+        (v4('<file name="f"><size>-1</size></file>'), "no whole number"),
+        (v4('<file name="f"><size>9999999999999999999999</size></file>'), "no whole number"),
+        (v4('<file name="f"><hash type="sha-256">abc</hash></file>'), "hexadecimal"),
+        (
+            v4(f'<file name="f"><hash type="sha-256">{SHA256}</hash><hash type="sha256">{OLD}</hash></file>'),
+            "two digests",
+        ),
+        (v4('<file name="f"><size>5</size><pieces length="1" type="sha-1"/></file>'), "digests of 1 each"),
+        (v4('<file name="f"/>' * 10_001), "more than 10000"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(data: bytes, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        read_metalink(data)
+
+
+def test_depth_and_length_cost_no_more_than_their_bytes() -> None:
+    began = time.perf_counter()
+    with pytest.raises(ValueError, match="no file"):
+        read_metalink(v4("<a>" * 100_000 + "</a>" * 100_000))
+    urls = "".join(f"<url>http://m{number}/f</url>" for number in range(30_000))
+    description = read_metalink(v4(f'<file name="f">{urls}</file>'))
+    assert time.perf_counter() - began < 5
+    assert len(description.files[0].locations) == 1000
+
+
+@given(st.binary() | st.text().map(lambda text: v4(f'<file name="f"><url>{text}</url></file>')))
+def test_whatever_comes_it_is_read_or_refused(data: bytes) -> None:
+    with suppress(ValueError):
+        read_metalink(data)
+
+
+# ---- what comes of it
+
+META, OWN = "memory://lists/metalink", "memory://origin/os/repodata/repomd.xml"
+A, B = "memory://a/os/repodata/repomd.xml", "memory://b/linux/os/repodata/repomd.xml"
+FEDORA = V3.replace("http://b.example/os", "memory://b/linux/os").replace("https://a.example", "memory://a")
+
+
+class Case:
+    def __init__(self, places: dict[str, Any], mirrors: Metalink | None = None, **how: Any) -> None:
+        self.clock = Clock()
+        self.fetcher = MemoryFetcher({META: Place(FEDORA.encode()), **places})
+        self.mirrors = mirrors or Metalink(META, schemes=["memory"], clock=self.clock.seconds, **how)
+        remote = Remote(retries=Retries(count=0))
+        schemes = [MemoryScheme(self.fetcher)]
+        self.downloader = Downloader(self.clock, remote, mirrors=self.mirrors, schemes=schemes)
+        self.direct = Downloader(self.clock, remote, schemes=schemes)
+
+    def fetch(self, source: Source | str) -> bytes:
+        body = ToMemory()
+        _result(self.downloader.download(source, body))
+        return body.data
+
+    def wanted(self, source: Source | str) -> Source:
+        source = source if isinstance(source, Source) else Source(source)
+        found: Source = _result(Deferred.fromCoroutine(self.mirrors.wanted(source, self.direct)))
+        return found
+
+    def asked(self) -> list[str]:
+        return [each.url for each in self.fetcher.asked]
+
+
+def _result(deferred: Deferred[Any]) -> Any:
+    ends: list[Any] = []
+    deferred.addBoth(ends.append)
+    assert ends, "still running"
+    if isinstance(ends[0], Failure):
+        ends[0].raiseException()
+    return ends[0]
+
+
+def test_it_keeps_the_promises_of_mirrors() -> None:
+    assert verifyObject(IMirrors, Metalink("http://m/"))
+
+
+def test_a_repository_is_where_the_file_is_that_is_described() -> None:
+    rpm = "memory://origin/os/Packages/b/bear.rpm"
+    case = Case(
+        {"memory://b/linux/os/Packages/b/bear.rpm": Place(b"rpm")},
+        under="memory://origin/os/",
+        describes="repodata/repomd.xml",
+    )
+
+    assert case.fetch(rpm) == b"rpm"
+    assert case.asked() == [
+        META,
+        "memory://a/os/Packages/b/bear.rpm",
+        "memory://b/linux/os/Packages/b/bear.rpm",
+    ]
+
+
+def test_what_is_described_is_binding_so_a_mirror_that_is_behind_makes_room_for_the_next() -> None:
+    case = Case({A: Place(b"old"), B: Place(DATA)}, under="memory://origin/os/", describes="repodata/repomd.xml")
+
+    source = case.wanted(OWN)
+
+    assert source.expect == (Size(len(DATA)), Digest("sha256", SHA256))
+    assert case.fetch(source) == DATA
+    assert case.asked() == [META, A, B]
+
+
+def test_what_is_expected_already_stays() -> None:
+    case = Case({}, under="memory://origin/os/", describes="repodata/repomd.xml")
+    source = Source(OWN, [Size(5), Digest("md5", MD5)], tag="mine")
+
+    found = case.wanted(source)
+
+    assert found.expect == (Size(5), Digest("md5", MD5), Digest("sha256", SHA256))
+    assert found.tag == "mine"
+
+
+@pytest.mark.parametrize("url", ["memory://origin/os/other.xml", "memory://origin/os/x/repodata/repomd.xml"])
+def test_of_other_files_it_says_nothing(url: str) -> None:
+    case = Case({}, under="memory://origin/os/", describes="repodata/repomd.xml")
+    with pytest.raises(LookupError, match="says nothing"):
+        case.wanted(url)
+
+
+def test_a_wrong_body_from_everywhere_is_an_error() -> None:
+    wrong = Place(DATA[:-1] + b"!")
+    case = Case({A: wrong, B: wrong, OWN: wrong})
+
+    with pytest.raises(DigestMismatch):
+        case.fetch(case.wanted(OWN))
+    assert case.asked() == [META, A, B, OWN]
+
+
+def test_a_file_has_the_places_of_its_name_and_others_have_none() -> None:
+    case = Case({A: Place(DATA), "memory://origin/other": Place(b"other")})
+
+    assert case.fetch("memory://origin/anywhere/repomd.xml") == DATA
+    assert case.fetch("memory://origin/other") == b"other"
+    assert case.asked() == [META, A, "memory://origin/other"]
+
+
+def test_the_own_url_comes_last_or_not_at_all() -> None:
+    case = Case({OWN: Place(DATA)})
+    assert case.fetch(OWN) == DATA
+    assert case.asked() == [META, A, B, OWN]
+
+    case = Case({OWN: Place(DATA)}, original=False)
+    with pytest.raises(NotFound):
+        case.fetch(OWN)
+
+
+def test_places_of_one_s_own_country_come_first() -> None:
+    case = Case({A: Place(DATA), B: Place(DATA)}, country="AT")
+
+    assert case.fetch(OWN) == DATA
+    assert case.asked() == [META, B]
+
+
+@pytest.mark.parametrize("bad", [BOMB.encode(), b"x" * 2000, FEDORA.replace(SHA256, "12").encode()])
+def test_what_is_no_metalink_leaves_the_own_url(bad: bytes) -> None:
+    case = Case({META: Place(bad), OWN: Place(b"own")}, limit=len(FEDORA))
+
+    assert case.fetch(OWN) == b"own"
+    assert case.asked() == [META, OWN]
+
+
+def test_one_that_is_too_large_is_not_read() -> None:
+    case = Case({OWN: Place(b"own")}, limit=100)
+
+    assert case.fetch(OWN) == b"own"

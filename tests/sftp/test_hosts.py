@@ -1,0 +1,83 @@
+"""Which key a server is known by, whatever a file says."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.conch.ssh.keys import Key
+
+from pulp_dl.model.ssh import SSH
+from pulp_dl.protocols.sftp.hosts import known
+from pulp_dl.urls import parse
+from tests.sshd import new_key
+
+PLACE = parse("sftp://bear.example.org/")
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory, openssh: None) -> list[tuple[Key, str]]:
+    """Two, with how a file has them."""
+    paths = [new_key(tmp_path_factory.mktemp("keys") / "key") for _ in range(2)]
+    return [(Key.fromFile(str(path)).public(), path.with_suffix(".pub").read_text().strip()) for path in paths]
+
+
+@given(lines=st.lists(st.binary(max_size=80), max_size=5), start=st.sampled_from([b"", b"|1|", b"@revoked ", b"bear "]))
+def test_nonsense_makes_nobody_known_and_hides_nobody(
+    keys: list[tuple[Key, str]], lines: list[bytes], start: bytes
+) -> None:
+    """Whatever stands between the lines that mean something."""
+    (key, text), (other, _) = keys
+    nonsense = b"\n".join(start + line.replace(b"\n", b"") for line in lines)
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(nonsense + b"\n# a comment\n" + f"bear.example.org {text}\n".encode() + nonsense)
+        file.flush()
+        found = known(SSH(known_hosts=file.name), PLACE)
+
+    assert found.refusal(key) is None
+    assert found.refusal(other) is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("bear.example.org", "sftp://BEAR.example.org/"),
+        ("[bear.example.org]:2222", "sftp://bear.example.org:2222/"),
+        ("other,bear.example.org,192.0.2.1", "sftp://bear.example.org/"),
+        ("::1", "sftp://[::1]/"),
+        ("[::1]:2222", "sftp://[::1]:2222/"),
+    ],
+)
+@pytest.mark.parametrize("hashed", [False, True])
+def test_names_are_those_of_OpenSSH(
+    keys: list[tuple[Key, str]], tmp_path: Path, name: str, url: str, hashed: bool
+) -> None:
+    (key, text), (other, _) = keys
+    file = tmp_path / "known_hosts"
+    file.write_text(f"{name} {text}\n")
+    if hashed:
+        subprocess.run(["ssh-keygen", "-q", "-H", "-f", str(file)], check=True, stderr=subprocess.DEVNULL)
+    found = known(SSH(known_hosts=file), parse(url))
+
+    assert found.refusal(key) is None
+    assert "somebody may be in between" in str(found.refusal(other))
+    assert "is not known" in str(known(SSH(known_hosts=file), parse("sftp://cub.example.org/")).refusal(key))
+
+
+def test_another_port_is_another_server(keys: list[tuple[Key, str]], tmp_path: Path) -> None:
+    (tmp_path / "known_hosts").write_text(f"bear.example.org {keys[0][1]}\n")
+    elsewhere = parse("sftp://bear.example.org:2222/")
+    refusal = known(SSH(known_hosts=tmp_path / "known_hosts"), elsewhere).refusal(keys[0][0])
+
+    assert "ssh-keyscan -p 2222 bear.example.org" in str(refusal)
+
+
+def test_without_a_home_nobody_is_known(
+    keys: list[tuple[Key, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "nowhere"))
+    assert "is not known" in str(known(SSH(), PLACE).refusal(keys[0][0]))
