@@ -78,9 +78,9 @@ class Outcomes:
             except BaseException as error:
                 self.close(patience(error))
                 raise
-        if not isinstance(first, _End):
-            return first
-        self._ended = True
+            if not isinstance(first, _End):
+                return first
+            self._ended = True  # before another thread, which closes us, takes its turn to wait for this
         if isinstance(first.result, Failure):
             self._raise(first.result)
         raise StopIteration
@@ -136,7 +136,9 @@ class Outcomes:
                 # Called by another thread than the one that waits for outcomes?  That one will hear of the end.
                 if self._turn.acquire(blocking=False):
                     try:
-                        self._await_end(timeout)
+                        if not self._ended:
+                            self._await_end(timeout)
+                        self._closed = True  # before the thread that iterates comes back to wait for more
                     finally:
                         self._turn.release()
             self._closed = True
@@ -144,7 +146,10 @@ class Outcomes:
             getattr(self._iterator, "close", lambda: None)()
 
     def _await_end(self, timeout: float | None) -> None:
+        here = any(isinstance(each, _End) for each in self._ready)
         self._ready.clear()
+        if here:
+            return
         deadline = None if timeout is None else monotonic() + timeout
         with suppress(Empty, ReactorStopped):
             while not isinstance(self._home.take(self._box, deadline), _End):

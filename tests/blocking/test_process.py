@@ -276,3 +276,30 @@ async def test_a_process_may_run_the_reactor_that_it_forked_with() -> None:
     )
 
     assert (end.returncode, end.stdout) == (0, "abc True\n0\n"), end.stderr
+
+
+async def test_a_downloader_may_be_closed_at_any_moment() -> None:
+    """Also in that in which another thread, which waits for outcomes, hears of the end."""
+    end = await script("""
+        from twisted.internet.defer import CancelledError
+        from pulp_dl.consumers.memory import ToMemory
+        sys.setswitchinterval(1e-5)
+        def importer(downloader):
+            items = [("memory://h/silent", ToMemory()) for _ in range(3)]
+            try:
+                with downloader.download_many(items, 3) as outcomes:
+                    list(outcomes)
+            except CancelledError:
+                pass
+        for _ in range(100):
+            downloader = make()
+            waiting = threading.Thread(target=importer, args=[downloader])
+            waiting.start()
+            while memory.running < 3:
+                pass
+            downloader.close()
+            waiting.join()
+        print("closed")
+    """)
+
+    assert (end.returncode, end.stdout) == (0, "closed\n"), end.stderr
