@@ -47,7 +47,7 @@ class FTPFetcher:
         self._shared = shared
         self._pool: SessionPool = shared.keep("ftp", lambda: SessionPool(shared.slots, shared.timers))
         self._turn = shared.requests(remote)
-        self._homes = Homes(reactor, remote, shared.timers)
+        self._homes = Homes(reactor, remote, shared)
         self._authenticator: IAuthenticator | None = None
         self._running = Running()
         self.bodies: set[Body] = set()
@@ -140,6 +140,7 @@ class FTPFetcher:
             try:
                 dialled = Dialled(endpoint, self.reactor, timeouts.connect, url, False)
                 client = await dialled.connect(session)
+                self._homes.learn(place, client.transport.getPeer().host)
             finally:
                 session.connected(client)
             asking = Deferred.fromCoroutine(log_in(session.client, login, protection, implicit=implicit))

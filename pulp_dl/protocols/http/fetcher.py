@@ -55,7 +55,7 @@ class HTTPFetcher:
         self._clients: dict[tuple[Any, bool, Space | None], Client] = {}
         self._authenticator: IAuthenticator | None = None
         self.cookies = Cookies() if remote.cookies else None
-        self.homes = Homes(reactor, remote, shared.timers)
+        self.homes = Homes(reactor, remote, shared)
         self._who = _who(remote)
         self.running = Running()
         self.bodies: set[Body] = set()
@@ -117,8 +117,7 @@ class HTTPFetcher:
     def space_of_peer(self, place: URL, answer: Answer) -> Space:
         """Where an answer came from; through a proxy as far as the URL tells."""
         proxied = self.remote.proxy_for(place) is not None
-        transport: Any = answer.connection.transport
-        space = literal(place.host if proxied else str(getattr(transport.getPeer(), "host", "")))
+        space = literal(place.host if proxied else answer.address)
         return Space.PUBLIC if space is None else space
 
     def login(self, method: str, url: str, trail: Trail, source: Source) -> Login | None:

@@ -11,6 +11,7 @@ from ...model.remote import Remote
 from ...model.source import Source
 from ...urls import URL, InvalidURL, join
 from ..spaces import Space, home, named
+from .cookies import Cookies
 
 __all__ = ["REDIRECTS", "Trail"]
 
@@ -35,14 +36,17 @@ class Trail:
     @ivar own: may it have the user and password that stood in the URL?
     @ivar floor: the closest space that it may be in; None for any.
     @ivar home: whose space has to be found out, and told to C{begin_at}, before it may be asked; None if nobody's.
+    @ivar cookies: what is sent there of those that were set.
     """
 
     # For most of them that is all; so they have nothing of their own.
     own = True
     floor: Space | None = None
     home: URL | None = None
+    cookies: Pairs = ()
     _farthest = Space.MACHINE
-    _seen: set[tuple[str, bool, bool]] | None = None
+    _hops = 0
+    _seen: set[tuple[str, bool, bool, Pairs]] | None = None
 
     def __init__(self, remote: Remote, source: Source) -> None:
         self.place = source.place
@@ -75,20 +79,20 @@ class Trail:
         bound = self._farthest is not Space.MACHINE and self._bound(self.place)
         self.floor = self._farthest if bound else None
 
-    def follow(self, pairs: Pairs, space: Space) -> None:
+    def follow(self, pairs: Pairs, space: Space, jar: Cookies | None = None) -> None:
         """
         Go where a redirect leads.
 
         Userinfo in a Location is not looked at: it is no secret of ours, and no server needs to be told its own.
 
-        @param pairs: the fields of its answer; C{space}: where that came from.
+        @param pairs: the fields of its answer; C{space}: where that came from; C{jar}: what has set its cookies.
         @raise ProtocolError: it leads nowhere, or round in circles.
         @raise RedirectRefused: it leads where we do not go.
         """
         here = self.place
         if self._seen is None:
             self._seen = {self._state()}
-        if len(self._seen) > self._remote.limits.redirects:
+        if self._hops >= self._remote.limits.redirects:
             raise ProtocolError(f"more than {self._remote.limits.redirects} redirects (Limits.redirects)", str(here))
         try:
             place = join(here, self._location(pairs))
@@ -105,14 +109,16 @@ class Trail:
         self._look()
         self.inside = self.inside and place.origin == self._scope
         self.own = self.own and place.origin == self._source.place.origin
+        self.cookies = jar.fields(place) if jar is not None and self.inside else ()
+        self._hops += 1
         state = self._state()
         if state in self._seen:
             raise ProtocolError("redirects that lead round in circles", str(place))
         self._seen.add(state)
 
-    def _state(self) -> tuple[str, bool, bool]:
+    def _state(self) -> tuple[str, bool, bool, Pairs]:
         # All that a request is made of: the same one again would get the same answer.
-        return str(self.place), self.inside, self.own
+        return str(self.place), self.inside, self.own, self.cookies
 
     @staticmethod
     def _location(pairs: Pairs) -> str:

@@ -49,7 +49,7 @@ class SFTPFetcher:
         self._shared = shared
         self._pool: Pool = shared.keep("sftp", lambda: Pool(shared.slots, shared.timers))
         self._turn = shared.requests(remote)
-        self._homes = Homes(reactor, remote, shared.timers)
+        self._homes = Homes(reactor, remote, shared)
         self._authenticator: IAuthenticator | None = None
         self._running = Running()
         self._bodies: set[Body] = set()
