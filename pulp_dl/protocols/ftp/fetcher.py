@@ -19,6 +19,7 @@ from ...model.source import Head, Source, Span, Validators
 from ...urls import URL
 from ..endpoint import Dialled, reach
 from ..spaces import Bounded, Homes, Space
+from ..unauthenticated import Unauthenticated
 from .body import Body
 from .login import ANONYMOUS, credentials, log_in
 from .pool import Key, SessionPool
@@ -117,7 +118,7 @@ class FTPFetcher:
         if not inside or self.remote.auth is None:
             return ANONYMOUS
         if self._authenticator is None:
-            self._authenticator = self.remote.auth.start(self._shared.direct)
+            self._authenticator = self.remote.auth.start(Unauthenticated(self._shared.direct, self.remote))
         authenticator = self._authenticator
         return await credentials(authenticator, source.url)
 

@@ -17,13 +17,14 @@ from ...model.remote import Remote
 from ...model.source import Head, Source, Span, Validators
 from ...urls import URL
 from ..spaces import Bounded, Homes, Space, literal, refusal
+from ..unauthenticated import Unauthenticated
 from .agent import Agent
 from .answer import Answer
 from .body import Body
 from .client import Client
 from .cookies import Cookies
 from .fields import PUBLIC, RequestFields
-from .login import Login, Unauthenticated
+from .login import Login
 from .pool import HTTPConnectionPool, PoolKey
 from .proxy import Route, route
 from .question import Question

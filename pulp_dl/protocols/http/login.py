@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
-from zope.interface import implementer
 
 from ...errors import DownloadError, Refused
-from ...interfaces import IAuthenticator, IBodyConsumer, IDownloader
+from ...interfaces import IAuthenticator
 from ...model.headers import Pairs
-from ...model.remote import Remote, Retries
-from ...model.report import Report
-from ...model.source import Head, Source, as_source
+from ...model.source import Head
 
-__all__ = ["Login", "Unauthenticated"]
+__all__ = ["Login"]
 
 
 class Login:
@@ -61,28 +57,3 @@ class Login:
     def _refused(self, error: Exception) -> Refused:
         # Its text may hold what it tried to send.
         return Refused(f"Remote.auth raised {type(error).__name__}", self._url)
-
-
-@implementer(IDownloader)
-class Unauthenticated:
-    """
-    What an authenticator downloads with: everything as the Remote says, its proxy and its trust, but not its C{auth},
-    which would ask itself; and once, since those who wait for it try again.
-    """
-
-    def __init__(self, direct: IDownloader, remote: Remote) -> None:
-        self._direct = direct
-        self._remote = evolve(remote, auth=None, retries=Retries(count=0))
-
-    def download(self, source: Source | str, consumer: IBodyConsumer) -> Deferred[Report]:
-        return self._direct.download(self._own(source), consumer)
-
-    def head(self, source: Source | str) -> Deferred[Head]:
-        return self._direct.head(self._own(source))
-
-    def close(self) -> Deferred[None]:
-        return self._direct.close()
-
-    def _own(self, source: Source | str) -> Source:
-        source = as_source(source)
-        return source if source.remote is not None else evolve(source, remote=self._remote)
