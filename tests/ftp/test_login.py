@@ -244,7 +244,7 @@ async def test_a_login_that_is_given_up_is_cancelled(reactor: Any, fetching: Mak
     """And is no fault of whoever it waits for."""
     waiting: Deferred[None] = Deferred()
     never = Token(b"")
-    never.authorize = lambda *_: waiting  # type: ignore[method-assign]
+    never.authorize = lambda *_: waiting
     async with FaultFTP(reactor, FILES) as server:
         asking = fetching(auth=never).open(Source(server.url("/a")))
         asking.cancel()
