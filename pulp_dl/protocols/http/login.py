@@ -9,8 +9,9 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from ...errors import DownloadError, Refused
 from ...interfaces import IAuthenticator
-from ...model.headers import Pairs
+from ...model.headers import Pairs, header_pairs
 from ...model.source import Head
+from .fields import contradiction
 
 __all__ = ["Login"]
 
@@ -27,11 +28,18 @@ class Login:
         self.bare = False  # nothing was sent
 
     async def authorize(self) -> Pairs:
-        """The fields that prove who we are."""
+        """The fields that prove who we are; no others, nor any that would be read as two."""
         fields: dict[bytes, bytes] = {}
         self._sent = await self._call(self._authenticator.authorize, fields)
         self.bare = not fields
-        return tuple(fields.items())
+        try:
+            pairs = header_pairs(fields)
+        except (TypeError, ValueError) as error:
+            raise Refused(f"what Remote.auth gave cannot be sent: {error}", self._url) from error
+        wrong = contradiction(pairs)
+        if wrong is not None:
+            raise Refused(f"what Remote.auth gave cannot be sent: {wrong}", self._url)
+        return pairs
 
     async def challenged(self, head: Head) -> bool:
         """The server answered 401: is it worth asking again?"""
