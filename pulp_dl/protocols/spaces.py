@@ -187,9 +187,14 @@ class Homes:
         For protocols that know no redirects.  Fires with the closest space that this source may be in, None for any;
         fails with C{TimedOut}.
         """
-        if not source.found or self._remote.allow_private or named(self._remote, source, source.place.host):
+        if not source.found or self._remote.allow_private:
             return succeed(None)
         place = home(self._remote, source)
+        if named(self._remote, source, source.place.host):
+            # It may be anywhere, but not closer than where it has answered.
+            met = place is not None and place.host == source.place.host and self._remote.proxy_for(place) is None
+            if not met:
+                return succeed(None)
         if place is None:
             return succeed(Space.PUBLIC)
         if place.scheme == "file":

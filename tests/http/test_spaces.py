@@ -241,6 +241,32 @@ def test_a_list_was_found_where_it_came_from(world: World, before: list[str]) ->
     assert world.asked() == ["public.example"]
 
 
+def test_a_named_host_leads_no_closer_to_itself(world: World) -> None:
+    """It may be anywhere; but where it answered first is where it is (DNS rebinding)."""
+
+    def rebind(request: Any) -> Any:
+        world.network.names["public.example"] = ["127.0.0.1"]
+        return redirect("http://public.example:6379/")
+
+    world.stages["here"] = here = world.network.serve("127.0.0.1", answer(b"secret"), port=6379)
+    with pytest.raises(RedirectRefused, match=r"127\.0\.0\.1 is not for a public server"):
+        world.stages["public.example"].script = rebind
+        world.get("http://public.example/")
+    source = Source("http://public.example/list")
+    with pytest.raises(RedirectRefused, match=r"127\.0\.0\.1 is not for a public server"):
+        world.get(source.at("http://public.example:6379/"))
+
+    assert here.requests == []
+    assert world.get("http://public.example:6379/") == b"secret"  # which the caller says
+
+
+def test_a_named_host_keeps_its_connection(world: World) -> None:
+    """Also if it leads to itself, from the public network."""
+    assert world.get("http://public.example/?http://public.example/") == b"public.example"
+    assert world.get(Source("http://public.example/").at("http://public.example/")) == b"public.example"
+    assert world.stages["public.example"].connections.total == 1
+
+
 def test_a_connection_of_the_callers_is_none_for_whom_a_server_sent(world: World) -> None:
     """It idles, and would need no address to be judged."""
     assert world.get(through("intra.example")) == b"intra.example"
@@ -466,8 +492,9 @@ def test_another_protocol_knows_where_a_list_was_found() -> None:
     downloader = Downloader(network, remote())
     network.result(downloader.download(source, ToMemory()))
     network.names["public.example"] = ["127.0.0.1"]
-    with pytest.raises(RedirectRefused, match="is not for a public server"):
-        network.result(downloader.download(source.at("ftp://127.0.0.1:2121/a"), ToMemory()))
+    for host in ("127.0.0.1", "public.example"):
+        with pytest.raises(RedirectRefused, match="is not for a public server"):
+            network.result(downloader.download(source.at(f"ftp://{host}:2121/a"), ToMemory()))
     network.result(downloader.close())
     for stage in stages:
         network.result(stage.abort())

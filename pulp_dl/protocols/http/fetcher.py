@@ -53,7 +53,7 @@ class HTTPFetcher:
         )
         self.turn = shared.requests(remote)
         self.fields = RequestFields(remote)
-        self._clients: dict[tuple[Any, bool, Space | None], Client] = {}
+        self._clients: dict[tuple[Any, bool, Space | None, bool], Client] = {}
         self._authenticator: IAuthenticator | None = None
         self.cookies = Cookies() if remote.cookies else None
         self.homes = Homes(reactor, remote, shared)
@@ -87,7 +87,7 @@ class HTTPFetcher:
 
     def client(self, trail: Trail) -> Client:
         """Who asks where the trail has come to."""
-        key = trail.place.origin, trail.inside, trail.floor
+        key = trail.place.origin, trail.inside, trail.floor, trail.named
         found = self._clients.get(key)
         if found is None:
             found = Client(Agent(self.reactor, self._pool, self._way(trail), self.remote.timeouts))
@@ -109,6 +109,8 @@ class HTTPFetcher:
                 floor = None  # it finds the address; all that can be seen of it here is what the URL says of itself
         way = route(reactor, self.remote, place, inside=trail.inside, floor=floor)
         who = self._who if trail.inside else None
+        if trail.named:
+            floor = None
         if who is None and floor is None:
             return way
         # A connection that the caller may have is none for whom a server has sent; and a server may keep in mind who
