@@ -53,7 +53,7 @@ class HTTPFetcher:
         )
         self.turn = shared.requests(remote)
         self.fields = RequestFields(remote)
-        self._clients: dict[tuple[Any, bool, Space | None, bool], Client] = {}
+        self._clients: dict[Hashable, Client] = {}
         self._authenticator: IAuthenticator | None = None
         self.cookies = Cookies() if remote.cookies else None
         self.homes = Homes(reactor, remote, shared)
@@ -87,7 +87,7 @@ class HTTPFetcher:
 
     def client(self, trail: Trail) -> Client:
         """Who asks where the trail has come to."""
-        key = trail.place.origin, trail.inside, trail.floor, trail.named
+        key = trail.place.origin, trail.inside, trail.floor, trail.named, trail.auth
         found = self._clients.get(key)
         if found is None:
             found = Client(Agent(self.reactor, self._pool, self._way(trail), self.remote.timeouts))
@@ -109,6 +109,8 @@ class HTTPFetcher:
                 floor = None  # it finds the address; all that can be seen of it here is what the URL says of itself
         way = route(reactor, self.remote, place, inside=trail.inside, floor=floor)
         who = self._who if trail.inside else None
+        if trail.auth is not None:
+            who = trail.auth, who
         if trail.named:
             floor = None
         if who is None and floor is None:
@@ -123,11 +125,11 @@ class HTTPFetcher:
         space = literal(place.host if proxied else answer.address)
         return Space.PUBLIC if space is None else space
 
-    def login(self, method: str, url: str, trail: Trail, source: Source) -> Login | None:
+    def login(self, method: str, url: str, trail: Trail) -> Login | None:
         """Who proves who we are where the trail has come to; None if nobody has to."""
         authenticator: IAuthenticator
-        if trail.own and source.auth is not None:
-            authenticator = source.auth
+        if trail.auth is not None:
+            authenticator = trail.auth
         elif trail.inside and self.remote.auth is not None:
             if self._authenticator is None:
                 self._authenticator = self.remote.auth.start(Unauthenticated(self._shared.direct, self.remote))

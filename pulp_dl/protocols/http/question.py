@@ -66,7 +66,7 @@ class Question:
         if trail.home is not None:
             return self._fetcher.homes.space(trail.home).addCallback(self._begin_at)
         self._url = url = str(trail.place)
-        self._login = login = self._fetcher.login(self._method, url, trail, self._source)
+        self._login = login = self._fetcher.login(self._method, url, trail)
         if login is None:
             return self._send(())
         return Deferred.fromCoroutine(login.authorize()).addCallback(self._send)

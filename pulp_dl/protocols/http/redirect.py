@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 from ...errors import ProtocolError, RedirectRefused
+from ...model.auth import Basic
 from ...model.headers import Pairs
 from ...model.remote import Remote
 from ...model.source import Source
@@ -70,6 +71,11 @@ class Trail:
             self.begin_at(Space.PUBLIC)
         elif place.scheme != "file" and (place.host == self.place.host or not self._free()):
             self.home = place
+
+    @property
+    def auth(self) -> Basic | None:
+        """User and password that stood in the URL, while it may have them."""
+        return self._source.auth if self.own else None
 
     def begin_at(self, space: Space) -> None:
         """The chain begins in this space."""
