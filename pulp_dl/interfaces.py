@@ -238,7 +238,10 @@ class IAuthenticator(Interface):
     """
 
     def authorize(method: bytes, url: str, headers: dict[bytes, bytes]) -> Any:
-        """Add fields to C{headers}.  Returns whatever identifies what was sent, or a Deferred of it."""
+        """
+        Add fields to C{headers}: any that C{Remote.headers} may have, others are C{Refused}.  Returns whatever
+        identifies what was sent, or a Deferred of it.
+        """
 
     def challenged(method: bytes, url: str, head: Head, sent: Any) -> Deferred[bool]:
         """

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from attrs import Attribute, field, frozen
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from zope.interface import implementer
 
 from ..interfaces import IAuth, IAuthenticator, IDownloader
@@ -92,8 +92,12 @@ class _Asked:
         return self._flights.join(None, lambda: Deferred.fromCoroutine(self._renewed()))
 
     async def _renewed(self) -> str:
-        given = self._ask()
-        self._token = token = checked(given if isinstance(given, str) else await given, "what Bearer.token returned")
+        try:
+            given = self._ask()
+            found = given if isinstance(given, str) else await given
+        except CancelledError:  # by itself, or because nobody waits: nobody has given up who would hear of it
+            raise RuntimeError("what Bearer.token waits for was cancelled") from None
+        self._token = token = checked(found, "what Bearer.token returned")
         return token
 
 

@@ -176,9 +176,9 @@ class Catalogue:
             return self._files, _file(stored, wanted)
         place = publication.places[0]
         upstream = self._upstream(place.remote)
-        source = Source(_url(place, listed), expect=_expected(listed), tag=wanted)
+        source = Source(**_where(place, listed), expect=_expected(listed), tag=wanted)
         if stored is None and store is not None and store.growing(str(listed.sha256)) and not upstream.joins(source):
-            return upstream.inner, evolve(source, url=url_of(str(listed.sha256)))
+            return upstream.inner, evolve(source, url=url_of(str(listed.sha256)), scope=None, found=False)
         if stored is None:
             return upstream, source
         return Stored(self._files, upstream, source), _file(stored, wanted)
@@ -256,7 +256,7 @@ class _Mirrors:
                 log.warn("{place} is left out: {error}", place=place, error=error)  # noqa: G010  # a logger of Twisted
             else:
                 # Who published it vouches for it: its secrets are its remote's.
-                yield place.remote, evolve(source, url=_url(place, listed), remote=remote, headers=())
+                yield place.remote, evolve(source, **_where(place, listed), remote=remote, headers=())
 
     async def _listed(self, places: Iterator[tuple[str | None, Source]], direct: IDownloader) -> AsyncIterator[Source]:
         """Each of them, and before it those that the mirrors of its remote have."""
@@ -272,8 +272,11 @@ class _Mirrors:
         """The order is the publisher's."""
 
 
-def _url(place: Place, listed: Listed) -> str:
-    return listed.href if "://" in listed.href else place.url + listed.href
+def _where(place: Place, listed: Listed) -> dict[str, Any]:
+    """A URL that is not below its place was named by the metadata there, and is not for the secrets of its remote."""
+    absolute = "://" in listed.href
+    url = listed.href if absolute else place.url + listed.href
+    return {"url": url, "scope": place.url if absolute else None, "found": absolute}
 
 
 def _expected(listed: Listed) -> list[Any]:

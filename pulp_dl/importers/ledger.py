@@ -81,7 +81,8 @@ class Listed:
     A file of a publication.
 
     @ivar path: below the publication's base.
-    @ivar href: its URL, relative to each of the publication's places.
+    @ivar href: its URL, relative to each of the publication's places; or an absolute one, which is taken for what a
+        server named: it gets no secrets, unless it is of the origin of its place, and may not lead closer to us.
     @ivar others: pairs of algorithm and value of other digests.
     @ivar kept: it has a copy of its own with the catalogue, which stays as long as it is published.
     """

@@ -71,6 +71,8 @@ def _read(path: str | None) -> dict[str, Basic]:
     @param path: None for C{~/.netrc}.
     @raise ValueError: it cannot be used.  Says where and why, and repeats nothing of it.
     """
+    if path == "":
+        raise ValueError("an empty path is no netrc file; give a path")
     shown = path or "~/.netrc"
     try:
         with Path(shown).expanduser().open("rb") as file:

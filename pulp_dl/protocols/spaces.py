@@ -20,7 +20,7 @@ from zope.interface import directlyProvides, implementer, providedBy
 
 from ..errors import RedirectRefused
 from ..flow.deadline import deadline
-from ..flow.timers import Clock
+from ..interfaces import IShared
 from ..model.remote import Remote
 from ..model.source import Source
 from ..urls import URL, parse
@@ -44,8 +44,14 @@ class Space(IntEnum):
     PUBLIC = 2
 
 
-_TRANSLATED: Final = (ip_network("64:ff9b::/96"), ip_network("64:ff9b:1::/48"), ip_network("::/96"))
-"""Prefixes of IPv6 whose last 32 bits are an IPv4 address: NAT64 (RFC 6052, RFC 8215), IPv4-compatible."""
+_TRANSLATED: Final = tuple(map(ip_network, ("64:ff9b::/96", "64:ff9b:1::/48", "::/96", "::ffff:0:0:0/96")))
+"""
+Prefixes of IPv6 whose last 32 bits are an IPv4 address: NAT64 (RFC 6052, RFC 8215), IPv4-compatible, IPv4-translated
+(RFC 2765 section 2.1).
+"""
+
+_GLOBAL: Final = ip_network("2000::/3")
+"""All of IPv6 that is given out to anybody; Python takes what is not even reserved for global."""
 
 
 def space_of(address: IPv4Address | IPv6Address) -> Space:
@@ -57,8 +63,8 @@ def space_of(address: IPv4Address | IPv6Address) -> Space:
     near = address.is_loopback or address.is_link_local or address.is_unspecified or address.is_multicast
     if near or (isinstance(address, IPv4Address) and (address.is_reserved or int(address) >> 24 == 0)):
         return Space.MACHINE
-    site_local = isinstance(address, IPv6Address) and address.is_site_local
-    return Space.PUBLIC if address.is_global and not site_local else Space.PRIVATE
+    given_out = isinstance(address, IPv4Address) or address in _GLOBAL
+    return Space.PUBLIC if address.is_global and given_out else Space.PRIVATE
 
 
 def _inside(address: IPv6Address) -> tuple[IPv4Address, ...] | None:
@@ -136,27 +142,41 @@ def home(remote: Remote, source: Source) -> URL | None:
 
 
 class Homes:
-    """The spaces in which URLs were found, each of which is looked up once."""
+    """
+    The spaces in which URLs were found, each of which is looked up once.
 
-    def __init__(self, reactor: Any, remote: Remote, timers: Clock) -> None:
+    They are known to all fetchers of a Downloader: what one protocol has learnt of a host counts for what it names of
+    another one.
+    """
+
+    def __init__(self, reactor: Any, remote: Remote, shared: IShared) -> None:
         self._reactor = reactor
         self._remote = remote
-        self._timers = timers
-        self._known: dict[str, Space] = {}
+        self._timers = shared.timers
+        self._known: dict[str, Space] = shared.keep("homes", dict)
 
     def space(self, place: URL) -> Deferred[Space]:
         """Fires with the space of a place that may not have been asked yet; fails with C{TimedOut}."""
+        if self._remote.proxy_for(place) is not None:
+            space = literal(place.host)
+            return succeed(Space.PUBLIC if space is None else space)
         found = self._known.get(place.host)
-        if found is None and self._remote.proxy_for(place) is not None:
-            found = literal(place.host)
-            found = Space.PUBLIC if found is None else found
         if found is not None:
             return succeed(found)
         seconds = self._remote.timeouts.connect
         looking = deadline(resolve(self._reactor, place.host), seconds, self._timers, "connect", str(place))
-        return looking.addCallback(self._learn, place.host)
+        return looking.addCallback(self._keep, place.host)
 
-    def _learn(self, space: Space, host: str) -> Space:
+    def learn(self, place: URL, address: str) -> None:
+        """
+        An answer of a place came from this address.  The farthest one of a host is its space: what its name server says
+        afterwards, when somebody asks where a list was found, may be another one (DNS rebinding).
+        """
+        space = literal(address)
+        if space is not None and self._remote.proxy_for(place) is None:
+            self._keep(max(space, self._known.pop(place.host, space)), place.host)
+
+    def _keep(self, space: Space, host: str) -> Space:
         if len(self._known) >= HOMES:
             del self._known[next(iter(self._known))]
         self._known[host] = space
@@ -167,9 +187,14 @@ class Homes:
         For protocols that know no redirects.  Fires with the closest space that this source may be in, None for any;
         fails with C{TimedOut}.
         """
-        if not source.found or self._remote.allow_private or named(self._remote, source, source.place.host):
+        if not source.found or self._remote.allow_private:
             return succeed(None)
         place = home(self._remote, source)
+        if named(self._remote, source, source.place.host):
+            # It may be anywhere, but not closer than where it has answered.
+            met = place is not None and place.host == source.place.host and self._remote.proxy_for(place) is None
+            if not met:
+                return succeed(None)
         if place is None:
             return succeed(Space.PUBLIC)
         if place.scheme == "file":

@@ -134,6 +134,21 @@ async def test_it_is_given_up_when_nobody_waits(reactor: Any) -> None:
         assert given.called
 
 
+async def test_what_was_cancelled_by_itself_is_no_cancelled_download(reactor: Any) -> None:
+    """Nobody has given that up."""
+
+    def ask() -> Any:
+        token: Deferred[str] = Deferred()
+        token.cancel()
+        return token
+
+    async with FaultServer(reactor, wants(SECRET)) as server, Downloader(reactor, remote(ask)) as downloader:
+        with pytest.raises(Refused, match=r"Remote\.auth raised"):
+            await fetch(downloader, server.url("/a"))
+
+        assert server.requests == []
+
+
 async def test_a_scope_holds_for_it(reactor: Any) -> None:
     async with FaultServer(reactor, answer(b"x")) as server:
         async with Downloader(reactor, remote(SECRET, url="http://127.0.0.2/")) as downloader:

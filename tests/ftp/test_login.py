@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import deferLater
 from twisted.logger import LogEvent, eventAsText, globalLogPublisher
 from zope.interface import implementer
@@ -192,6 +192,66 @@ class Token:
 
     def challenged(self, method: bytes, url: str, head: Head, sent: Any) -> Deferred[bool]:
         return succeed(False)
+
+
+@implementer(IAuth)
+class Fetched:
+    """A password that is a file, of the same server; and how it was asked for."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.asked = 0
+
+    def start(self, direct: IDownloader) -> IAuthenticator:
+        return _Fetched(self, direct)
+
+
+@implementer(IAuthenticator)
+class _Fetched:
+    def __init__(self, auth: Fetched, direct: IDownloader) -> None:
+        self.auth, self.direct = auth, direct
+
+    def authorize(self, method: bytes, url: str, headers: dict[bytes, bytes]) -> Deferred[Any]:
+        self.auth.asked += 1
+        assert self.auth.asked == 1, "it is asked for what it asks for"
+        password = ToMemory()
+
+        def know(_: object) -> None:
+            Basic("elmer", password.data.decode()).authorize(method, url, headers)
+
+        return self.direct.download(Source(self.auth.url), password).addCallback(know)
+
+    def challenged(self, method: bytes, url: str, head: Head, sent: Any) -> Deferred[bool]:
+        return succeed(False)
+
+
+async def test_what_it_fetches_a_password_with_does_not_ask_for_one(reactor: Any) -> None:
+    """Nor does it try again: that is for those who wait."""
+    async with FaultFTP(reactor, FILES | {"password": SECRET.encode()}) as server:
+        auth = Fetched(server.url("/password"))
+        async with Downloader(reactor, Remote(auth=auth)) as downloader:
+            await downloader.download(server.url("/a"), ToMemory())
+
+        assert said(server, "USER", "PASS") == [
+            ("USER", "anonymous"),
+            ("PASS", "pulp_dl@"),
+            ("USER", "elmer"),
+            ("PASS", SECRET),
+        ]
+
+
+async def test_a_login_that_is_given_up_is_cancelled(reactor: Any, fetching: MakeFetcher) -> None:
+    """And is no fault of whoever it waits for."""
+    waiting: Deferred[None] = Deferred()
+    never = Token(b"")
+    never.authorize = lambda *_: waiting
+    async with FaultFTP(reactor, FILES) as server:
+        asking = fetching(auth=never).open(Source(server.url("/a")))
+        asking.cancel()
+        with pytest.raises(CancelledError):
+            await asking
+        assert waiting.called
+        assert server.connections.total == 0
 
 
 async def test_who_has_a_token_only_is_told_that_FTP_has_none(reactor: Any, fetching: MakeFetcher) -> None:

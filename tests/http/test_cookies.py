@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pulp_dl import Downloader, Remote, Retries, Source, ToMemory
+from pulp_dl import Downloader, Limits, Remote, Retries, Source, ToMemory
+from pulp_dl.errors import ProtocolError
 from pulp_dl.protocols.http.cookies import LONGEST, MOST, Cookies
 from pulp_dl.testing import FaultServer, Request, answer, redirect
 from pulp_dl.urls import URL, parse
@@ -68,6 +69,41 @@ async def test_one_of_a_redirect_or_a_401_counts(reactor: Any, fetching: MakeFet
         assert data == b"x"
 
 
+@pytest.mark.parametrize("login", ["/login", "/file"])
+async def test_a_chain_may_come_back_with_one(reactor: Any, fetching: MakeFetcher, login: str) -> None:
+    """Who is sent away to fetch a cookie, and back with it, does not go round in circles."""
+
+    def script(request: Request) -> Any:
+        if request.get(b"cookie") == b"session=s":
+            return answer(b"x")
+        if request.path == login:
+            return answer(b"", 302, ((b"Location", b"/file"), (b"Set-Cookie", b"session=s")))
+        return redirect(login)
+
+    async with FaultServer(reactor, script) as server:
+        _, data = await read(fetching(cookies=True), server.url("/file"))
+
+        assert data == b"x"
+
+
+async def test_a_circle_with_cookies_ends(reactor: Any, fetching: MakeFetcher) -> None:
+    """At once if they are always the same; else after as many as may follow each other."""
+    values = iter(range(10, 1000))
+    scripts = {
+        "/same": lambda: answer(b"", 302, ((b"Location", b"/same"), (b"Set-Cookie", b"a=1"))),
+        "/new": lambda: answer(b"", 302, ((b"Location", b"/new"), (b"Set-Cookie", b"a=%d" % next(values)))),
+    }
+    async with FaultServer(reactor, lambda request: scripts[request.path]()) as server:
+        fetcher = fetching(cookies=True, limits=Limits(redirects=5))
+        with pytest.raises(ProtocolError, match="round in circles"):
+            await read(fetcher, server.url("/same"))
+        assert cookies(server) == [None, b"a=1"]
+        server.requests.clear()
+        with pytest.raises(ProtocolError, match="more than 5 redirects"):
+            await read(fetcher, server.url("/new"))
+        assert len(server.requests) == 6
+
+
 async def test_another_origin_neither_gets_nor_sets_them(reactor: Any, fetching: MakeFetcher) -> None:
     """Another port is one (treq CVE-2022-23607); nor does a chain that was there bring them back."""
     async with FaultServer(reactor, {}) as first, FaultServer(reactor, {}) as other:
@@ -100,8 +136,9 @@ async def test_a_cookie_that_the_source_has_goes_before(reactor: Any, fetching: 
         fetcher = fetching(cookies=True)
         await read(fetcher, server.url("/"))
         await read(fetcher, Source(server.url("/"), headers={"Cookie": "own=1"}))
+        await read(fetcher, server.url("/"))
 
-        assert cookies(server) == [None, b"own=1"]
+        assert cookies(server) == [None, b"own=1", b"a=1"]  # it was for that one only
 
 
 def test_a_remote_has_one_way_only() -> None:

@@ -269,6 +269,24 @@ async def test_an_authenticator_that_raises_is_Refused_without_its_words(reactor
         assert isinstance(raised.value.__cause__, KeyError)
 
 
+@pytest.mark.parametrize("name", [b"Host", b"transfer-encoding", b"Range", b"Proxy-Authorization", b"A B", b"", 1])
+async def test_an_authenticator_adds_no_field_that_is_not_its_own(
+    reactor: Any, fetching: MakeFetcher, name: Any
+) -> None:
+    """A second Host, or a body that does not come, would be read by each server in its own way."""
+
+    class Meddling(Tokens):
+        def authorize(self, method: bytes, url: str, headers: dict[bytes, bytes]) -> Any:
+            headers[name] = b"hunter2"
+
+    async with FaultServer(reactor, answer(b"x")) as server:
+        with pytest.raises(Refused, match=r"what Remote\.auth gave cannot be sent") as raised:
+            await fetching(auth=Meddling(good=1)).open(Source(server.url("/a")))
+
+        assert "hunter2" not in str(raised.value)
+        assert server.requests == []
+
+
 async def test_a_line_end_in_a_credential_is_refused_before_it_is_sent(reactor: Any, fetching: MakeFetcher) -> None:
     """It would begin a field, or a request, of its own."""
 

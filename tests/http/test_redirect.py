@@ -110,6 +110,18 @@ async def test_a_redirect_without_a_location_is_a_ProtocolError(reactor: Any, fe
                 await fetching().open(Source(server.url(path)))
 
 
+async def test_each_hop_is_asked_by_its_own_name(reactor: Any, fetching: MakeFetcher) -> None:
+    """And not by that of the first."""
+    async with FaultServer(reactor, answer(b"z")) as other, FaultServer(reactor, {}) as first:
+        first.script = redirect(other.url("/", "localhost"))
+        await read(fetching(), first.url("/"))
+
+        assert [each.get(b"host") for each in (*first.requests, *other.requests)] == [
+            b"127.0.0.1:%d" % first.port,
+            b"localhost:%d" % other.port,
+        ]
+
+
 @pytest.mark.parametrize("status", [300, 305, 306])
 async def test_other_3xx_are_no_redirects(reactor: Any, fetching: MakeFetcher, status: int) -> None:
     """300 has no one answer, 305 is a way to be led through somebody's proxy."""

@@ -354,6 +354,15 @@ async def test_remotes_with_other_credentials_share_no_connection(reactor: Any, 
         assert [request.connection for request in server.requests] == [0, 1, 0, 1]
 
 
+async def test_users_of_a_url_share_no_connection(reactor: Any) -> None:
+    """They are credentials, too."""
+    async with FaultServer(reactor, answer(b"x")) as server, Downloader(reactor) as downloader:
+        for user in ("elmer:a@", "elmer:b@", "", "elmer:a@", "elmer:b@", ""):
+            await downloader.download(server.url("/in").replace("//", f"//{user}"), ToMemory())
+
+        assert [request.connection for request in server.requests] == [0, 1, 2, 0, 1, 2]
+
+
 async def test_remotes_with_other_proxies_or_passwords_for_them_share_no_connection(reactor: Any) -> None:
     async with FaultServer(reactor, answer(b"x")) as proxy, Downloader(reactor) as downloader:
         ways = [Proxy(proxy.url("/"), Basic("elmer", "a")), Proxy(proxy.url("/"), Basic("elmer", "b")), None]

@@ -27,17 +27,18 @@ from pulp_dl.testing import Cut, FaultServer, MemoryNetwork, Reset, Send, Server
 MACHINE = """
 127.0.0.1 127.255.255.254 0.0.0.0 0.1.2.3 169.254.169.254 224.0.0.1 239.1.1.1 240.0.0.1 255.255.255.255
 ::1 :: fe80::1 fe80::1%eth0 ff02::1 ::ffff:127.0.0.1 ::ffff:7f00:1 64:ff9b::7f00:1 64:ff9b::169.254.169.254
-64:ff9b:1::127.0.0.1 ::127.0.0.1 2002:7f00:1:: 2001:0:808:808::80ff:fffe
+64:ff9b:1::127.0.0.1 ::127.0.0.1 ::ffff:0:127.0.0.1 2002:7f00:1:: 2001:0:808:808::80ff:fffe
 127.1 127.0.1 2130706433 0x7f000001 0x7f.1 017700000001 0177.0.0.1 0 localhost LOCALHOST. a.localhost
 """
 PRIVATE = """
 10.0.0.1 10.255.255.255 172.16.0.1 172.31.255.255 192.168.0.1 100.64.0.1 192.0.2.1 198.18.0.1 203.0.113.9
-fc00::1 fd12::1 fec0::1 2001:db8::1 ::ffff:10.0.0.1 64:ff9b::a00:1 2002:a00:1:: ::10.0.0.1
+fc00::1 fd12::1 fec0::1 2001:db8::1 ::ffff:10.0.0.1 64:ff9b::a00:1 2002:a00:1:: ::10.0.0.1 ::ffff:0:a00:1
+::5efe:7f00:1 100::1 5f00::1 4000::1 fe00::1
 167772161 0x0a000001 10.1
 """
 PUBLIC = """
 8.8.8.8 172.32.0.1 172.15.255.255 192.169.0.1 11.0.0.1 134744072
-2600::1 2a00:1450::1 ::ffff:8.8.8.8 64:ff9b::808:808 64:ff9b:1::8.8.8.8 2002:808:808::
+2600::1 2a00:1450::1 ::ffff:8.8.8.8 64:ff9b::808:808 64:ff9b:1::8.8.8.8 2002:808:808:: ::ffff:0:808:808
 """
 
 
@@ -59,7 +60,13 @@ def test_the_space_of_a_name_is_not_known(host: str) -> None:
 def test_an_address_within_another_one_is_no_farther(inner: IPv4Address) -> None:
     """Whatever it is."""
     number = int(inner)
-    outer = (0xFFFF << 32 | number, 0x64FF9B << 96 | number, 0x2002 << 112 | number << 80, 0x64FF9B0001 << 80 | number)
+    outer = (
+        0xFFFF << 32 | number,
+        0xFFFF << 48 | number,
+        0x64FF9B << 96 | number,
+        0x2002 << 112 | number << 80,
+        0x64FF9B0001 << 80 | number,
+    )
     for each in outer:
         assert space_of(IPv6Address(each)) == space_of(inner)
 
@@ -214,6 +221,50 @@ def test_the_answer_of_the_name_server_is_judged_each_time(world: World) -> None
 
     assert world.get(through("public.example", "cdn.example")) == b"cdn.example"
     assert world.asked() == ["public.example", "cdn.example"]
+
+
+@pytest.mark.parametrize("before", [[], ["127.0.0.1"]])
+def test_a_list_was_found_where_it_came_from(world: World, before: list[str]) -> None:
+    """Whatever the name server says of its host before and after (DNS rebinding)."""
+    source = Source("http://public.example/")
+    for address in [*before, "8.8.8.8"]:
+        world.network.names["public.example"] = [address]
+        if address == "127.0.0.1":
+            assert world.get(source.at(through("here.example"))) == b"here.example"
+            world.stages["here.example"].requests.clear()
+        else:
+            assert world.get(source) == b"public.example"
+    world.network.names["public.example"] = ["127.0.0.1"]
+    with pytest.raises(RedirectRefused, match="allow_private"):
+        world.get(source.at(through("here.example")))
+
+    assert world.asked() == ["public.example"]
+
+
+def test_a_named_host_leads_no_closer_to_itself(world: World) -> None:
+    """It may be anywhere; but where it answered first is where it is (DNS rebinding)."""
+
+    def rebind(request: Any) -> Any:
+        world.network.names["public.example"] = ["127.0.0.1"]
+        return redirect("http://public.example:6379/")
+
+    world.stages["here"] = here = world.network.serve("127.0.0.1", answer(b"secret"), port=6379)
+    with pytest.raises(RedirectRefused, match=r"127\.0\.0\.1 is not for a public server"):
+        world.stages["public.example"].script = rebind
+        world.get("http://public.example/")
+    source = Source("http://public.example/list")
+    with pytest.raises(RedirectRefused, match=r"127\.0\.0\.1 is not for a public server"):
+        world.get(source.at("http://public.example:6379/"))
+
+    assert here.requests == []
+    assert world.get("http://public.example:6379/") == b"secret"  # which the caller says
+
+
+def test_a_named_host_keeps_its_connection(world: World) -> None:
+    """Also if it leads to itself, from the public network."""
+    assert world.get("http://public.example/?http://public.example/") == b"public.example"
+    assert world.get(Source("http://public.example/").at("http://public.example/")) == b"public.example"
+    assert world.stages["public.example"].connections.total == 1
 
 
 def test_a_connection_of_the_callers_is_none_for_whom_a_server_sent(world: World) -> None:
@@ -427,6 +478,28 @@ async def test_another_protocol_leads_no_closer(reactor: Any, scheme: str, host:
         async with Downloader(reactor, remote(allow_private=True)) as downloader:
             error = await error_of(downloader, Source("http://8.8.8.8/a").at(url))
             assert not isinstance(error, RedirectRefused)
+
+
+def test_another_protocol_knows_where_a_list_was_found() -> None:
+    """What one has learnt of a host, which may say another thing to each that asks (DNS rebinding)."""
+    network = MemoryNetwork()
+    network.names["public.example"] = ["8.8.8.8"]
+    source = Source("http://public.example/list")
+    stages = [
+        network.serve("public.example", answer(b"x")),
+        network.serve("127.0.0.1", {}, port=2121, greeting=Reset()),
+    ]
+    downloader = Downloader(network, remote())
+    network.result(downloader.download(source, ToMemory()))
+    network.names["public.example"] = ["127.0.0.1"]
+    for host in ("127.0.0.1", "public.example"):
+        with pytest.raises(RedirectRefused, match="is not for a public server"):
+            network.result(downloader.download(source.at(f"ftp://{host}:2121/a"), ToMemory()))
+    network.result(downloader.close())
+    for stage in stages:
+        network.result(stage.abort())
+
+    assert stages[1].connections.total == 0
 
 
 async def test_mirrors_that_are_written_down_may_be_anywhere(reactor: Any) -> None:

@@ -14,11 +14,11 @@ import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from zope.interface.verify import verifyObject
 
-from pulp_dl import Basic, Digest, Limits, Remote, Size, Span
-from pulp_dl.errors import ConsumerGone, DigestMismatch, DownloadError, Refused
+from pulp_dl import Basic, Digest, Limits, Remote, Retries, Size, Span
+from pulp_dl.errors import ConsumerGone, DigestMismatch, DownloadError, RedirectRefused, Refused
 from pulp_dl.importers.catalogue import Catalogue
 from pulp_dl.importers.file import ManifestError
-from pulp_dl.importers.ledger import Place
+from pulp_dl.importers.ledger import Ledger, Listed, Place, Publication
 from pulp_dl.importers.publish import GRACE, Publishing
 from pulp_dl.importers.schema import VERSION, CatalogueError, opened
 from pulp_dl.interfaces import IListing
@@ -77,6 +77,30 @@ async def test_what_is_streamed_is_never_stored(reactor: Any, tmp_path: Path) ->
 
         assert world.asked() == ["GET /repo/a.iso"] * 2
         assert not any(Path(world.store.directory).rglob("*"))
+
+
+async def test_a_url_that_metadata_names_is_not_trusted(reactor: Any, tmp_path: Path) -> None:
+    """It gets no secrets of its remote, is no file of ours, and is no closer than its place."""
+    secret = Remote(auth=Basic("elmer", "wabbit"), retries=Retries(count=0))
+    file = tmp_path / "secret"
+    file.write_bytes(b"secret")
+    async with FaultServer(reactor, answer(b"x")) as other, FaultServer(reactor, answer(b"x")) as home:
+        hrefs = {"other": other.url("/x"), "home": home.url("/x"), "file": file.as_uri()}
+        listed = [Listed(path, href, None, None) for path, href in hrefs.items()]
+        with opened(tmp_path / "catalogue") as connection:
+            for base, url in (("/here/", home.url("/")), ("/far/", "http://8.8.8.8/")):
+                publication = Publication(base, "streamed", (Place(url, "one"),), time.time())
+                Ledger(connection).publish(publication, listed)
+        catalogue = Catalogue(reactor, tmp_path / "catalogue", remotes={"one": secret})
+        assert (await get(catalogue, "/here/other")).data == b"x"
+        assert (await get(catalogue, "/here/home")).data == b"x"
+        for path in ("/here/file", "/far/other", "/far/file"):
+            with pytest.raises(RedirectRefused):
+                await get(catalogue, path)
+        await catalogue.close()
+
+        assert [each.get(b"authorization") for each in other.requests] == [None]
+        assert [each.get(b"authorization") for each in home.requests] == [Basic("elmer", "wabbit").header]
 
 
 async def test_what_is_on_demand_is_fetched_once_and_then_served_from_here(reactor: Any, tmp_path: Path) -> None:

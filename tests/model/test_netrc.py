@@ -106,6 +106,8 @@ def test_one_that_was_named_has_to_be_there(tmp_path: Path, monkeypatch: pytest.
         Netrc()
     with pytest.raises(ValueError, match="cannot be read: Is a directory"):
         Netrc(tmp_path)
+    with pytest.raises(ValueError, match="an empty path"):
+        Netrc("")  # a variable of a shell that is not set, perhaps; not the one at home
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from zope.interface import implementer
 
-from pulp_dl.errors import AuthFailed, HostKeyFailed, RedirectRefused, Refused
+from pulp_dl.errors import AuthFailed, DownloadError, HostKeyFailed, RedirectRefused, Refused
 from pulp_dl.model.auth import Basic
 from pulp_dl.model.remote import Proxy, Remote
 from pulp_dl.model.source import Source
@@ -324,6 +324,22 @@ async def test_a_token_is_no_login(reactor: Any, shared: Any, double: Double) ->
         await SFTPFetcher(reactor, Remote(ssh=double.ssh(), auth=Token("a", "b")), shared).open(
             Source(double.url("/a", ""))
         )
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [b"Basic !!", ValueError("secret")])
+async def test_an_authenticator_that_fails_shows_nothing(
+    reactor: Any, shared: Any, double: Double, value: bytes | Exception
+) -> None:
+    class Odd(Basic):
+        def authorize(self, method: bytes, url: str, headers: dict[bytes, bytes]) -> Any:
+            if isinstance(value, Exception):
+                raise value
+            headers[b"Authorization"] = value
+
+    fetcher = SFTPFetcher(reactor, Remote(ssh=double.ssh(), auth=Odd("a", "b")), shared)
+    with pytest.raises(DownloadError, match=r"Remote\.auth") as caught:
+        await fetcher.open(Source(double.url("/a", "")))
     assert "secret" not in str(caught.value)
 
 

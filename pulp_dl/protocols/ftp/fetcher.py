@@ -19,6 +19,7 @@ from ...model.source import Head, Source, Span, Validators
 from ...urls import URL
 from ..endpoint import Dialled, reach
 from ..spaces import Bounded, Homes, Space
+from ..unauthenticated import Unauthenticated
 from .body import Body
 from .login import ANONYMOUS, credentials, log_in
 from .pool import Key, SessionPool
@@ -47,7 +48,7 @@ class FTPFetcher:
         self._shared = shared
         self._pool: SessionPool = shared.keep("ftp", lambda: SessionPool(shared.slots, shared.timers))
         self._turn = shared.requests(remote)
-        self._homes = Homes(reactor, remote, shared.timers)
+        self._homes = Homes(reactor, remote, shared)
         self._authenticator: IAuthenticator | None = None
         self._running = Running()
         self.bodies: set[Body] = set()
@@ -117,7 +118,7 @@ class FTPFetcher:
         if not inside or self.remote.auth is None:
             return ANONYMOUS
         if self._authenticator is None:
-            self._authenticator = self.remote.auth.start(self._shared.direct)
+            self._authenticator = self.remote.auth.start(Unauthenticated(self._shared.direct, self.remote))
         authenticator = self._authenticator
         return await credentials(authenticator, source.url)
 
@@ -140,6 +141,7 @@ class FTPFetcher:
             try:
                 dialled = Dialled(endpoint, self.reactor, timeouts.connect, url, False)
                 client = await dialled.connect(session)
+                self._homes.learn(place, client.transport.getPeer().host)
             finally:
                 session.connected(client)
             asking = Deferred.fromCoroutine(log_in(session.client, login, protection, implicit=implicit))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from base64 import b64decode
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 
 from ...errors import DownloadError, ProtocolError, Refused, TLSFailed
 from ...interfaces import IAuthenticator
@@ -44,7 +44,7 @@ async def credentials(authenticator: IAuthenticator, url: str) -> Basic:
         sent = authenticator.authorize(b"GET", url, fields)
         if isinstance(sent, Deferred):
             await sent
-    except DownloadError:
+    except (DownloadError, CancelledError):
         raise
     except Exception as error:
         # Its text may hold what it tried to send.

@@ -82,6 +82,12 @@ class Answer:
         self._held = False
         self._soon: IDelayedCall | None = None
 
+    @property
+    def address(self) -> str:
+        """Of the other end of its connection; empty if that has none."""
+        transport: Any = self.connection.transport
+        return str(getattr(transport.getPeer(), "host", ""))
+
     def __repr__(self) -> str:
         return f"<Answer {self.status}, {'?' if self.length is None else self.length} bytes>"
 

@@ -17,13 +17,14 @@ from ...model.remote import Remote
 from ...model.source import Head, Source, Span, Validators
 from ...urls import URL
 from ..spaces import Bounded, Homes, Space, literal, refusal
+from ..unauthenticated import Unauthenticated
 from .agent import Agent
 from .answer import Answer
 from .body import Body
 from .client import Client
 from .cookies import Cookies
 from .fields import PUBLIC, RequestFields
-from .login import Login, Unauthenticated
+from .login import Login
 from .pool import HTTPConnectionPool, PoolKey
 from .proxy import Route, route
 from .question import Question
@@ -52,10 +53,10 @@ class HTTPFetcher:
         )
         self.turn = shared.requests(remote)
         self.fields = RequestFields(remote)
-        self._clients: dict[tuple[Any, bool, Space | None], Client] = {}
+        self._clients: dict[Hashable, Client] = {}
         self._authenticator: IAuthenticator | None = None
         self.cookies = Cookies() if remote.cookies else None
-        self.homes = Homes(reactor, remote, shared.timers)
+        self.homes = Homes(reactor, remote, shared)
         self._who = _who(remote)
         self.running = Running()
         self.bodies: set[Body] = set()
@@ -86,7 +87,7 @@ class HTTPFetcher:
 
     def client(self, trail: Trail) -> Client:
         """Who asks where the trail has come to."""
-        key = trail.place.origin, trail.inside, trail.floor
+        key = trail.place.origin, trail.inside, trail.floor, trail.named, trail.auth
         found = self._clients.get(key)
         if found is None:
             found = Client(Agent(self.reactor, self._pool, self._way(trail), self.remote.timeouts))
@@ -108,6 +109,10 @@ class HTTPFetcher:
                 floor = None  # it finds the address; all that can be seen of it here is what the URL says of itself
         way = route(reactor, self.remote, place, inside=trail.inside, floor=floor)
         who = self._who if trail.inside else None
+        if trail.auth is not None:
+            who = trail.auth, who
+        if trail.named:
+            floor = None
         if who is None and floor is None:
             return way
         # A connection that the caller may have is none for whom a server has sent; and a server may keep in mind who
@@ -117,15 +122,14 @@ class HTTPFetcher:
     def space_of_peer(self, place: URL, answer: Answer) -> Space:
         """Where an answer came from; through a proxy as far as the URL tells."""
         proxied = self.remote.proxy_for(place) is not None
-        transport: Any = answer.connection.transport
-        space = literal(place.host if proxied else str(getattr(transport.getPeer(), "host", "")))
+        space = literal(place.host if proxied else answer.address)
         return Space.PUBLIC if space is None else space
 
-    def login(self, method: str, url: str, trail: Trail, source: Source) -> Login | None:
+    def login(self, method: str, url: str, trail: Trail) -> Login | None:
         """Who proves who we are where the trail has come to; None if nobody has to."""
         authenticator: IAuthenticator
-        if trail.own and source.auth is not None:
-            authenticator = source.auth
+        if trail.auth is not None:
+            authenticator = trail.auth
         elif trail.inside and self.remote.auth is not None:
             if self._authenticator is None:
                 self._authenticator = self.remote.auth.start(Unauthenticated(self._shared.direct, self.remote))

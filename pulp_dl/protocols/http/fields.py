@@ -13,7 +13,7 @@ from ...model.headers import CONTROL, Pairs
 from ...model.remote import Remote
 from ...model.source import Source, Span, Validators
 
-__all__ = ["PUBLIC", "Fields", "RequestFields", "wanted"]
+__all__ = ["PUBLIC", "Fields", "RequestFields", "contradiction", "wanted"]
 
 PUBLIC: Final = frozenset({b"user-agent", b"accept", b"accept-language"})
 """What of a Remote's fields leaves the scope of its secrets; of any other field nobody knows whether it is one."""
@@ -83,7 +83,7 @@ class RequestFields:
     """
 
     def __init__(self, remote: Remote) -> None:
-        self._wrong = _contradiction(remote.headers)
+        self._wrong = contradiction(remote.headers)
         defaults: Pairs = ((b"User-Agent", b"pulp_dl/" + __version__.encode("ascii")), (b"Accept", b"*/*"))
         public = tuple(pair for pair in remote.headers if pair[0].lower() in PUBLIC)
         self._inside = Fields(_merged(defaults, remote.headers))
@@ -93,7 +93,7 @@ class RequestFields:
         """
         @raise Refused: the Remote or the Source has a field that is not theirs to give.
         """
-        wrong = self._wrong or _contradiction(source.headers)
+        wrong = self._wrong or contradiction(source.headers)
         if wrong is None and source.conditions:
             wrong = next(
                 (
@@ -145,7 +145,8 @@ def _merged(*layers: Pairs) -> Pairs:
     return tuple(pair for pairs in found.values() for pair in pairs)
 
 
-def _contradiction(headers: Pairs) -> str | None:
+def contradiction(headers: Pairs) -> str | None:
+    """Why one of these fields is not for a caller to give, or None."""
     for name, _ in headers:
         reason = _OURS.get(name.lower())
         if reason is not None:

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
-from zope.interface import implementer
 
 from ...errors import DownloadError, Refused
-from ...interfaces import IAuthenticator, IBodyConsumer, IDownloader
-from ...model.headers import Pairs
-from ...model.remote import Remote, Retries
-from ...model.report import Report
-from ...model.source import Head, Source, as_source
+from ...interfaces import IAuthenticator
+from ...model.headers import Pairs, header_pairs
+from ...model.source import Head
+from .fields import contradiction
 
-__all__ = ["Login", "Unauthenticated"]
+__all__ = ["Login"]
 
 
 class Login:
@@ -31,11 +28,18 @@ class Login:
         self.bare = False  # nothing was sent
 
     async def authorize(self) -> Pairs:
-        """The fields that prove who we are."""
+        """The fields that prove who we are; no others, nor any that would be read as two."""
         fields: dict[bytes, bytes] = {}
         self._sent = await self._call(self._authenticator.authorize, fields)
         self.bare = not fields
-        return tuple(fields.items())
+        try:
+            pairs = header_pairs(fields)
+        except (TypeError, ValueError) as error:
+            raise Refused(f"what Remote.auth gave cannot be sent: {error}", self._url) from error
+        wrong = contradiction(pairs)
+        if wrong is not None:
+            raise Refused(f"what Remote.auth gave cannot be sent: {wrong}", self._url)
+        return pairs
 
     async def challenged(self, head: Head) -> bool:
         """The server answered 401: is it worth asking again?"""
@@ -61,28 +65,3 @@ class Login:
     def _refused(self, error: Exception) -> Refused:
         # Its text may hold what it tried to send.
         return Refused(f"Remote.auth raised {type(error).__name__}", self._url)
-
-
-@implementer(IDownloader)
-class Unauthenticated:
-    """
-    What an authenticator downloads with: everything as the Remote says, its proxy and its trust, but not its C{auth},
-    which would ask itself; and once, since those who wait for it try again.
-    """
-
-    def __init__(self, direct: IDownloader, remote: Remote) -> None:
-        self._direct = direct
-        self._remote = evolve(remote, auth=None, retries=Retries(count=0))
-
-    def download(self, source: Source | str, consumer: IBodyConsumer) -> Deferred[Report]:
-        return self._direct.download(self._own(source), consumer)
-
-    def head(self, source: Source | str) -> Deferred[Head]:
-        return self._direct.head(self._own(source))
-
-    def close(self) -> Deferred[None]:
-        return self._direct.close()
-
-    def _own(self, source: Source | str) -> Source:
-        source = as_source(source)
-        return source if source.remote is not None else evolve(source, remote=self._remote)

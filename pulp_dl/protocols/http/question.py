@@ -66,7 +66,7 @@ class Question:
         if trail.home is not None:
             return self._fetcher.homes.space(trail.home).addCallback(self._begin_at)
         self._url = url = str(trail.place)
-        self._login = login = self._fetcher.login(self._method, url, trail, self._source)
+        self._login = login = self._fetcher.login(self._method, url, trail)
         if login is None:
             return self._send(())
         return Deferred.fromCoroutine(login.authorize()).addCallback(self._send)
@@ -78,7 +78,8 @@ class Question:
     def _send(self, credentials: Pairs) -> Deferred[Body]:
         trail, cookies = self._trail, self._fetcher.cookies
         if cookies is not None and trail.inside:
-            credentials = (*cookies.fields(trail.place), *credentials)
+            trail.cookies = cookies.fields(trail.place)
+            credentials = (*trail.cookies, *credentials)
         fields = self._fetcher.fields.select(self._source, credentials, self._asked, inside=trail.inside)
         response = self._fetcher.client(trail).request(self._method, self._url, fields)
         return response.addCallback(self._answered)
@@ -86,6 +87,8 @@ class Question:
     def _answered(self, response: object) -> Body | Deferred[Body]:
         answer = unwrapped(response)
         trail, login, status = self._trail, self._login, answer.status
+        if not answer.connection.reused and trail.place is self._source.place:
+            self._fetcher.homes.learn(trail.place, answer.address)
         if self._fetcher.cookies is not None and trail.inside:
             self._fetcher.cookies.keep(trail.place, answer.pairs)
         if status in REDIRECTS:
@@ -93,7 +96,7 @@ class Question:
             answer.abandon()
             if login is not None and login.hears is not None:
                 login.answered(make_head(self._url, status, answer.pairs, answer.length))
-            trail.follow(answer.pairs, self._fetcher.space_of_peer(trail.place, answer))
+            trail.follow(answer.pairs, self._fetcher.space_of_peer(trail.place, answer), self._fetcher.cookies)
             self._chances = 2
             if any(name.lower() in HINTS for name, _ in answer.pairs):
                 self._hints += tuple(pair for pair in answer.pairs if pair[0].lower() in HINTS)

@@ -6,11 +6,13 @@ import re
 from typing import Final
 
 from ...errors import ProtocolError, RedirectRefused
+from ...model.auth import Basic
 from ...model.headers import Pairs
 from ...model.remote import Remote
 from ...model.source import Source
 from ...urls import URL, InvalidURL, join
 from ..spaces import Space, home, named
+from .cookies import Cookies
 
 __all__ = ["REDIRECTS", "Trail"]
 
@@ -26,23 +28,31 @@ class Trail:
     origin does not get them restored (CVE-2024-45336 of Go), and a mirror that redirects to it does not obtain them.
 
     A host that the caller named may be anywhere: that of the source, unless the source was C{found}; that of its scope;
-    and that of C{Remote.url}.  All others have been named by some server, and may not be closer to us than the farthest
-    one of the chain so far (L{pulp_dl.protocols.spaces}).  The chain of a source that was found begins with its scope,
+    and that of C{Remote.url}.  But once it has answered, it may not lead us to itself at a closer address (DNS
+    rebinding).  All others have been named by some server, and may not be closer to us than the farthest one of the
+    chain so far (L{pulp_dl.protocols.spaces}).  The chain of a source that was found begins with its scope,
     since that is where it was found; without one it begins in the public network.
 
     @ivar place: where to ask now.
     @ivar inside: may it have the secrets of the Remote (and the client certificate)?
     @ivar own: may it have the user and password that stood in the URL?
     @ivar floor: the closest space that it may be in; None for any.
+    @ivar named: the caller has named it: connections that the caller has there may be used, and the floor is for new
+        ones.
     @ivar home: whose space has to be found out, and told to C{begin_at}, before it may be asked; None if nobody's.
+    @ivar cookies: what is sent there of those that were set.
     """
 
     # For most of them that is all; so they have nothing of their own.
     own = True
     floor: Space | None = None
+    named = True
     home: URL | None = None
+    cookies: Pairs = ()
     _farthest = Space.MACHINE
-    _seen: set[tuple[str, bool, bool]] | None = None
+    _hops = 0
+    _met: dict[str, Space] | None = None
+    _seen: set[tuple[str, bool, bool, Pairs]] | None = None
 
     def __init__(self, remote: Remote, source: Source) -> None:
         self.place = source.place
@@ -59,36 +69,53 @@ class Trail:
         place = home(self._remote, self._source)
         if place is None:
             self.begin_at(Space.PUBLIC)
-        elif place.scheme != "file" and self._bound(self.place):
+        elif place.scheme != "file" and (place.host == self.place.host or not self._free()):
             self.home = place
+
+    @property
+    def auth(self) -> Basic | None:
+        """User and password that stood in the URL, while it may have them."""
+        return self._source.auth if self.own else None
 
     def begin_at(self, space: Space) -> None:
         """The chain begins in this space."""
+        if self.home is not None:
+            self._meet(self.home, space)
         self.home, self._farthest = None, space
         self._look()
 
-    def _bound(self, place: URL) -> bool:
-        """Is it a server that says where this is?"""
-        return not (self._remote.allow_private or named(self._remote, self._source, place.host))
+    def _free(self) -> bool:
+        """Does the caller, and no server, say where this is?"""
+        return self._remote.allow_private or named(self._remote, self._source, self.place.host)
+
+    def _meet(self, place: URL, space: Space) -> None:
+        if self._remote.proxy_for(place) is None:  # else nobody knows where it is
+            self._met = {**(self._met or {}), place.host: space}
 
     def _look(self) -> None:
-        bound = self._farthest is not Space.MACHINE and self._bound(self.place)
-        self.floor = self._farthest if bound else None
+        self.named, limit = True, self._farthest
+        if limit is not Space.MACHINE:
+            self.named = self._free()
+            if self._remote.allow_private:
+                limit = Space.MACHINE
+            elif self.named:
+                limit = min(limit, (self._met or {}).get(self.place.host, Space.MACHINE))
+        self.floor = limit or None  # nothing is closer than this machine
 
-    def follow(self, pairs: Pairs, space: Space) -> None:
+    def follow(self, pairs: Pairs, space: Space, jar: Cookies | None = None) -> None:
         """
         Go where a redirect leads.
 
         Userinfo in a Location is not looked at: it is no secret of ours, and no server needs to be told its own.
 
-        @param pairs: the fields of its answer; C{space}: where that came from.
+        @param pairs: the fields of its answer; C{space}: where that came from; C{jar}: what has set its cookies.
         @raise ProtocolError: it leads nowhere, or round in circles.
         @raise RedirectRefused: it leads where we do not go.
         """
         here = self.place
         if self._seen is None:
             self._seen = {self._state()}
-        if len(self._seen) > self._remote.limits.redirects:
+        if self._hops >= self._remote.limits.redirects:
             raise ProtocolError(f"more than {self._remote.limits.redirects} redirects (Limits.redirects)", str(here))
         try:
             place = join(here, self._location(pairs))
@@ -102,17 +129,20 @@ class Trail:
             )
         self.place = place
         self._farthest = max(self._farthest, space)
+        self._meet(here, space)
         self._look()
         self.inside = self.inside and place.origin == self._scope
         self.own = self.own and place.origin == self._source.place.origin
+        self.cookies = jar.fields(place) if jar is not None and self.inside else ()
+        self._hops += 1
         state = self._state()
         if state in self._seen:
             raise ProtocolError("redirects that lead round in circles", str(place))
         self._seen.add(state)
 
-    def _state(self) -> tuple[str, bool, bool]:
+    def _state(self) -> tuple[str, bool, bool, Pairs]:
         # All that a request is made of: the same one again would get the same answer.
-        return str(self.place), self.inside, self.own
+        return str(self.place), self.inside, self.own, self.cookies
 
     @staticmethod
     def _location(pairs: Pairs) -> str:

@@ -8,7 +8,7 @@ from getpass import getuser
 from typing import Any, Final
 
 from twisted.conch.ssh.filetransfer import FX_NO_SUCH_FILE, FX_PERMISSION_DENIED, ClientFile, SFTPError
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succeed
 from zope.interface import implementer
 
 from ...errors import AuthFailed, DownloadError, NotFound, ProtocolError, Refused, TimedOut, Unavailable
@@ -19,6 +19,7 @@ from ...model.remote import Remote
 from ...model.source import Head, Source, Span, Validators
 from ..entity import Entity
 from ..spaces import Homes
+from ..unauthenticated import Unauthenticated
 from .body import Body
 from .broken import Broken
 from .connection import Connection
@@ -49,7 +50,7 @@ class SFTPFetcher:
         self._shared = shared
         self._pool: Pool = shared.keep("sftp", lambda: Pool(shared.slots, shared.timers))
         self._turn = shared.requests(remote)
-        self._homes = Homes(reactor, remote, shared.timers)
+        self._homes = Homes(reactor, remote, shared)
         self._authenticator: IAuthenticator | None = None
         self._running = Running()
         self._bodies: set[Body] = set()
@@ -143,16 +144,25 @@ class SFTPFetcher:
         if self._remote.auth is None:
             return None
         if self._authenticator is None:
-            self._authenticator = self._remote.auth.start(self._shared.direct)
+            self._authenticator = self._remote.auth.start(Unauthenticated(self._shared.direct, self._remote))
         headers: dict[bytes, bytes] = {}
-        await maybeDeferred(self._authenticator.authorize, b"GET", source.url, headers)
+        try:
+            await maybeDeferred(self._authenticator.authorize, b"GET", source.url, headers)
+        except (DownloadError, CancelledError):
+            raise
+        except Exception as error:
+            # Its text may hold what it tried to send.
+            raise Refused(f"Remote.auth raised {type(error).__name__}", source.url) from error
         for name, value in headers.items():
             kind, _, text = value.partition(b" ")
             if name.lower() != b"authorization":
                 continue
             if kind.lower() != b"basic":
                 break
-            user, _, password = b64decode(text).decode().partition(":")
+            try:
+                user, _, password = b64decode(text, validate=True).decode().partition(":")
+            except ValueError:
+                break
             return user, password
         if headers:
             raise AuthFailed(401, "sftp: knows users, passwords and keys; Remote.auth has none of them", source.url)
