@@ -70,30 +70,33 @@ async def log_in(client: Client, login: Basic, protection: Protection | None, *,
     url = client.url
     client.secret = login.password
 
-    async def tell(command: str, *fine: int) -> Reply:
-        reply: Reply = await client.ask(command.encode())
-        return accept(reply, *fine)
+    async def ask(command: bytes) -> Reply:
+        return _let_in(await client.ask(command), url)
 
     def accept(reply: Reply, *fine: int) -> Reply:
-        if is_crowded(reply):
-            raise Crowded(refusal(reply, url))
         if reply.code not in fine:
             raise refusal(reply, url)
         return reply
 
-    accept(await client.greeted(), 220)
+    accept(_let_in(await client.greeted(), url), 220)
     if protection is not None and not implicit:
-        _protected(await client.ask(b"AUTH TLS"), 234, url)
+        _protected(await ask(b"AUTH TLS"), 234, url)
         client.start_tls(protection.control())
-    reply = await tell(f"USER {login.user}", 230, 232, 331)
+    reply = accept(await ask(f"USER {login.user}".encode()), 230, 232, 331)
     if reply.code == 331:
-        await tell(f"PASS {login.password}", 230, 202)
+        accept(await ask(f"PASS {login.password}".encode()), 230, 202)
     if protection is not None:
-        _protected(await client.ask(b"PBSZ 0"), 200, url)
-        _protected(await client.ask(b"PROT P"), 200, url)
-    reply = await client.ask(b"TYPE I")
+        _protected(await ask(b"PBSZ 0"), 200, url)
+        _protected(await ask(b"PROT P"), 200, url)
+    reply = await ask(b"TYPE I")
     if not reply.good:
         raise ProtocolError(f"the server has no binary transfers: {reply.code} {reply.said()}", url)
+
+
+def _let_in(reply: Reply, url: str) -> Reply:
+    if is_crowded(reply):
+        raise Crowded(refusal(reply, url))
+    return reply
 
 
 def _protected(reply: Reply, fine: int, url: str) -> None:
