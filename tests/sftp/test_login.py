@@ -315,12 +315,15 @@ async def test_a_server_does_not_lead_us_to_this_machine(
         assert (await read(SFTPFetcher(reactor, remote, shared), source))[1] == b"hello"
 
 
-async def test_a_token_is_no_login(reactor: Any, shared: Any, double: Double) -> None:
+@pytest.mark.parametrize("sent", [b"Bearer secret", b"Basic secret!", ValueError("secret")])
+async def test_a_token_is_no_login(reactor: Any, shared: Any, double: Double, sent: Any) -> None:
     class Token(Basic):
         def authorize(self, method: bytes, url: str, headers: dict[bytes, bytes]) -> Any:
-            headers[b"Authorization"] = b"Bearer secret"
+            if isinstance(sent, Exception):
+                raise sent
+            headers[b"Authorization"] = sent
 
-    with pytest.raises(AuthFailed, match="users, passwords and keys") as caught:
+    with pytest.raises(Refused, match=r"user and password only|raised ValueError") as caught:
         await SFTPFetcher(reactor, Remote(ssh=double.ssh(), auth=Token("a", "b")), shared).open(
             Source(double.url("/a", ""))
         )

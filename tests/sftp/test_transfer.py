@@ -121,6 +121,14 @@ async def test_a_name_is_what_the_url_decodes_to(fetching: MakeFetcher, sshd: Ss
     assert data == name.encode()
 
 
+async def test_a_question_mark_is_part_of_a_name(fetching: MakeFetcher, sshd: Sshd) -> None:
+    """As curl has it: nothing in SFTP is a query, and what is before it is another file."""
+    sshd.put("a", b"another")
+    url = sshd.put("a?b", b"the one")
+    for each in (url, url.replace("%3F", "?")):
+        assert (await read(fetching(), each))[1] == b"the one"
+
+
 async def test_a_name_need_not_be_utf8(fetching: MakeFetcher, sshd: Sshd) -> None:
     Path(os.fsdecode(os.fsencode(sshd.files) + b"/\xff")).write_bytes(b"latin")
     _, data = await read(fetching(), sshd.url() + "%ff")

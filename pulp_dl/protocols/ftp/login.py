@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from base64 import b64decode
-
-from twisted.internet.defer import Deferred
-
-from ...errors import DownloadError, ProtocolError, Refused, TLSFailed
-from ...interfaces import IAuthenticator
+from ...errors import DownloadError, ProtocolError, TLSFailed
 from ...model.auth import Basic
 from .client import Client
 from .replies import Reply, is_crowded, refusal
 from .tls import Protection
 
-__all__ = ["ANONYMOUS", "Crowded", "credentials", "log_in"]
+__all__ = ["ANONYMOUS", "Crowded", "log_in"]
 
 
 ANONYMOUS = Basic("anonymous", "pulp_dl@")
@@ -29,36 +24,6 @@ class Crowded(Exception):
     def __init__(self, error: DownloadError) -> None:
         super().__init__(error.message)
         self.error = error
-
-
-async def credentials(authenticator: IAuthenticator, url: str) -> Basic:
-    """
-    User and password, of whoever knows them in the words of HTTP; nobody's are L{ANONYMOUS}.
-
-    @raise Refused: there is something else to be shown, such as a token.
-    """
-    if isinstance(authenticator, Basic):
-        return authenticator
-    fields: dict[bytes, bytes] = {}
-    try:
-        sent = authenticator.authorize(b"GET", url, fields)
-        if isinstance(sent, Deferred):
-            await sent
-    except DownloadError:
-        raise
-    except Exception as error:
-        # Its text may hold what it tried to send.
-        raise Refused(f"Remote.auth raised {type(error).__name__}", url) from error
-    if not fields:
-        return ANONYMOUS
-    kind, _, value = fields.get(b"Authorization", b"").partition(b" ")
-    if kind.lower() == b"basic":
-        try:
-            user, _, password = b64decode(value, validate=True).decode().partition(":")
-            return Basic(user, password)
-        except ValueError:
-            pass
-    raise Refused("FTP knows user and password only; give Remote(auth=Basic(user, password))", url)
 
 
 async def log_in(client: Client, login: Basic, protection: Protection | None, *, implicit: bool) -> None:

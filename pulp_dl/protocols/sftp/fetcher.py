@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import stat
-from base64 import b64decode
 from getpass import getuser
 from typing import Any, Final
+from urllib.parse import unquote_to_bytes
 
 from twisted.conch.ssh.filetransfer import FX_NO_SUCH_FILE, FX_PERMISSION_DENIED, ClientFile, SFTPError
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from ...errors import AuthFailed, DownloadError, NotFound, ProtocolError, Refused, TimedOut, Unavailable
 from ...flow.deadline import deadline
 from ...flow.running import Running
-from ...interfaces import IAuthenticator, IBody, IFetcher, IShared
+from ...interfaces import IBody, IFetcher, IShared
 from ...model.remote import Remote
 from ...model.source import Head, Source, Span, Validators
+from ..credentials import Credentials
 from ..entity import Entity
 from ..spaces import Homes
 from .body import Body
@@ -39,8 +40,8 @@ class SFTPFetcher:
     """
     C{sftp:}.
 
-    The path is that of the URL, from the root of the server.  Times of change become ETags, so that a body can be
-    continued, when they are older than L{SETTLED}.
+    The path is that of the URL, from the root of the server; a C{?} is part of a name.  Times of change become ETags,
+    so that a body can be continued, when they are older than L{SETTLED}.
     """
 
     def __init__(self, reactor: Any, remote: Remote, shared: IShared) -> None:
@@ -50,7 +51,7 @@ class SFTPFetcher:
         self._pool: Pool = shared.keep("sftp", lambda: Pool(shared.slots, shared.timers))
         self._turn = shared.requests(remote)
         self._homes = Homes(reactor, remote, shared.timers)
-        self._authenticator: IAuthenticator | None = None
+        self._credentials = Credentials(remote, shared)
         self._running = Running()
         self._bodies: set[Body] = set()
 
@@ -134,29 +135,10 @@ class SFTPFetcher:
             return Identity(source.auth.user, source.auth.password or None, ssh)
         if not inside:
             return Identity("anonymous", None, ssh)
-        found = await self._login(source)
-        user, password = found or (_local_user(), "")
-        return Identity(user, password or None, ssh)
-
-    async def _login(self, source: Source) -> tuple[str, str] | None:
-        """What HTTP would be shown for it, if that is user and password."""
-        if self._remote.auth is None:
-            return None
-        if self._authenticator is None:
-            self._authenticator = self._remote.auth.start(self._shared.direct)
-        headers: dict[bytes, bytes] = {}
-        await maybeDeferred(self._authenticator.authorize, b"GET", source.url, headers)
-        for name, value in headers.items():
-            kind, _, text = value.partition(b" ")
-            if name.lower() != b"authorization":
-                continue
-            if kind.lower() != b"basic":
-                break
-            user, _, password = b64decode(text).decode().partition(":")
-            return user, password
-        if headers:
-            raise AuthFailed(401, "sftp: knows users, passwords and keys; Remote.auth has none of them", source.url)
-        return None
+        found = await self._credentials.of(source.url)
+        if found is None:
+            return Identity(_local_user(), None, ssh)
+        return Identity(found.user, found.password or None, ssh)
 
     # files
 
@@ -206,7 +188,7 @@ class SFTPFetcher:
 
 
 def _path(source: Source) -> bytes:
-    path = source.place.path.encode("utf-8", "surrogateescape")
+    path = unquote_to_bytes(source.place.target)
     if b"\0" in path:
         raise NotFound(404, "no file has a NUL in its name", source.url)
     return path
