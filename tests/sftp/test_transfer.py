@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.conch.ssh.filetransfer import FX_FAILURE, SFTPError
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
@@ -28,6 +29,7 @@ from pulp_dl.errors import (
     Refused,
     TimedOut,
     Truncated,
+    Unavailable,
 )
 from pulp_dl.model.remote import Limits, Remote, Retries, Timeouts
 from pulp_dl.model.source import Source, Span
@@ -287,6 +289,30 @@ async def test_a_message_need_not_be_ascii(from_double: SFTPFetcher, double: Dou
         await from_double.open(Source(double.url("/missing")))
     assert (await read(from_double, double.url("/data")))[1] == DATA
     assert len(double.connections) == 1
+
+
+EVIL = "evil\x1b[2J\r\nand another line" + "!" * 1000
+
+
+async def test_what_a_server_says_is_one_line_and_moves_no_cursor(from_double: SFTPFetcher, double: Double) -> None:
+    """In an error, and from there in a log or on a terminal."""
+
+    def fails(*_: object) -> Any:
+        raise SFTPError(FX_FAILURE, EVIL)
+
+    double.read = fails
+    body = await from_double.open(Source(double.url("/data")))
+    with pytest.raises(ProtocolError, match="evil") as reading:
+        await body.deliver(Sink())
+    double.attributes = fails  # type: ignore[assignment]
+    with pytest.raises(Unavailable, match="evil") as opening:
+        await from_double.open(Source(double.url("/data")))
+    double.methods = [EVIL.encode()]
+    with pytest.raises(AuthFailed, match="evil") as login:
+        await from_double.open(Source(double.url("/data", "bugs@")))
+    for caught in (reading, opening, login):
+        assert str(caught.value).isprintable()
+        assert len(str(caught.value)) < 500
 
 
 async def test_a_server_that_went_away_while_idle_is_asked_anew(reactor: Any, double: Double) -> None:

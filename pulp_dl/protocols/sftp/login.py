@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 
 from ...errors import AuthFailed
 from ...model.ssh import SSH
-from .broken import Broken
+from .broken import Broken, printable
 
 __all__ = ["Identity", "Login"]
 
@@ -135,9 +135,7 @@ class Login(SSHUserAuthClient):
     def refused(self, methods: bytes) -> None:
         """Nothing is left to try."""
         user, tried = self._identity.user, ", ".join(self._tried) or "nothing: no key, no agent, no password"
-        takes = (
-            ", ".join(each.decode("ascii", "replace") for each in methods.split(b",") if each.isascii()) or "nothing"
-        )
+        takes = ", ".join(each for each in printable(methods).split(",") if each) or "nothing"
         self.transport.fail(Broken(AuthFailed, 401, f"no login as {user!r}; tried: {tried}; the server takes: {takes}"))
 
     # keys
