@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.endpoints import UNIXServerEndpoint
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.task import deferLater
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pulp_dl.errors import AuthFailed, HostKeyFailed, RedirectRefused, Refused
@@ -207,6 +212,45 @@ async def test_an_agent_that_is_not_there_is_told_of(
         await fetching(ssh=sshd.ssh(key=None, agent=True)).open(Source(sshd.url("a")))
     _, data = await read(fetching(ssh=sshd.ssh(agent=True)), sshd.url("a"))
     assert data == b"hello"
+
+
+@pytest.mark.parametrize("hangs", [True, False])
+async def test_an_agent_that_never_answers_is_left_with_the_download_and_one_that_hangs_up_at_once(
+    reactor: Any, shared: Any, double: Double, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, hangs: bool
+) -> None:
+    agents: list[Protocol] = []
+
+    class Agent(Protocol):
+        transport: Any
+
+        def connectionMade(self) -> None:
+            agents.append(self)
+
+        def dataReceived(self, data: bytes) -> None:
+            if not hangs:
+                self.transport.abortConnection()
+
+        def connectionLost(self, reason: Failure = connectionDone) -> None:
+            agents.remove(self)
+            left.callback(None)
+
+    left: Deferred[None] = Deferred()
+    path = str(tmp_path / "agent")
+    listening = await UNIXServerEndpoint(reactor, path).listen(Factory.forProtocol(Agent))
+    monkeypatch.setenv("SSH_AUTH_SOCK", path)
+    double.methods = [b"publickey", b"password"]
+    fetcher = SFTPFetcher(reactor, Remote(ssh=double.ssh(agent=True)), shared)
+    opening = fetcher.open(Source(double.url("/a")))
+    if hangs:
+        while not agents:
+            await deferLater(reactor, 0.001)
+        opening.cancel()
+        with pytest.raises(CancelledError):
+            await opening
+    else:
+        (await opening).abandon()  # by the password
+    await left
+    await listening.stopListening()
 
 
 # ---- passwords
