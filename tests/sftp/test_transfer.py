@@ -325,6 +325,31 @@ async def test_a_server_that_went_away_while_idle_is_asked_anew(reactor: Any, do
     assert len(double.connections) == 2
 
 
+async def test_a_server_that_goes_away_when_it_is_asked_again_is_asked_anew(
+    from_double: SFTPFetcher, double: Double
+) -> None:
+    """It may have gone before; of a connection that has just been made, that cannot be said."""
+    honest = double.attributes
+    source = Source(double.url("/data"))
+
+    def leave(path: bytes) -> dict[str, int]:
+        double.attributes = honest
+        double.connections[-1].transport.abortConnection()  # type: ignore[union-attr]
+        return honest(path)
+
+    double.attributes = leave
+    with pytest.raises(ConnectFailed):
+        await from_double.head(source)
+    assert (await from_double.head(source)).total == len(DATA)
+    assert len(double.connections) == 2
+
+    double.attributes = leave
+    several = [from_double.head(source), read(from_double, source), from_double.head(source)]
+    for each in several:
+        await each
+    assert len(double.connections) == 3
+
+
 # ---- limits of time, and cancelling
 
 

@@ -23,6 +23,8 @@ class Broken(Exception):
     A connection ended, or never was.
 
     An error of a download gets its attempts later, so what several downloads fail with may not be one object.
+
+    @ivar kind: what makes the error.
     """
 
     def __init__(self, kind: Callable[..., DownloadError], *facts: Any) -> None:
@@ -30,9 +32,9 @@ class Broken(Exception):
         @param kind: makes the error, from these C{facts} and the URL.
         """
         super().__init__(*facts)
-        self._kind = kind
+        self.kind = kind
         self._facts = facts
 
     def told(self, url: str) -> DownloadError:
         """The error of whoever wanted this URL."""
-        return self._kind(*self._facts, url=url)
+        return self.kind(*self._facts, url=url)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Awaitable, Callable
 from getpass import getuser
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
@@ -11,7 +12,7 @@ from twisted.conch.ssh.filetransfer import FX_NO_SUCH_FILE, FX_PERMISSION_DENIED
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
-from ...errors import AuthFailed, DownloadError, NotFound, ProtocolError, Refused, TimedOut, Unavailable
+from ...errors import AuthFailed, ConnectFailed, DownloadError, NotFound, ProtocolError, Refused, TimedOut, Unavailable
 from ...flow.deadline import deadline
 from ...flow.running import Running
 from ...interfaces import IBody, IFetcher, IShared
@@ -59,20 +60,13 @@ class SFTPFetcher:
         return self._running.add(Deferred.fromCoroutine(self._open(source, span, same_as)))
 
     def head(self, source: Source) -> Deferred[Head]:
-        async def ask() -> Any:
-            lease = await self._lease(source)
-            try:
-                found = await self._in_time(self._stat(lease, source), source)
-                return found.head(source.url, None, None, source.conditions)
-            except Broken as broken:
-                raise broken.told(source.url) from broken.__cause__
-            except TimedOut:
-                lease.release(silent=True)
-                raise
-            finally:
-                lease.release()
+        async def ask(lease: Lease) -> Head:
+            found = await self._in_time(self._stat(lease, source), source)
+            lease.release()
+            head: Head = found.head(source.url, None, None, source.conditions)
+            return head
 
-        return self._running.add(Deferred.fromCoroutine(ask()))
+        return self._running.add(Deferred.fromCoroutine(self._ask(source, ask)))
 
     def close(self) -> Deferred[None]:
         self._running.cancel()
@@ -81,23 +75,32 @@ class SFTPFetcher:
         return succeed(None)
 
     async def _open(self, source: Source, span: Span | None, same_as: Validators | None) -> IBody:
-        lease = await self._lease(source)
-        file = None
-        try:
+        async def ask(lease: Lease) -> Body:
+            file = None
             entity = await self._in_time(self._stat(lease, source), source)
             head = entity.head(source.url, span, same_as, source.conditions)
             if head.length or not entity.total:
                 file, entity = await self._in_time(self._opened(lease, source), source)
                 # Again, since it may have been replaced meanwhile.
                 head = entity.head(source.url, span, same_as, source.conditions)
-        except BaseException as error:
-            lease.release(silent=isinstance(error, TimedOut))
-            if isinstance(error, Broken):
-                raise error.told(source.url) from error.__cause__
-            raise
-        body = Body(lease, file, head, self._bodies.discard, public=not self._inside(source))
+            return Body(lease, file, head, self._bodies.discard, public=not self._inside(source))
+
+        body: Body = await self._ask(source, ask)
         self._bodies.add(body)
         return body
+
+    async def _ask(self, source: Source, question: Callable[[Lease], Awaitable[Any]]) -> Any:
+        """Put a question, and again over another connection if that one had ended while it idled."""
+        while True:
+            lease = await self._lease(source)
+            try:
+                return await question(lease)
+            except BaseException as error:
+                lease.release(silent=isinstance(error, TimedOut))
+                if not isinstance(error, Broken):
+                    raise
+                if error.kind is not ConnectFailed or not lease.stale:
+                    raise error.told(source.url) from error.__cause__
 
     def _in_time(self, question: Any, source: Source) -> Deferred[Any]:
         asked = Deferred.fromCoroutine(question)
