@@ -253,6 +253,24 @@ async def test_an_agent_that_never_answers_is_left_with_the_download_and_one_tha
     await listening.stopListening()
 
 
+async def test_an_agent_is_not_asked_where_the_key_gets_in(
+    reactor: Any, fetching: MakeFetcher, sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be slow, or ask somebody."""
+    asked: list[object] = []
+
+    def connected() -> Protocol:
+        asked.append(True)
+        return Protocol()
+
+    path = str(tmp_path / "agent")
+    listening = await UNIXServerEndpoint(reactor, path).listen(Factory.forProtocol(connected))
+    monkeypatch.setenv("SSH_AUTH_SOCK", path)
+    _, data = await read(fetching(ssh=sshd.ssh(agent=True)), sshd.url("a"))
+    await listening.stopListening()
+    assert (data, asked) == (b"hello", [])
+
+
 # ---- passwords
 
 

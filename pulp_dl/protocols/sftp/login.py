@@ -95,7 +95,8 @@ class Login(SSHUserAuthClient):
         super().__init__(identity.user.encode(), then)
         self._reactor = reactor
         self._identity = identity
-        self._keys: list[_OwnKey | _AgentKey] | None = None
+        own = identity.ssh.private_key
+        self._keys: list[_OwnKey | _AgentKey] = [] if own is None else [_OwnKey(own)]
         self._agent: Any = None
         self._gathering: Deferred[Any] | None = None
         self._passwords = [] if identity.password is None else [identity.password.encode()]
@@ -141,7 +142,8 @@ class Login(SSHUserAuthClient):
     # keys
 
     def auth_publickey(self) -> Any:
-        if self._keys is None:
+        if not self._keys and self._gathering is None:
+            # Not before our own key was refused: an agent may be slow, or ask somebody.
             self._gathering = Deferred.fromCoroutine(self._gather())
             return self._gathering.addCallback(lambda _: self._offer())
         return self._offer()
@@ -169,8 +171,6 @@ class Login(SSHUserAuthClient):
         signing.addErrback(self._failed)
 
     async def _gather(self) -> None:
-        own = self._identity.ssh.private_key
-        self._keys = [] if own is None else [_OwnKey(own)]
         path = os.environ.get("SSH_AUTH_SOCK")
         if not self._identity.ssh.agent or not path:
             return
