@@ -291,6 +291,22 @@ async def test_a_message_need_not_be_ascii(from_double: SFTPFetcher, double: Dou
     assert len(double.connections) == 1
 
 
+@pytest.mark.parametrize("method", ["registerProducer", "unregisterProducer"])
+async def test_a_consumer_that_raises_leaves_no_file_open(
+    reactor: Any, from_double: SFTPFetcher, double: Double, method: str
+) -> None:
+    def fails(*_: object) -> None:
+        raise OSError("no room")
+
+    sink = Sink()
+    setattr(sink, method, fails)
+    body = await from_double.open(Source(double.url("/data")))
+    with pytest.raises(OSError, match="no room"):
+        await body.deliver(sink)
+    while double.open_files:
+        await deferLater(reactor, 0.001)
+
+
 EVIL = "evil\x1b[2J\r\nand another line" + "!" * 1000
 
 
