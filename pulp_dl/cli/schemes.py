@@ -46,12 +46,13 @@ def schemes(as_json: bool) -> None:
 
 def _rows(found: Installed) -> list[dict[str, Any]]:
     from ..engine.plugins import origin
+    from ..engine.schemes import Scheme
 
     origins = {file: origin(file) for file in {plugin.file for plugin in found.plugins}}
     return [
         {
             "scheme": name,
-            "class": getattr(plugin.scheme, "path", None) or _name(type(plugin.scheme)),
+            "class": plugin.scheme.path if isinstance(plugin.scheme, Scheme) else _name(type(plugin.scheme)),
             "distribution": origins[plugin.file],
             "file": plugin.file,
             "usable": problem is None,
@@ -72,10 +73,13 @@ def _problem(found: Installed, plugin: Plugin, name: str) -> str | None:
             find(name)
         except UnsupportedScheme as error:
             return error.message
-    # Somebody else's IScheme need not know.
+    # Somebody else's IScheme need not know, and may be wrong.
     ask = getattr(plugin.scheme, "problem", None)
-    problem: str | None = None if ask is None else ask()
-    return problem
+    try:
+        problem = None if ask is None else ask()
+    except Exception as error:
+        return f"its problem() raised {type(error).__name__}: {error}"
+    return None if problem is None else str(problem)
 
 
 def _name(kind: type) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from functools import lru_cache
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from attrs import frozen
@@ -20,9 +21,10 @@ import twisted.plugins
 
 from ..interfaces import IScheme
 
-__all__ = ["BrokenPlugin", "Installed", "Plugin", "installed", "origin"]
+__all__ = ["BrokenPlugin", "Installed", "Plugin", "installed", "names_of", "origin"]
 
 log = Logger()
+_NAME: Final = re.compile(r"[a-z][a-z0-9+.\-]*")
 
 
 @frozen
@@ -74,7 +76,7 @@ def _installed(_path: tuple[str, ...]) -> Installed:
             try:
                 scheme = IScheme(cached, None)
                 if scheme is not None:
-                    plugins.append(Plugin(scheme, tuple(dict.fromkeys(scheme.names)), file))
+                    plugins.append(Plugin(scheme, names_of(scheme), file))
             except Exception as error:
                 broken.append(BrokenPlugin(file, _words(error)))
         if dropin is None:
@@ -86,6 +88,21 @@ def _installed(_path: tuple[str, ...]) -> Installed:
             error=each.error,
         )
     return Installed(tuple(plugins), tuple(broken))
+
+
+def names_of(scheme: IScheme) -> tuple[str, ...]:
+    """
+    The URL schemes that it claims, each once.
+
+    @raise Exception: they are none, or it raises something itself.
+    """
+    names = scheme.names
+    if isinstance(names, str):
+        raise TypeError(f"names has to be a tuple of str, not the str {names!r}")
+    for name in names:
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise ValueError(f"names: {name!r} is no URL scheme in lower case")
+    return tuple(dict.fromkeys(names))
 
 
 def _why(module: str) -> str:
@@ -126,8 +143,8 @@ def _checkout(distribution: Distribution) -> Iterator[Path]:
     if text is None:
         return
     try:
-        said: dict[str, Any] = json.loads(text)
+        said: Any = json.loads(text)
     except ValueError:
         return
-    if said.get("dir_info", {}).get("editable"):
+    if isinstance(said, dict) and said.get("dir_info", {}).get("editable"):
         yield Path(unquote(urlsplit(said.get("url", "")).path)).resolve()

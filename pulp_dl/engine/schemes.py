@@ -13,7 +13,7 @@ from ..errors import UnsupportedScheme
 from ..interfaces import IFetcher, IScheme, IShared
 from ..model.remote import Remote
 from ..urls import URL
-from .plugins import installed, origin
+from .plugins import installed, names_of, origin
 
 __all__ = ["Scheme", "carrier", "find"]
 
@@ -110,7 +110,7 @@ def _installed() -> Iterator[tuple[IScheme, tuple[str, ...], str]]:
 def _given(plugins: Iterable[IScheme]) -> Iterator[tuple[IScheme, tuple[str, ...], str]]:
     for plugin in plugins:
         try:
-            yield plugin, tuple({*plugin.names}), ""
+            yield plugin, names_of(plugin), ""
         except Exception:
             log.failure("a protocol plugin is broken and is passed over: {plugin!r}", plugin=type(plugin))
 

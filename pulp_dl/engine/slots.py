@@ -122,7 +122,8 @@ class Slots:
             room = self._per_host - self._open[host] + self._closing[host]
             if wanted > room and self._close_oldest(slot for slot in self._parked if slot.host == host):
                 return True
-            served += min(wanted, room)
+            if room >= self._next(host).sockets:  # half a pair is of no use, so nobody is closed for it
+                served += min(wanted, room)
         room = self._total - self._all + self._closing.total()
         return served > room and self._close_oldest(self._parked)
 

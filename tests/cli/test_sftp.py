@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.internet.task import deferLater
 
-from tests.cli.command import files, fill, refused, run
+from tests.cli.command import Run, files, fill, refused, run
 from tests.sshd import Sshd, new_key, running_sshd
 
 pytestmark = pytest.mark.limit(40)
@@ -82,6 +83,38 @@ async def test_a_run_that_was_killed_is_continued(sshd: Sshd, known: list[object
     assert second.code == 0, second.err
     assert (tmp_path / "large").read_bytes() == data
     assert second.json["bytes"] <= len(data) - kept
+
+
+async def test_a_mirror_that_was_killed_is_continued_and_what_is_listed_no_more_goes(
+    reactor: Any, sshd: Sshd, known: list[object], tmp_path: Path
+) -> None:
+    """As with every protocol."""
+
+    def listed(folder: Path) -> dict[str, bytes]:
+        return {name: data for name, data in files(folder).items() if name != "PULP_MANIFEST"}
+
+    kept = {"large": bytes(range(256)) * 8000, "a b": b"1", "x?y": b"2"}
+    fill(sshd.files / "several", {**kept, "gone": b"3"})
+    sync = ["sync", *known, "--json", "-d", "mirror", sshd.url("several/PULP_MANIFEST")]
+    mirror = tmp_path / "mirror"
+    part = mirror / "large.part"
+    first = Run(*sync, "--limit-rate", "1M", cwd=tmp_path)
+    while not (part.exists() and part.stat().st_size > 300_000):
+        await deferLater(reactor, 0.01)
+    first.kill()
+    await first.ended()
+    here = part.stat().st_size
+    second = await run(*sync, cwd=tmp_path)
+    assert second.code == 0, second.err
+    assert second.json["bytes"] <= sum(map(len, kept.values())) + 1 - here
+    assert listed(mirror) == {**kept, "gone": b"3"}
+
+    (sshd.files / "several" / "gone").unlink()
+    fill(sshd.files / "several", kept)
+    third = await run(*sync, "--delete", cwd=tmp_path)
+    assert third.code == 0, third.err
+    assert (third.json["fetched"], third.json["deleted"]) == (0, 1)
+    assert listed(mirror) == kept
 
 
 async def test_a_server_that_is_not_known_says_what_to_do(sshd: Sshd, tmp_path: Path) -> None:

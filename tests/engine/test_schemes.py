@@ -246,21 +246,44 @@ def test_pulp_dl_schemes_is_for_people_too(site: Site) -> None:
     assert run.returncode == 0
 
 
-def test_somebody_elses_class_may_be_a_scheme(site: Site) -> None:
-    """It need not be a L{Scheme}."""
-    text = """
+OWN = """
 from zope.interface import implementer
 from pulp_dl.interfaces import IScheme
 @implementer(IScheme)
 class Own:
-    names = ("own",)
+    names = {}
+    path = 1
+    def problem(self): return {}
     def fetcher(self, reactor, remote, shared): pass
 own = Own()
 """
-    site.plugin("my_own", text)
+
+
+def test_somebody_elses_class_may_be_a_scheme(site: Site) -> None:
+    """It need not be a L{Scheme}."""
+    site.plugin("my_own", OWN.format("('own',)", None))
     found, _ = site.schemes()
 
     assert (found["own"][0]["class"], found["own"][0]["usable"]) == ("twisted.plugins.my_own.Own", True)
+
+
+@pytest.mark.parametrize("names", ["'gopher'", "(1, None)", "('Gopher',)", "('go pher',)", "None"])
+def test_names_that_are_none_are_told_of_and_hide_nobody(site: Site, names: str) -> None:
+    file = site.plugin("my_own", OWN.format(names, "None"))
+    found, broken = site.schemes()
+
+    assert "http" in found
+    assert [each["file"] for each in broken] == [str(file)]
+    assert "there are: file, ftp" in site.find("nope").stdout
+
+
+def test_a_scheme_that_cannot_even_say_what_is_wrong_is_told_of(site: Site) -> None:
+    site.plugin("my_own", OWN.format("('own',)", "1 / 0"))
+    found, _ = site.schemes()
+
+    assert not found["own"][0]["usable"]
+    assert "ZeroDivisionError" in found["own"][0]["problem"]
+    assert found["http"][0]["usable"]
 
 
 def test_what_is_missing_is_said_in_words_that_can_be_typed(site: Site) -> None:

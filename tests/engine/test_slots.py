@@ -181,6 +181,19 @@ class TestTwoSockets:
         assert granted(slots.acquire("b"))
         assert granted(slots.acquire("c"))
 
+    def test_nobody_is_closed_for_one_half(self, clock: Clock) -> None:
+        """Its own host has room for one only: another host's idle socket would be of no use to it."""
+        slots = Slots(5, 5, clock)
+        used = [got(slots.acquire("a", 2)), got(slots.acquire("a", 2))]
+        other = got(slots.acquire("b"))
+        evicted: list[ISlot] = []
+        waits = slots.acquire("a", 2)
+        other.park(lambda: evicted.append(other))
+        assert evicted == []
+        used[0].release()
+        assert granted(waits)
+        assert evicted == []
+
     @given(wants=st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 2)), max_size=12), total=st.integers(1, 5))
     def test_all_are_served_in_whatever_mixture_and_the_limit_holds(
         self, wants: list[tuple[str, int]], total: int

@@ -13,7 +13,7 @@ import pytest
 from pulp_dl.model.remote import Remote
 from pulp_dl.model.tls import TLS
 from pulp_dl.protocols.ftp import FTPFetcher
-from pulp_dl.testing import FetcherCase, check_fetcher
+from pulp_dl.testing import FaultFTP, FetcherCase, check_fetcher, reply
 from tests.ftp.conftest import OLD, put
 from tests.ftp.pyftpd import PyFTPd
 from tests.ftp.vsftpd import Vsftpd
@@ -31,8 +31,15 @@ async def case(reactor: Any, server: Any, root: Path, remote: Remote) -> AsyncIt
         put(root, f"{folder}/{name}", data, next(times))
         return str(server.url(f"{folder}/{name.replace(' ', '%20')}"))
 
-    async with sharing(reactor) as shared:
-        yield FetcherCase(FTPFetcher(reactor, remote, shared), serve, server.url(f"{folder}/missing"))
+    async with sharing(reactor) as shared, FaultFTP(reactor, {}) as liar:
+
+        def lying(name: str, data: bytes, size: int) -> str:
+            liar.files[name] = data
+            liar.replies[f"SIZE {name}"] = reply(213, str(size))
+            return liar.url(f"/{name}")
+
+        fetcher = FTPFetcher(reactor, remote, shared)
+        yield FetcherCase(fetcher, serve, server.url(f"{folder}/missing"), lying=lying)
 
 
 SERVER: dict[str, Any] = {}

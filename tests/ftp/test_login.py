@@ -9,6 +9,7 @@ import pytest
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import deferLater
 from twisted.logger import LogEvent, eventAsText, globalLogPublisher
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pulp_dl.consumers.memory import ToMemory
@@ -20,11 +21,12 @@ from pulp_dl.model.auth import Basic
 from pulp_dl.model.netrc import Netrc
 from pulp_dl.model.remote import Limits, Remote, Retries
 from pulp_dl.model.source import Head, Source
+from pulp_dl.protocols.ftp import FTPFetcher
 from pulp_dl.testing import FaultFTP, Hold, Request, Script, reply
 from pulp_dl.urls import InvalidURL
 from tests.ftp.conftest import MakeFetcher, put
 from tests.ftp.pyftpd import PyFTPd
-from tests.sinks import Sink, read
+from tests.sinks import Sink, read, sharing
 
 FILES = {"a": b"bytes", "b": b"other bytes"}
 SECRET = "wabbit söup"
@@ -275,7 +277,7 @@ FULL = [
 
 
 @pytest.mark.parametrize("full", FULL)
-@pytest.mark.parametrize("verb", ["", "PASS"])
+@pytest.mark.parametrize("verb", ["", "USER", "PASS", "TYPE"])
 async def test_a_server_that_is_full_is_asked_again_later(reactor: Any, verb: str, full: Script) -> None:
     async with FaultFTP(reactor, FILES, {verb: full}, greeting=None if verb else full) as server:
         async with Downloader(reactor, Remote(retries=Retries(count=0))) as downloader:
@@ -339,6 +341,28 @@ async def test_where_none_of_us_is_let_in_all_hear_it_at_once(reactor: Any) -> N
                 with pytest.raises(Unavailable):
                     await each
         assert server.connections.total <= 8
+
+
+async def test_who_gives_up_all_when_one_is_turned_away_leaves_nothing(reactor: Any) -> None:
+    """As somebody does who wants several parts of one file."""
+    asked: list[Deferred[Any]] = []
+
+    def give_up(failure: Failure) -> None:
+        failures.append(failure)
+        for each in asked:
+            each.cancel()
+
+    failures: list[Failure] = []
+    async with FaultFTP(reactor, FILES, greeting=FULL[0]) as server, sharing(reactor, 2, 2) as shared:
+        fetcher = FTPFetcher(reactor, Remote(), shared)
+        asked += [fetcher.open(Source(server.url("/a"))) for _ in range(3)]
+        for each in asked:
+            each.addErrback(give_up)
+        while len(failures) < 3:
+            await deferLater(reactor, 0.005)
+        assert [failure.type for failure in failures] == [Unavailable, CancelledError, CancelledError]
+        # Its place is free again.
+        (await shared.slots.acquire("another", 2)).release()
 
 
 async def test_pyftpdlib_that_is_full_is_no_reason_to_fail(reactor: Any, tmp_path: Path) -> None:

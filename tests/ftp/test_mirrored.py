@@ -46,6 +46,29 @@ async def test_it_mirrors_and_a_second_run_fetches_nothing(repository: Vsftpd, t
     assert [each for each in repository.commands() if each.startswith("RETR")] == ["RETR PULP_MANIFEST"]
 
 
+async def test_over_TLS_it_is_the_same(vsftpd_tls: Vsftpd, tmp_path: Path) -> None:
+    """By a server that wants each data connection to go on with the session of the control connection."""
+    fill(vsftpd_tls.root / "mirrored", SMALL)
+    sync = ["sync", vsftpd_tls.url("mirrored/PULP_MANIFEST"), "-d", "mirror", "--json"]
+    untrusted = await run(*sync, "--retries", "0", cwd=tmp_path)
+    assert untrusted.code not in {0, 1}
+    end = await run(*sync, "--cacert", vsftpd_tls.ca, cwd=tmp_path)
+    assert (end.code, end.json["fetched"]) == (0, len(SMALL)), end.err
+    assert files(tmp_path / "mirror") == files(vsftpd_tls.root / "mirrored")
+
+
+async def test_what_is_listed_no_more_goes_if_it_is_asked_for(repository: Vsftpd, tmp_path: Path) -> None:
+    fill(repository.root, SMALL | {"gone": b"gone"})
+    sync = ["sync", repository.url("PULP_MANIFEST"), "-d", "mirror", "--json"]
+    first = await run(*sync, cwd=tmp_path)
+    assert first.code == 0, first.err
+    (repository.root / "gone").unlink()
+    fill(repository.root, SMALL)
+    second = await run(*sync, "--delete", cwd=tmp_path)
+    assert (second.code, second.json["fetched"], second.json["deleted"]) == (0, 0, 1), second.err
+    assert files(tmp_path / "mirror") == files(repository.root)
+
+
 @pytest.mark.parametrize(
     ("options", "sessions"), [(["-j", "4"], 2), (["-j", "1"], 1), (["-j", "9", "--per-host", "6"], 3)]
 )

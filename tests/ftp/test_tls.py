@@ -18,7 +18,7 @@ from twisted.internet.threads import deferToThread
 from pulp_dl.consumers.memory import ToMemory
 from pulp_dl.engine.downloader import Downloader
 from pulp_dl.engine.shared import Shared
-from pulp_dl.errors import ConnectFailed, DownloadError, ProtocolError, TimedOut, TLSFailed, Truncated
+from pulp_dl.errors import ConnectFailed, DownloadError, ProtocolError, TimedOut, TLSFailed, Truncated, Unavailable
 from pulp_dl.model.auth import Basic
 from pulp_dl.model.remote import Remote, Retries, Timeouts
 from pulp_dl.model.source import Source
@@ -114,6 +114,16 @@ async def test_a_server_that_does_not_protect_data_is_asked_for_none(
         with pytest.raises(TLSFailed):
             await fetching(tls=trust).open(Source(server.url("/a")))
         assert verbs(server)[-1] == verb
+
+
+@pytest.mark.parametrize("verb", ["AUTH", "PBSZ", "PROT"])
+async def test_a_server_that_is_full_is_no_server_without_TLS(
+    reactor: Any, fetching: MakeFetcher, trust: TLS, identity: ServerTLS, verb: str
+) -> None:
+    """It may say so at any time."""
+    async with FaultFTP(reactor, FILES, {verb: reply(421, "too many users")}, tls=identity) as server:
+        with pytest.raises(Unavailable, match="too many users"):
+            await fetching(tls=trust).open(Source(server.url("/a")))
 
 
 async def test_data_in_the_clear_is_not_taken(

@@ -68,6 +68,39 @@ def test_names_are_those_of_OpenSSH(
     assert "is not known" in str(known(SSH(known_hosts=file), parse("sftp://cub.example.org/")).refusal(key))
 
 
+@pytest.mark.parametrize(
+    ("names", "url", "fits"),
+    [
+        ("*", "sftp://bear.example.org:2222/", True),
+        ("*.example.org", "sftp://bear.example.org/", True),
+        ("*.example.org", "sftp://example.org/", False),
+        ("b??r.*", "sftp://bear.example.org/", True),
+        ("b?r.*", "sftp://bear.example.org/", False),
+        ("bear.exampl[e].org", "sftp://bear.example.org/", False),
+        ("[*.example.org]:2222", "sftp://bear.example.org:2222/", True),
+        ("Bear.Example.ORG", "sftp://bear.example.org/", True),
+        ("*.example.org,!bear.*", "sftp://bear.example.org/", False),
+        ("!bear.example.org,bear.example.org", "sftp://bear.example.org/", False),
+        ("!cub.example.org", "sftp://bear.example.org/", False),
+    ],
+)
+def test_patterns_are_those_of_OpenSSH(
+    keys: list[tuple[Key, str]], tmp_path: Path, names: str, url: str, fits: bool
+) -> None:
+    """Of trust as of its end: C{@revoked *} is how a stolen key is taken out of use everywhere."""
+    (key, text), (other, theirs) = keys
+    file = tmp_path / "known_hosts"
+    file.write_text(f"{names} {text}\n")
+    assert (known(SSH(known_hosts=file), parse(url)).refusal(key) is None) is fits
+
+    exact = "[bear.example.org]:2222" if "2222" in url else "bear.example.org,example.org"
+    for mark in ("@revoked ", "@revoked\t", " @revoked  "):
+        file.write_text(f"{mark}{names} {text}\n{exact} {text}\n{exact} {theirs}\n")
+        found = known(SSH(known_hosts=file), parse(url))
+        assert ("revoked" in str(found.refusal(key))) is fits
+        assert found.refusal(other) is None
+
+
 def test_another_port_is_another_server(keys: list[tuple[Key, str]], tmp_path: Path) -> None:
     (tmp_path / "known_hosts").write_text(f"bear.example.org {keys[0][1]}\n")
     elsewhere = parse("sftp://bear.example.org:2222/")

@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.endpoints import UNIXServerEndpoint
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.task import deferLater
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pulp_dl.errors import AuthFailed, DownloadError, HostKeyFailed, RedirectRefused, Refused
@@ -209,6 +214,63 @@ async def test_an_agent_that_is_not_there_is_told_of(
     assert data == b"hello"
 
 
+@pytest.mark.parametrize("hangs", [True, False])
+async def test_an_agent_that_never_answers_is_left_with_the_download_and_one_that_hangs_up_at_once(
+    reactor: Any, shared: Any, double: Double, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, hangs: bool
+) -> None:
+    agents: list[Protocol] = []
+
+    class Agent(Protocol):
+        transport: Any
+
+        def connectionMade(self) -> None:
+            agents.append(self)
+
+        def dataReceived(self, data: bytes) -> None:
+            if not hangs:
+                self.transport.abortConnection()
+
+        def connectionLost(self, reason: Failure = connectionDone) -> None:
+            agents.remove(self)
+            left.callback(None)
+
+    left: Deferred[None] = Deferred()
+    path = str(tmp_path / "agent")
+    listening = await UNIXServerEndpoint(reactor, path).listen(Factory.forProtocol(Agent))
+    monkeypatch.setenv("SSH_AUTH_SOCK", path)
+    double.methods = [b"publickey", b"password"]
+    fetcher = SFTPFetcher(reactor, Remote(ssh=double.ssh(agent=True)), shared)
+    opening = fetcher.open(Source(double.url("/a")))
+    if hangs:
+        while not agents:
+            await deferLater(reactor, 0.001)
+        opening.cancel()
+        with pytest.raises(CancelledError):
+            await opening
+    else:
+        (await opening).abandon()  # by the password
+    await left
+    await listening.stopListening()
+
+
+async def test_an_agent_is_not_asked_where_the_key_gets_in(
+    reactor: Any, fetching: MakeFetcher, sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be slow, or ask somebody."""
+    asked: list[object] = []
+
+    def connected() -> Protocol:
+        asked.append(True)
+        return Protocol()
+
+    path = str(tmp_path / "agent")
+    listening = await UNIXServerEndpoint(reactor, path).listen(Factory.forProtocol(connected))
+    monkeypatch.setenv("SSH_AUTH_SOCK", path)
+    _, data = await read(fetching(ssh=sshd.ssh(agent=True)), sshd.url("a"))
+    await listening.stopListening()
+    assert (data, asked) == (b"hello", [])
+
+
 # ---- passwords
 
 
@@ -315,12 +377,15 @@ async def test_a_server_does_not_lead_us_to_this_machine(
         assert (await read(SFTPFetcher(reactor, remote, shared), source))[1] == b"hello"
 
 
-async def test_a_token_is_no_login(reactor: Any, shared: Any, double: Double) -> None:
+@pytest.mark.parametrize("sent", [b"Bearer secret", b"Basic secret!", ValueError("secret")])
+async def test_a_token_is_no_login(reactor: Any, shared: Any, double: Double, sent: Any) -> None:
     class Token(Basic):
         def authorize(self, method: bytes, url: str, headers: dict[bytes, bytes]) -> Any:
-            headers[b"Authorization"] = b"Bearer secret"
+            if isinstance(sent, Exception):
+                raise sent
+            headers[b"Authorization"] = sent
 
-    with pytest.raises(AuthFailed, match="users, passwords and keys") as caught:
+    with pytest.raises(Refused, match=r"user and password only|raised ValueError") as caught:
         await SFTPFetcher(reactor, Remote(ssh=double.ssh(), auth=Token("a", "b")), shared).open(
             Source(double.url("/a", ""))
         )

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.conch.ssh.filetransfer import FX_FAILURE, SFTPError
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
@@ -28,6 +29,7 @@ from pulp_dl.errors import (
     Refused,
     TimedOut,
     Truncated,
+    Unavailable,
 )
 from pulp_dl.model.remote import Limits, Remote, Retries, Timeouts
 from pulp_dl.model.source import Source, Span
@@ -119,6 +121,14 @@ async def test_a_name_is_what_the_url_decodes_to(fetching: MakeFetcher, sshd: Ss
     _, data = await read(fetching(), sshd.put(name, name.encode()))
 
     assert data == name.encode()
+
+
+async def test_a_question_mark_is_part_of_a_name(fetching: MakeFetcher, sshd: Sshd) -> None:
+    """As curl has it: nothing in SFTP is a query, and what is before it is another file."""
+    sshd.put("a", b"another")
+    url = sshd.put("a?b", b"the one")
+    for each in (url, url.replace("%3F", "?")):
+        assert (await read(fetching(), each))[1] == b"the one"
 
 
 async def test_a_name_need_not_be_utf8(fetching: MakeFetcher, sshd: Sshd) -> None:
@@ -281,6 +291,46 @@ async def test_a_message_need_not_be_ascii(from_double: SFTPFetcher, double: Dou
     assert len(double.connections) == 1
 
 
+@pytest.mark.parametrize("method", ["registerProducer", "unregisterProducer"])
+async def test_a_consumer_that_raises_leaves_no_file_open(
+    reactor: Any, from_double: SFTPFetcher, double: Double, method: str
+) -> None:
+    def fails(*_: object) -> None:
+        raise OSError("no room")
+
+    sink = Sink()
+    setattr(sink, method, fails)
+    body = await from_double.open(Source(double.url("/data")))
+    with pytest.raises(OSError, match="no room"):
+        await body.deliver(sink)
+    while double.open_files:
+        await deferLater(reactor, 0.001)
+
+
+EVIL = "evil\x1b[2J\r\nand another line" + "!" * 1000
+
+
+async def test_what_a_server_says_is_one_line_and_moves_no_cursor(from_double: SFTPFetcher, double: Double) -> None:
+    """In an error, and from there in a log or on a terminal."""
+
+    def fails(*_: object) -> Any:
+        raise SFTPError(FX_FAILURE, EVIL)
+
+    double.read = fails
+    body = await from_double.open(Source(double.url("/data")))
+    with pytest.raises(ProtocolError, match="evil") as reading:
+        await body.deliver(Sink())
+    double.attributes = fails  # type: ignore[assignment]
+    with pytest.raises(Unavailable, match="evil") as opening:
+        await from_double.open(Source(double.url("/data")))
+    double.methods = [EVIL.encode()]
+    with pytest.raises(AuthFailed, match="evil") as login:
+        await from_double.open(Source(double.url("/data", "bugs@")))
+    for caught in (reading, opening, login):
+        assert str(caught.value).isprintable()
+        assert len(str(caught.value)) < 500
+
+
 async def test_a_server_that_went_away_while_idle_is_asked_anew(reactor: Any, double: Double) -> None:
     async with Downloader(reactor, Remote(ssh=double.ssh(), retries=SOON)) as downloader:
         for _ in range(2):
@@ -289,6 +339,31 @@ async def test_a_server_that_went_away_while_idle_is_asked_anew(reactor: Any, do
             assert sink.data == DATA
             double.connections[-1].transport.abortConnection()  # type: ignore[union-attr]
     assert len(double.connections) == 2
+
+
+async def test_a_server_that_goes_away_when_it_is_asked_again_is_asked_anew(
+    from_double: SFTPFetcher, double: Double
+) -> None:
+    """It may have gone before; of a connection that has just been made, that cannot be said."""
+    honest = double.attributes
+    source = Source(double.url("/data"))
+
+    def leave(path: bytes) -> dict[str, int]:
+        double.attributes = honest
+        double.connections[-1].transport.abortConnection()  # type: ignore[union-attr]
+        return honest(path)
+
+    double.attributes = leave
+    with pytest.raises(ConnectFailed):
+        await from_double.head(source)
+    assert (await from_double.head(source)).total == len(DATA)
+    assert len(double.connections) == 2
+
+    double.attributes = leave
+    several = [from_double.head(source), read(from_double, source), from_double.head(source)]
+    for each in several:
+        await each
+    assert len(double.connections) == 3
 
 
 # ---- limits of time, and cancelling

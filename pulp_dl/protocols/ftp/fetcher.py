@@ -12,16 +12,16 @@ from zope.interface import implementer
 from ...errors import BadStatus, Refused
 from ...flow.deadline import deadline
 from ...flow.running import Running
-from ...interfaces import IAuthenticator, IBody, IFetcher, IShared
+from ...interfaces import IBody, IFetcher, IShared
 from ...model.auth import Basic
 from ...model.remote import Remote
 from ...model.source import Head, Source, Span, Validators
 from ...urls import URL
+from ..credentials import Credentials
 from ..endpoint import Dialled, reach
 from ..spaces import Bounded, Homes, Space
-from ..unauthenticated import Unauthenticated
 from .body import Body
-from .login import ANONYMOUS, credentials, log_in
+from .login import ANONYMOUS, log_in
 from .pool import Key, SessionPool
 from .session import Session, Stale
 from .target import path_of, uses_implicit_tls
@@ -49,7 +49,7 @@ class FTPFetcher:
         self._pool: SessionPool = shared.keep("ftp", lambda: SessionPool(shared.slots, shared.timers))
         self._turn = shared.requests(remote)
         self._homes = Homes(reactor, remote, shared)
-        self._authenticator: IAuthenticator | None = None
+        self._credentials = Credentials(remote, shared)
         self._running = Running()
         self.bodies: set[Body] = set()
 
@@ -112,15 +112,10 @@ class FTPFetcher:
                 raise
 
     async def _login(self, source: Source, *, inside: bool) -> Basic:
-        authenticator: IAuthenticator
-        if source.auth is not None:
-            return source.auth
-        if not inside or self.remote.auth is None:
-            return ANONYMOUS
-        if self._authenticator is None:
-            self._authenticator = self.remote.auth.start(Unauthenticated(self._shared.direct, self.remote))
-        authenticator = self._authenticator
-        return await credentials(authenticator, source.url)
+        found = source.auth
+        if found is None and inside:
+            found = await self._credentials.of(source.url)
+        return ANONYMOUS if found is None else found
 
     def _session(self, place: URL, url: str, login: Basic, floor: Space | None, *, inside: bool) -> Deferred[Session]:
         tls = None

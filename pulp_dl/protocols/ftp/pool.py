@@ -161,8 +161,11 @@ class SessionPool:
         place = self._places[seeker.key]
         others = sum(not each.aborted for each in place.sessions if each is not session)
         if not others or self._closed:
-            for each in (seeker, *place.seekers):
-                each.fail(copy(error))
+            waiting = list(place.seekers)
+            seeker.fail(copy(error))
+            for each in waiting:
+                if each in place.seekers:  # else whoever heard of the first has given it up
+                    each.fail(copy(error))
             return
         place.most, place.since = others, self.timers.seconds()
         self.enter(seeker)

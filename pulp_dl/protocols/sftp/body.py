@@ -78,7 +78,10 @@ class Body:
     def deliver(self, consumer: IConsumer) -> Deferred[None]:
         self._consumer = consumer
         done = self._done = Deferred(lambda _: self.stopProducing())
-        consumer.registerProducer(self, True)
+        try:
+            consumer.registerProducer(self, True)
+        except Exception:
+            self._end(Failure())
         if self._ended:  # the fetcher was closed meanwhile
             self.stopProducing()
         self._flow()
@@ -197,7 +200,10 @@ class Body:
         if done is None:
             return
         assert self._consumer is not None
-        self._consumer.unregisterProducer()
+        try:
+            self._consumer.unregisterProducer()
+        except Exception:
+            failure = failure or Failure()  # what came first counts
         if failure is None:
             done.callback(None)
         else:

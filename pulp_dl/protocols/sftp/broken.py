@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from ...errors import DownloadError
 
-__all__ = ["Broken"]
+__all__ = ["Broken", "printable"]
+
+_SHOWN: Final = 200
+
+
+def printable(said: bytes) -> str:
+    """What a server says, fit to be printed: on one line, without what moves a terminal's cursor, and not for ever."""
+    text = said[: 4 * _SHOWN].decode("utf-8", "replace")[:_SHOWN]
+    return "".join(each if each.isprintable() else "?" for each in text)
 
 
 class Broken(Exception):
@@ -15,6 +23,8 @@ class Broken(Exception):
     A connection ended, or never was.
 
     An error of a download gets its attempts later, so what several downloads fail with may not be one object.
+
+    @ivar kind: what makes the error.
     """
 
     def __init__(self, kind: Callable[..., DownloadError], *facts: Any) -> None:
@@ -22,9 +32,9 @@ class Broken(Exception):
         @param kind: makes the error, from these C{facts} and the URL.
         """
         super().__init__(*facts)
-        self._kind = kind
+        self.kind = kind
         self._facts = facts
 
     def told(self, url: str) -> DownloadError:
         """The error of whoever wanted this URL."""
-        return self._kind(*self._facts, url=url)
+        return self.kind(*self._facts, url=url)

@@ -12,7 +12,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
 from ...errors import ProtocolError
-from .broken import Broken
+from .broken import Broken, printable
 
 __all__ = ["FileClient"]
 
@@ -73,7 +73,7 @@ class FileClient(filetransfer.FileTransferClient):
         elif code == filetransfer.FX_EOF:
             request.errback(EOFError())
         else:
-            request.errback(filetransfer.SFTPError(code, message.decode("utf-8", "replace")[:200]))
+            request.errback(filetransfer.SFTPError(code, printable(message)))
 
     @property
     def usable(self) -> bool:

@@ -24,7 +24,7 @@ from ...interfaces import IWorkers
 from ...urls import URL
 from ..endpoint import reach, translate
 from ..spaces import Bounded, Space
-from .broken import Broken
+from .broken import Broken, printable
 from .client import FileClient
 from .hosts import Known, known
 from .login import Identity, Login
@@ -220,12 +220,11 @@ class Transport(rfc4253.SSHClientTransport):
             self.requestService(self._login(Channels()))  # type: ignore[no-untyped-call]
 
     def sendDisconnect(self, reason: int, desc: bytes) -> None:
-        text = desc.decode("utf-8", "replace")
         super().sendDisconnect(reason, desc)  # type: ignore[no-untyped-call]
-        self.fail(Broken(ProtocolError, f"no agreement with the server: {text}"))
+        self.fail(Broken(ProtocolError, f"no agreement with the server: {printable(desc)}"))
 
     def receiveError(self, reasonCode: int, description: bytes) -> None:
-        text = "".join(each for each in description.decode("utf-8", "replace")[:200] if each.isprintable())
+        text = printable(description)
         if not self.ready.called and (reasonCode in _AUTHENTICATION or "authentication" in text.lower()):
             self.fail(Broken(AuthFailed, 401, f"the server ended the login: {text}"))
         else:

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import stat
-from base64 import b64decode
+from collections.abc import Awaitable, Callable
 from getpass import getuser
 from typing import Any, Final
+from urllib.parse import unquote_to_bytes
 
 from twisted.conch.ssh.filetransfer import FX_NO_SUCH_FILE, FX_PERMISSION_DENIED, ClientFile, SFTPError
-from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
-from ...errors import AuthFailed, DownloadError, NotFound, ProtocolError, Refused, TimedOut, Unavailable
+from ...errors import AuthFailed, ConnectFailed, DownloadError, NotFound, ProtocolError, Refused, TimedOut, Unavailable
 from ...flow.deadline import deadline
 from ...flow.running import Running
-from ...interfaces import IAuthenticator, IBody, IFetcher, IShared
+from ...interfaces import IBody, IFetcher, IShared
 from ...model.remote import Remote
 from ...model.source import Head, Source, Span, Validators
+from ..credentials import Credentials
 from ..entity import Entity
 from ..spaces import Homes
-from ..unauthenticated import Unauthenticated
 from .body import Body
 from .broken import Broken
 from .connection import Connection
@@ -40,8 +41,8 @@ class SFTPFetcher:
     """
     C{sftp:}.
 
-    The path is that of the URL, from the root of the server.  Times of change become ETags, so that a body can be
-    continued, when they are older than L{SETTLED}.
+    The path is that of the URL, from the root of the server; a C{?} is part of a name.  Times of change become ETags,
+    so that a body can be continued, when they are older than L{SETTLED}.
     """
 
     def __init__(self, reactor: Any, remote: Remote, shared: IShared) -> None:
@@ -51,7 +52,7 @@ class SFTPFetcher:
         self._pool: Pool = shared.keep("sftp", lambda: Pool(shared.slots, shared.timers))
         self._turn = shared.requests(remote)
         self._homes = Homes(reactor, remote, shared)
-        self._authenticator: IAuthenticator | None = None
+        self._credentials = Credentials(remote, shared)
         self._running = Running()
         self._bodies: set[Body] = set()
 
@@ -59,20 +60,13 @@ class SFTPFetcher:
         return self._running.add(Deferred.fromCoroutine(self._open(source, span, same_as)))
 
     def head(self, source: Source) -> Deferred[Head]:
-        async def ask() -> Any:
-            lease = await self._lease(source)
-            try:
-                found = await self._in_time(self._stat(lease, source), source)
-                return found.head(source.url, None, None, source.conditions)
-            except Broken as broken:
-                raise broken.told(source.url) from broken.__cause__
-            except TimedOut:
-                lease.release(silent=True)
-                raise
-            finally:
-                lease.release()
+        async def ask(lease: Lease) -> Head:
+            found = await self._in_time(self._stat(lease, source), source)
+            lease.release()
+            head: Head = found.head(source.url, None, None, source.conditions)
+            return head
 
-        return self._running.add(Deferred.fromCoroutine(ask()))
+        return self._running.add(Deferred.fromCoroutine(self._ask(source, ask)))
 
     def close(self) -> Deferred[None]:
         self._running.cancel()
@@ -81,23 +75,32 @@ class SFTPFetcher:
         return succeed(None)
 
     async def _open(self, source: Source, span: Span | None, same_as: Validators | None) -> IBody:
-        lease = await self._lease(source)
-        file = None
-        try:
+        async def ask(lease: Lease) -> Body:
+            file = None
             entity = await self._in_time(self._stat(lease, source), source)
             head = entity.head(source.url, span, same_as, source.conditions)
             if head.length or not entity.total:
                 file, entity = await self._in_time(self._opened(lease, source), source)
                 # Again, since it may have been replaced meanwhile.
                 head = entity.head(source.url, span, same_as, source.conditions)
-        except BaseException as error:
-            lease.release(silent=isinstance(error, TimedOut))
-            if isinstance(error, Broken):
-                raise error.told(source.url) from error.__cause__
-            raise
-        body = Body(lease, file, head, self._bodies.discard, public=not self._inside(source))
+            return Body(lease, file, head, self._bodies.discard, public=not self._inside(source))
+
+        body: Body = await self._ask(source, ask)
         self._bodies.add(body)
         return body
+
+    async def _ask(self, source: Source, question: Callable[[Lease], Awaitable[Any]]) -> Any:
+        """Put a question, and again over another connection if that one had ended while it idled."""
+        while True:
+            lease = await self._lease(source)
+            try:
+                return await question(lease)
+            except BaseException as error:
+                lease.release(silent=isinstance(error, TimedOut))
+                if not isinstance(error, Broken):
+                    raise
+                if error.kind is not ConnectFailed or not lease.stale:
+                    raise error.told(source.url) from error.__cause__
 
     def _in_time(self, question: Any, source: Source) -> Deferred[Any]:
         asked = Deferred.fromCoroutine(question)
@@ -135,38 +138,10 @@ class SFTPFetcher:
             return Identity(source.auth.user, source.auth.password or None, ssh)
         if not inside:
             return Identity("anonymous", None, ssh)
-        found = await self._login(source)
-        user, password = found or (_local_user(), "")
-        return Identity(user, password or None, ssh)
-
-    async def _login(self, source: Source) -> tuple[str, str] | None:
-        """What HTTP would be shown for it, if that is user and password."""
-        if self._remote.auth is None:
-            return None
-        if self._authenticator is None:
-            self._authenticator = self._remote.auth.start(Unauthenticated(self._shared.direct, self._remote))
-        headers: dict[bytes, bytes] = {}
-        try:
-            await maybeDeferred(self._authenticator.authorize, b"GET", source.url, headers)
-        except (DownloadError, CancelledError):
-            raise
-        except Exception as error:
-            # Its text may hold what it tried to send.
-            raise Refused(f"Remote.auth raised {type(error).__name__}", source.url) from error
-        for name, value in headers.items():
-            kind, _, text = value.partition(b" ")
-            if name.lower() != b"authorization":
-                continue
-            if kind.lower() != b"basic":
-                break
-            try:
-                user, _, password = b64decode(text, validate=True).decode().partition(":")
-            except ValueError:
-                break
-            return user, password
-        if headers:
-            raise AuthFailed(401, "sftp: knows users, passwords and keys; Remote.auth has none of them", source.url)
-        return None
+        found = await self._credentials.of(source.url)
+        if found is None:
+            return Identity(_local_user(), None, ssh)
+        return Identity(found.user, found.password or None, ssh)
 
     # files
 
@@ -216,7 +191,7 @@ class SFTPFetcher:
 
 
 def _path(source: Source) -> bytes:
-    path = source.place.path.encode("utf-8", "surrogateescape")
+    path = unquote_to_bytes(source.place.target)
     if b"\0" in path:
         raise NotFound(404, "no file has a NUL in its name", source.url)
     return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -16,7 +17,7 @@ from ...urls import URL
 __all__ = ["Known", "known"]
 
 FILES: Final = ("~/.ssh/known_hosts", "/etc/ssh/ssh_known_hosts")
-_REVOKED: Final = b"@revoked "
+_REVOKED: Final = re.compile(rb"@revoked[ \t]+")
 
 
 @frozen
@@ -79,13 +80,11 @@ def known(ssh: SSH, place: URL) -> Known:
     keys: list[tuple[Key, str]] = []
     revoked: list[Key] = []
     for path in paths:
-        for entry, where, is_revoked in _entries(path):
-            if not entry.matchesHost(_name(place).encode()):
-                continue
+        for key, where, is_revoked in _entries(path, _name(place).encode()):
             if is_revoked:
-                revoked.append(entry.publicKey)
+                revoked.append(key)
             else:
-                keys.append((entry.publicKey, where))
+                keys.append((key, where))
     return Known(place, paths[0], tuple(keys), tuple(revoked))
 
 
@@ -93,20 +92,34 @@ def _name(place: URL) -> str:
     return place.host if place.port == 22 else f"[{place.host}]:{place.port}"
 
 
-def _entries(path: str) -> Iterator[tuple[PlainEntry | HashedEntry, str, bool]]:
-    """The lines of a file that are understood, where each stands, and whether it marks a key as revoked."""
+def _entries(path: str, name: bytes) -> Iterator[tuple[Key, str, bool]]:
+    """The keys that a file has for a name, where each stands, and whether it is marked as revoked."""
     try:
         lines = Path(path).expanduser().read_bytes().splitlines()
     except (OSError, RuntimeError):  # nothing is known, then; there may be no home
         return
     for number, line in enumerate(lines, 1):
-        rest = line.removeprefix(_REVOKED).strip()  # of the marks, Twisted knows none
+        line = line.strip()  # noqa: PLW2901
+        rest = _REVOKED.sub(b"", line, count=1) if _REVOKED.match(line) else line  # of the marks, Twisted knows none
         kind = HashedEntry if rest.startswith(HashedEntry.MAGIC) else PlainEntry
         try:
             entry = kind.fromString(rest)
         except Exception:  # noqa: S112  # a comment, another mark, a kind of key that is not known here, or nonsense
             continue
-        yield entry, f"{path}:{number}", line.startswith(_REVOKED)
+        # Of patterns, Twisted knows none, either.
+        if entry.matchesHost(name) if kind is HashedEntry else _names(rest.split(None, 1)[0], name):
+            yield entry.publicKey, f"{path}:{number}", rest is not line
+
+
+def _names(patterns: bytes, name: bytes) -> bool:
+    """Is it one of these, and none of those with a C{!}?  (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT)"""
+    fits = [pattern for pattern in patterns.lower().split(b",") if _fits(pattern.removeprefix(b"!"), name)]
+    return bool(fits) and not any(pattern.startswith(b"!") for pattern in fits)
+
+
+def _fits(pattern: bytes, name: bytes) -> bool:
+    text = re.sub(rb"\*+", b"*", pattern)
+    return re.fullmatch(re.escape(text).replace(rb"\*", b".*").replace(rb"\?", b"."), name, re.DOTALL) is not None
 
 
 def _kind(key: Key) -> str:

@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 
 from ...errors import AuthFailed
 from ...model.ssh import SSH
-from .broken import Broken
+from .broken import Broken, printable
 
 __all__ = ["Identity", "Login"]
 
@@ -95,7 +95,8 @@ class Login(SSHUserAuthClient):
         super().__init__(identity.user.encode(), then)
         self._reactor = reactor
         self._identity = identity
-        self._keys: list[_OwnKey | _AgentKey] | None = None
+        own = identity.ssh.private_key
+        self._keys: list[_OwnKey | _AgentKey] = [] if own is None else [_OwnKey(own)]
         self._agent: Any = None
         self._gathering: Deferred[Any] | None = None
         self._passwords = [] if identity.password is None else [identity.password.encode()]
@@ -135,15 +136,14 @@ class Login(SSHUserAuthClient):
     def refused(self, methods: bytes) -> None:
         """Nothing is left to try."""
         user, tried = self._identity.user, ", ".join(self._tried) or "nothing: no key, no agent, no password"
-        takes = (
-            ", ".join(each.decode("ascii", "replace") for each in methods.split(b",") if each.isascii()) or "nothing"
-        )
+        takes = ", ".join(each for each in printable(methods).split(",") if each) or "nothing"
         self.transport.fail(Broken(AuthFailed, 401, f"no login as {user!r}; tried: {tried}; the server takes: {takes}"))
 
     # keys
 
     def auth_publickey(self) -> Any:
-        if self._keys is None:
+        if not self._keys and self._gathering is None:
+            # Not before our own key was refused: an agent may be slow, or ask somebody.
             self._gathering = Deferred.fromCoroutine(self._gather())
             return self._gathering.addCallback(lambda _: self._offer())
         return self._offer()
@@ -171,8 +171,6 @@ class Login(SSHUserAuthClient):
         signing.addErrback(self._failed)
 
     async def _gather(self) -> None:
-        own = self._identity.ssh.private_key
-        self._keys = [] if own is None else [_OwnKey(own)]
         path = os.environ.get("SSH_AUTH_SOCK")
         if not self._identity.ssh.agent or not path:
             return

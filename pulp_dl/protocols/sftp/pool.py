@@ -185,6 +185,7 @@ class _Link:
         self._leases: set[Lease] = set()
         self._owing: set[Lease] = set()  # given back, with questions that have not been answered
         self._silent = -1  # how many packets had come when it was found to be silent
+        self._rested = -1  # how many had come when it was last parked
         self._timer: Call | None = None
         self._open = False
         self.dialling = True
@@ -264,7 +265,13 @@ class _Link:
                 return
         self._start_timer(GRACE, self._look, self.client.packets)
 
+    @property
+    def stale(self) -> bool:
+        """Nothing came over it since it idled: it may have been dead before it was asked."""
+        return self.client.packets == self._rested
+
     def _rest(self) -> None:
+        self._rested = self.client.packets
         self._start_timer(IDLE, self.abort)
         self._slot.park(self.abort)
 
@@ -315,6 +322,11 @@ class Lease:
 
         question.addBoth(came)
         return answer
+
+    @property
+    def stale(self) -> bool:
+        """If its connection is broken: it idled before, and has answered nobody since, so this was no attempt."""
+        return self._link.stale
 
     def release(self, *, silent: bool = False) -> None:
         """
