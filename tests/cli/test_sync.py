@@ -378,7 +378,7 @@ async def test_a_lock_is_held_by_one_at_a_time(tmp_path: Path) -> None:
 
     def contend() -> None:
         nonlocal holders, most, times
-        for _ in range(2000):
+        while times < 100:
             try:
                 fd = _locked(path)
             except BlockingIOError:
@@ -395,7 +395,6 @@ async def test_a_lock_is_held_by_one_at_a_time(tmp_path: Path) -> None:
         await ended
 
     assert most == 1
-    assert times > 100
 
 
 # ---- interrupted

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from pulp_dl.testing import Close, FaultServer, Hold, Send, answer
-from tests.service.running import Answer, ask, open_request, rest_of, streamer
+from tests.service.running import Answer, ask, open_request, rest_of, streamer, until
 
 HELD = (Send(b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n0123456789"), Hold("rest"), Send(b"9876543210"))
 
@@ -191,6 +191,7 @@ async def test_each_request_has_its_line_if_that_is_wanted_and_none_has_a_secret
     ):
         await ask(running.url, "/files/a?token=secret")
         await ask(running.url, "/elsewhere")
+        await until(reactor, lambda: running.log.count('"seconds"') == 2)  # it may come behind the answer
         lines = [line for line in running.log.splitlines() if line.startswith("{")]
         log = running.log
 
