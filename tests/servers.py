@@ -10,8 +10,10 @@ from typing import Any
 
 import trustme
 from attrs import field, frozen
+from twisted.internet.interfaces import IHostnameResolver
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
+from zope.interface import implementer
 
 __all__ = ["Nginx", "Served", "free_ports"]
 
@@ -145,3 +147,18 @@ def free_ports(count: int) -> list[int]:
     finally:
         for each in sockets:
             each.close()
+
+
+@implementer(IHostnameResolver)
+class MuteResolver:
+    """A name server that does not answer."""
+
+    def resolveHostName(
+        self,
+        resolutionReceiver: Any,
+        hostName: str,
+        portNumber: int = 0,
+        addressTypes: Any = None,
+        transportSemantics: str = "TCP",
+    ) -> Any:
+        resolutionReceiver.resolutionBegan(self)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -67,6 +68,20 @@ async def test_sync_mirrors_a_repository_and_then_only_what_is_new(
     assert first.code == again.code == 0, first.err + again.err
     assert {name: data for name, data in files(tmp_path / "mirror").items() if name in FILES} == FILES
     assert (first.json["fetched"], again.json["fetched"], again.json["present"]) == (3, 0, 3)
+
+
+async def test_sync_keeps_to_its_limits(sshd: Sshd, known: list[object], tmp_path: Path) -> None:
+    """Of connections, as the server counts them; of requests, by the time that it takes."""
+    before = len(sshd.log())
+    limits = ["-j", 8, "--per-host", 1, "--limit-requests", 2]
+    end = await run("sync", *known, *limits, "--json", "-d", "mirror", sshd.url("PULP_MANIFEST"), cwd=tmp_path)
+
+    log = sshd.log()[before:]
+    came = [found.start() for found in re.finditer("^Connection from", log, re.MULTILINE)]
+    went = [found.start() for found in re.finditer("^(Disconnected from|Connection (closed|reset))", log, re.MULTILINE)]
+    assert (end.code, end.json["fetched"]) == (0, 3), end.err
+    assert all(sum(left < at for left in went) == number for number, at in enumerate(came)), log
+    assert end.json["seconds"] > 0.5  # four requests, of which a burst may bring two at once
 
 
 async def test_a_run_that_was_killed_is_continued(sshd: Sshd, known: list[object], tmp_path: Path) -> None:

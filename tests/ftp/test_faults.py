@@ -32,6 +32,7 @@ from pulp_dl.model.source import Source, Span
 from pulp_dl.protocols.ftp import FTPFetcher
 from pulp_dl.testing import Close, Data, Drip, Entity, FaultFTP, Hold, Port, Repeat, Reset, Script, Send, reply
 from tests.ftp.conftest import MakeFetcher
+from tests.servers import MuteResolver
 from tests.sinks import Sink, read, sharing
 
 BODY = bytes(range(256)) * 400
@@ -183,6 +184,18 @@ async def test_a_server_that_stalls_is_left_at_the_head_limit(reactor: Any, verb
     assert isinstance(error, TimedOut)
     assert error.phase == "head"
     assert error.url == server.url("/a")
+
+
+async def test_a_server_that_is_not_reached_is_left_at_the_connect_limit(reactor: Any, fetching: MakeFetcher) -> None:
+    """Here it is its name that nobody knows; the name server says nothing at all."""
+    usual = reactor.nameResolver
+    reactor.installNameResolver(MuteResolver())
+    try:
+        with pytest.raises(TimedOut) as caught:
+            await fetching(timeouts=Timeouts(connect=0.1)).open(Source("ftp://name.example/a"))
+    finally:
+        reactor.installNameResolver(usual)
+    assert (caught.value.phase, caught.value.url) == ("connect", "ftp://name.example/a")
 
 
 async def test_a_server_that_stalls_at_REST_is_left_at_the_head_limit(reactor: Any, fetching: MakeFetcher) -> None:

@@ -15,11 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from OpenSSL import SSL
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IHostnameResolver
 from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IResponse
-from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from pulp_dl.engine.shared import Shared
@@ -35,6 +33,7 @@ from pulp_dl.protocols.http.proxy import route
 from pulp_dl.testing import FaultServer, Hold, Nth, Request, Reset, Send, ServerTLS, answer, response_head
 from pulp_dl.urls import parse
 from tests.http.conftest import MakeFetcher
+from tests.servers import MuteResolver
 from tests.sinks import Sink, read, sharing, turn
 
 # ---- URLs, byte for byte
@@ -383,21 +382,6 @@ async def test_remotes_of_the_same_identity_share_connections(
 
 
 # ---- time, and no socket left
-
-
-@implementer(IHostnameResolver)
-class MuteResolver:
-    """A name server that does not answer."""
-
-    def resolveHostName(
-        self,
-        resolutionReceiver: Any,
-        hostName: str,
-        portNumber: int = 0,
-        addressTypes: Any = None,
-        transportSemantics: str = "TCP",
-    ) -> Any:
-        resolutionReceiver.resolutionBegan(self)
 
 
 @pytest.fixture
