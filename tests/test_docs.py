@@ -152,6 +152,14 @@ async def test_every_snippet_of_a_page_does_what_it_says(
             del sys.modules[name]
 
 
+def test_an_authenticator_of_ones_own_takes_fewer_than_15_lines() -> None:
+    text = (ROOT / "docs" / "howto" / "tokens.rst").read_text()
+    (own,) = [block.text for block in blocks(text) if "@implementer(IAuth, IAuthenticator)" in block.text]
+    lines = own[own.index("@implementer") :].splitlines()
+
+    assert 0 < sum(bool(line.strip()) for line in lines) < 15
+
+
 def test_whatever_a_table_calls_ours_stands_in_a_snippet_that_is_run() -> None:
     text = (ROOT / "docs" / "coming-from.rst").read_text()
     snippets = (block.text for block in blocks(text) if "theirs" not in block.classes)

@@ -606,6 +606,32 @@ async def test_a_slow_consumer_is_read_ahead_for_within_limits(
     assert max(aheads[-10:]) <= AHEAD * PIECE // 4
 
 
+async def test_a_quick_consumer_has_64_pieces_asked_for(reactor: Any, from_double: SFTPFetcher, double: Double) -> None:
+    """Few at first, more with each that comes: while a server takes its time, never more."""
+    double.files[b"/large"] = large = bytes(range(256)) * (2 * AHEAD * PIECE // 256)
+    held: list[tuple[Deferred[bytes], bytes]] = []
+
+    def hold(data: bytes, offset: int, length: int) -> Deferred[bytes]:
+        held.append((Deferred(), data[offset : offset + length]))
+        return held[-1][0]
+
+    double.read = hold
+    body = await from_double.open(Source(double.url("/large")))
+    sink = Sink()
+    done = body.deliver(sink)
+    most = 0
+    while not done.called:
+        await deferLater(reactor, 0.002)
+        most = max(most, len(held))
+        if held:
+            answer, data = held.pop(0)
+            answer.callback(data)
+    await done
+
+    assert sink.data == large
+    assert most == AHEAD == 64
+
+
 @pytest.mark.parametrize(
     "greeting",
     [
