@@ -10,12 +10,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, Final
 
-from twisted.internet.defer import CancelledError, Deferred, fail, succeed
-from twisted.internet.interfaces import IConsumer, IPushProducer
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..errors import NotFound, Truncated
+from ..flow.reading import ReadBody
 from ..interfaces import IBody, IFetcher, IScheme, IShared, IWorkers
 from ..model.remote import Remote
 from ..model.source import Head, Source, Span, Validators
@@ -87,68 +87,27 @@ def _head_of(body: IBody) -> Head:
     return head
 
 
-@implementer(IBody, IPushProducer)
-class _Body:
-    public = True
-
+class _Body(ReadBody):
     def __init__(self, reactor: Any, workers: IWorkers, growing: Growing, head: Head) -> None:
-        self.head = head
-        self.url = head.url
+        super().__init__(head)
         self._reactor = reactor
         self._workers = workers
         self._growing = growing
         self._pass = growing.passes
-        self._start = self._offset = 0 if head.span is None else head.span.start
-        self._stop = self._start + (head.length or 0)
         self._read: bytes | None = None
-        self._reading = self._paused = self._flowing = self._left = False
+        self._reading = self._left = False
         self._timer: Any = None
-        self._consumer: IConsumer | None = None
-        self._done: Deferred[None] | None = None
         growing.enter()
 
-    def deliver(self, consumer: IConsumer) -> Deferred[None]:
-        self._consumer = consumer
-        done = self._done = Deferred(lambda _: self.stopProducing())
-        consumer.registerProducer(self, True)
-        self._flow()
-        return done
-
-    def abandon(self) -> None:
-        self._leave()
-
-    def pauseProducing(self) -> None:
-        self._paused = True
-
-    def resumeProducing(self) -> None:
-        self._paused = False
-        self._flow()
-
-    def stopProducing(self) -> None:
-        self._end(Failure(CancelledError()))
-
-    def _flow(self) -> None:
-        """Hand on what was read, and read on, until there is something to wait for."""
-        if self._flowing:  # resumed from inside a write: the loop below goes on
-            return
-        self._flowing = True
-        try:
-            while self._done is not None and not (self._paused or self._reading or self._timer):
-                self._step()
-        finally:
-            self._flowing = False
-
-    def _step(self) -> None:
-        assert self._consumer is not None
+    def _step(self) -> bool:
+        if self._reading or self._timer is not None:
+            return False
         growing = self._growing
         there = min(growing.size, self._stop) - self._offset
         if self._read is not None:
             data, self._read = self._read, None
             self._offset += len(data)
-            try:
-                self._consumer.write(data)
-            except Exception:
-                self._end(Failure())
+            self._write(data)
         elif self._offset >= self._stop:
             self._end(None)
         elif growing.passes != self._pass or (there <= 0 and growing.over):
@@ -162,6 +121,7 @@ class _Body:
             self._timer = self._reactor.callLater(PATIENCE, self._late)
             if growing.size > self._offset:  # it has grown just now
                 self._more()
+        return True
 
     def _came(self, data: bytes) -> None:
         self._reading = False
@@ -199,18 +159,9 @@ class _Body:
         error.__cause__ = None if cause is None else cause.value
         self._end(Failure(error))
 
-    def _end(self, failure: Failure | None) -> None:
-        done, self._done = self._done, None
+    def _release(self) -> None:
         self._rest()
         self._leave()
-        if done is None:
-            return
-        assert self._consumer is not None
-        self._consumer.unregisterProducer()
-        if failure is None:
-            done.callback(None)
-        else:
-            done.errback(failure)
 
     def _leave(self) -> None:
         """Its descriptor may be closed; not while a thread reads by it."""

@@ -9,8 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-from twisted.internet.defer import CancelledError, Deferred, gatherResults
-from twisted.internet.interfaces import IConsumer, IPushProducer
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -24,6 +23,7 @@ from ..errors import (
     Truncated,
     Unavailable,
 )
+from ..flow.reading import ReadBody
 from ..interfaces import IBody, IFetcher, IShared, IWorkers
 from ..model.remote import Remote
 from ..model.source import Head, Source, Span, Validators
@@ -153,67 +153,27 @@ class _File:
         return result
 
 
-@implementer(IBody, IPushProducer)
-class _Body:
+class _Body(ReadBody):
     def __init__(self, file: _File, head: Head) -> None:
-        self.head = head
-        self.url = head.url
-        self.public = True
+        super().__init__(head)
         self._file = file
         file.stop = self.stopProducing
-        self._start = self._offset = 0 if head.span is None else head.span.start
-        self._stop = self._start + (head.length or 0)
         self._data: bytes | None = None
-        self._reading = self._flowing = self._paused = False
-        self._consumer: IConsumer | None = None
-        self._done: Deferred[None] | None = None
+        self._reading = False
 
-    def deliver(self, consumer: IConsumer) -> Deferred[None]:
-        self._consumer = consumer
-        done = self._done = Deferred(lambda _: self.stopProducing())
-        consumer.registerProducer(self, True)
-        self._flow()
-        return done
-
-    def abandon(self) -> None:
-        self._file.abort()
-
-    def pauseProducing(self) -> None:
-        self._paused = True
-
-    def resumeProducing(self) -> None:
-        self._paused = False
-        self._flow()
-
-    def stopProducing(self) -> None:
-        self._end(Failure(CancelledError()))
-
-    def _flow(self) -> None:
-        """Write what was read and read on, until there is something to wait for."""
-        if self._flowing:  # resumed from inside a write: the loop below goes on
-            return
-        self._flowing = True
-        try:
-            while self._done is not None and not self._paused and not self._reading:
-                self._step()
-        finally:
-            self._flowing = False
-
-    def _step(self) -> None:
-        assert self._consumer is not None
+    def _step(self) -> bool:
+        if self._reading:
+            return False
         if self._data is not None:
             data, self._data = self._data, None
-            try:
-                self._consumer.write(data)
-            except Exception:
-                self._end(Failure())
+            self._write(data)
         elif self._offset < self._stop:
             self._reading = True
-            # No further than what was announced: a log that grows is read as it was.
             reading = self._file.read(min(PIECE, self._stop - self._offset), self._offset)
             reading.addCallbacks(self._came, self._failed)
         else:
             self._end(None)
+        return True
 
     def _came(self, data: bytes) -> None:
         self._reading = False
@@ -235,17 +195,8 @@ class _Body:
             failure = Failure(error)
         self._end(failure)
 
-    def _end(self, failure: Failure | None) -> None:
-        done, self._done = self._done, None
+    def _release(self) -> None:
         self._file.abort()
-        if done is None:
-            return
-        assert self._consumer is not None
-        self._consumer.unregisterProducer()
-        if failure is None:
-            done.callback(None)
-        else:
-            done.errback(failure)
 
 
 def _opened(path: bytes) -> tuple[int, Entity]:

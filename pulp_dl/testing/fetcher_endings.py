@@ -146,6 +146,19 @@ class EndingChecks:
                 assert len(sink.writes) == write - 1
             await trial.left(rested, "by a consumer that raised")
 
+    @pytest.mark.parametrize("method", ["registerProducer", "unregisterProducer"])
+    async def test_a_consumer_that_raises_where_a_producer_comes_or_goes_is_heard(self, method: str) -> None:
+        async with self._trying() as trial:
+            url = await trial.serve("raises", some(LARGE))
+            rested = await trial.rested()
+            for _ in range(3):
+                body = await trial.open(url)
+                sink = Sink(raises={method: OSError("no room")}, slack=RECEIVE)
+                with pytest.raises(Exception) as caught:  # noqa: PT011  # as above
+                    await trial.soon(body.deliver(sink), f"deliver to a consumer whose {method} raises")
+                assert not isinstance(caught.value, AssertionError), caught.value
+            await trial.left(rested, "by a consumer that raised")
+
     async def test_close_aborts_what_runs_and_may_be_called_again(self) -> None:
         async with self._trying() as trial:
             url = await trial.serve("close", some(LARGE))

@@ -12,11 +12,12 @@ from typing import Any
 
 from attrs import frozen
 from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.interfaces import IConsumer, IPushProducer
+from twisted.internet.interfaces import IConsumer
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..errors import DownloadError, NotFound
+from ..flow.reading import ReadBody
 from ..interfaces import IBody, IFetcher, IScheme, IShared, ISlots
 from ..model.remote import Remote
 from ..model.source import Head, Source, Span, Validators
@@ -151,84 +152,54 @@ def _made(error: Error | None) -> DownloadError | None:
     return error if error is None or isinstance(error, DownloadError) else error()
 
 
-@implementer(IBody, IPushProducer)
-class _Body:
+class _Body(ReadBody):
     """Writes the pieces of an L{Verbatim}, as fast as it may."""
 
     def __init__(self, fetcher: MemoryFetcher, url: str, answer: Verbatim, slot: Any) -> None:
         assert answer.head is not None
-        self.head = answer.head
+        super().__init__(answer.head, public=False)
         self.url = url
-        self.public = False
         self._fetcher = fetcher
         self._answer = answer
         self._slot = slot
         self._pieces = list(reversed(answer.pieces))
         self._sent = 0
         self._stall_at = answer.stall_at
-        self._paused = self._flowing = False
         self._waiting: Deferred[None] | None = None
-        self._consumer: IConsumer | None = None
-        self._done: Deferred[None] | None = None
 
     def deliver(self, consumer: IConsumer) -> Deferred[None]:
         if self._consumer is not None or self not in self._fetcher._bodies:
             raise RuntimeError("exactly one of deliver and abandon may be called, once")
-        self._consumer = consumer
-        done = self._done = Deferred(lambda _: self.abort(CancelledError()))
-        consumer.registerProducer(self, True)
-        self._flow()
-        return done
+        return super().deliver(consumer)
 
     def abandon(self) -> None:
         if self._consumer is not None:
             raise RuntimeError("exactly one of deliver and abandon may be called, once")
-        self._let_go()
-
-    def pauseProducing(self) -> None:
-        self._paused = True
-
-    def resumeProducing(self) -> None:
-        self._paused = False
-        self._flow()
-
-    def stopProducing(self) -> None:
-        self.abort(CancelledError())
+        super().abandon()
 
     def abort(self, error: BaseException) -> None:
         """End here and now; the Deferred of C{deliver} fails with this error."""
-        self._finish(Failure(error))
+        self._end(Failure(error))
 
-    def _flow(self) -> None:
-        if self._flowing:  # resumed from inside a write: the loop below goes on
-            return
-        self._flowing = True
-        try:
-            while self._done is not None and not self._paused and self._waiting is None:
-                self._step()
-        finally:
-            self._flowing = False
-
-    def _step(self) -> None:
+    def _step(self) -> bool:
+        if self._waiting is not None:
+            return False
         if self._stall_at is not None and self._sent >= self._stall_at:
             self._stall_at = None
-            return self._wait(self._fetcher._stall(self.url))
-        if not self._pieces:
+            self._wait(self._fetcher._stall(self.url))
+        elif not self._pieces:
             error = _made(self._answer.error)
-            return self._finish(None if error is None else Failure(error))
-        piece = self._pieces.pop()
-        if self._stall_at is not None and self._sent + len(piece) > self._stall_at:
-            self._pieces.append(piece[self._stall_at - self._sent :])
-            piece = piece[: self._stall_at - self._sent]
-        self._sent += len(piece)
-        assert self._consumer is not None
-        try:
-            self._consumer.write(piece)
-        except Exception:
-            return self._finish(Failure())
-        if self._fetcher._reactor is not None and self._done is not None:  # it may have ended inside of the write
-            self._wait(self._fetcher._later(self._answer.every))
-        return None
+            self._end(None if error is None else Failure(error))
+        else:
+            piece = self._pieces.pop()
+            if self._stall_at is not None and self._sent + len(piece) > self._stall_at:
+                self._pieces.append(piece[self._stall_at - self._sent :])
+                piece = piece[: self._stall_at - self._sent]
+            self._sent += len(piece)
+            self._write(piece)
+            if self._fetcher._reactor is not None and self._done is not None:  # it may have ended inside of the write
+                self._wait(self._fetcher._later(self._answer.every))
+        return True
 
     def _wait(self, waiting: Deferred[None]) -> None:
         self._waiting = waiting
@@ -238,22 +209,7 @@ class _Body:
         self._waiting = None
         self._flow()
 
-    def _finish(self, failure: Failure | None) -> None:
-        done, self._done = self._done, None
-        self._let_go()
-        if done is None:
-            return
-        assert self._consumer is not None
-        try:
-            self._consumer.unregisterProducer()
-        except Exception:
-            failure = failure or Failure()
-        if failure is None:
-            done.callback(None)
-        else:
-            done.errback(failure)
-
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             waiting.cancel()

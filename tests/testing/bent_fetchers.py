@@ -308,6 +308,26 @@ class LeavesWhenRaised(LeavesWhenCut):
     pass
 
 
+COMES_OR_GOES = "test_a_consumer_that_raises_where_a_producer_comes_or_goes_is_heard"
+METHODS = ("registerProducer", "unregisterProducer")
+
+
+@bent(COMES_OR_GOES, *METHODS)
+class SwallowsWhatComesOrGoes(Between):
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        with suppress(OSError):
+            super().registerProducer(producer, streaming)
+
+    def unregisterProducer(self) -> None:
+        with suppress(OSError):
+            super().unregisterProducer()
+
+
+@bent(COMES_OR_GOES, *METHODS)
+class LeavesWhenRaisedAtTheEdges(LeavesWhenCut):
+    pass
+
+
 @bent("test_two_bodies_at_a_time_do_not_disturb_each_other")
 class MixesBodies(Between):
     def write(self, data: bytes) -> None:

@@ -12,13 +12,10 @@ from collections.abc import Callable
 from typing import Final
 
 from twisted.conch.ssh.filetransfer import ClientFile, SFTPError
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IConsumer, IPushProducer
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from ...errors import ProtocolError, Truncated
-from ...interfaces import IBody
+from ...flow.reading import ReadBody
 from ...model.source import Head
 from .broken import Broken
 from .pool import Lease
@@ -47,8 +44,7 @@ class _Piece:
         self.last = False  # nothing follows what it has
 
 
-@implementer(IBody, IPushProducer)
-class Body:
+class Body(ReadBody):
     """One open file of a server, and the lease under which it is read."""
 
     def __init__(
@@ -57,68 +53,29 @@ class Body:
         """
         @param file: None if there is nothing to be read.
         """
-        self.head = head
-        self.url = head.url
-        self.public = public
+        super().__init__(head, public=public)
         self._lease = lease
         self._file = file
         self._gone = gone
-        self._start = self._offset = 0 if head.span is None else head.span.start
-        self._stop = self._start + (head.length or 0)
         self._written = 0
         self._pieces: deque[_Piece] = deque()
         self._ahead = _FIRST
-        self._paused = self._flowing = False
-        self._ended = False
-        self._consumer: IConsumer | None = None
-        self._done: Deferred[None] | None = None
         if file is None:
             lease.release()
 
-    def deliver(self, consumer: IConsumer) -> Deferred[None]:
-        self._consumer = consumer
-        done = self._done = Deferred(lambda _: self.stopProducing())
-        try:
-            consumer.registerProducer(self, True)
-        except Exception:
-            self._end(Failure())
-        if self._ended:  # the fetcher was closed meanwhile
-            self.stopProducing()
-        self._flow()
-        return done
-
-    def abandon(self) -> None:
-        self._end(None)
-
     def pauseProducing(self) -> None:
-        self._paused = True
+        super().pauseProducing()
         self._ahead = _FIRST
 
-    def resumeProducing(self) -> None:
-        self._paused = False
-        self._flow()
-
-    def stopProducing(self) -> None:
-        self._end(Failure(CancelledError()))
-
-    def _flow(self) -> None:
-        """Write what is there and ask for more, until there is something to wait for."""
-        if self._flowing:  # resumed from inside a write: the loop below goes on
-            return
-        self._flowing = True
-        try:
-            while self._done is not None and not self._paused:
-                self._ask()
-                if not self._write():
-                    break
-        finally:
-            self._flowing = False
+    def _step(self) -> bool:
+        self._ask()
+        wrote = self._hand_over()
         if self._done is not None and self._written == self._stop - self._start:
             self._end(None)
+        return wrote
 
     def _ask(self) -> None:
         while self._done is not None and self._offset < self._stop and len(self._pieces) < self._ahead:
-            # No further than what was announced: a log that grows is read as it was.
             piece = _Piece(min(PIECE, self._stop - self._offset))
             self._pieces.append(piece)
             self._read(piece, self._offset)
@@ -146,9 +103,8 @@ class Body:
             self._ahead += 1
         self._flow()
 
-    def _write(self) -> bool:
-        """Hand over what has come in order; False if there is nothing."""
-        assert self._consumer is not None
+    def _hand_over(self) -> bool:
+        """Write what has come in order; False if there is nothing."""
         found: list[bytes] = []
         while self._pieces and not self._pieces[0].missing and len(found) < _GATHERED:
             found.append(self._pieces.popleft().data)
@@ -159,11 +115,8 @@ class Body:
             return False
         data = found[0] if len(found) == 1 else b"".join(found)
         self._written += len(data)
-        try:
-            if data:
-                self._consumer.write(data)
-        except Exception:
-            self._end(Failure())
+        if data:
+            self._write(data)
         if short and self._done is not None:
             self._end(Failure(Truncated(self._written, self._stop - self._start, self.url)))
         return True
@@ -188,23 +141,10 @@ class Body:
             failure = Failure(refused)
         self._end(failure)
 
-    def _end(self, failure: Failure | None) -> None:
-        done, self._done = self._done, None
+    def _release(self) -> None:
         file, self._file = self._file, None
-        self._ended = True
         self._pieces.clear()
         if file is not None:
             self._lease.ask(file.close()).addErrback(lambda _: None)
         self._lease.release()
         self._gone(self)
-        if done is None:
-            return
-        assert self._consumer is not None
-        try:
-            self._consumer.unregisterProducer()
-        except Exception:
-            failure = failure or Failure()  # what came first counts
-        if failure is None:
-            done.callback(None)
-        else:
-            done.errback(failure)
