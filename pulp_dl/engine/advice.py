@@ -62,11 +62,12 @@ class Advice:
         """
         With a shorter time for the answer.
 
-        A fetcher has one limit for all that it asks, so there is one for each of a few limits.  Tokens, and requests a
-        second, are a fetcher's own; where there are some, the time stays as it is.
+        A fetcher has one limit for all that it asks, so there is one for each of a few limits.  Tokens, cookies and
+        requests a second are a fetcher's own; where there are some, the time stays as it is.
         """
         wanted, usual = limits.head, remote.timeouts.head
-        if wanted is None or remote.auth is not None or remote.limits.requests_per_second is not None:
+        own = remote.auth is not None or remote.cookies or remote.limits.requests_per_second is not None
+        if wanted is None or own:
             return place
         head = next((step for step in HASTE if step >= wanted), None)
         if head is None or (usual is not None and head >= usual):

@@ -257,7 +257,7 @@ class Download(_Visits):
             if pipe.complete:  # others have brought all of it
                 self._continuing = True
             else:
-                await self._bring(place, began)
+                await self._bring(place)
             head, facts, advisories = await pipe.finish()
         except Exception as error:
             failed = self._blame(error, place)
@@ -282,7 +282,7 @@ class Download(_Visits):
             pipe.validated,
         )
 
-    async def _bring(self, place: Source, began: float) -> None:
+    async def _bring(self, place: Source) -> None:
         """A body from there, into the pipe."""
         pipe, asked = self._pipe, place
         if self._advice is not None:
@@ -291,6 +291,7 @@ class Download(_Visits):
         self._continuing = ask.continues
         if self._attempts:  # a client's conditions are for the first attempt
             asked = evolve(asked, conditions=())
+        began = self._clock.seconds()
         body = await self._fetcher(asked).open(asked, ask.span, ask.same_as)
         self._answer = answer = body.head
         if answer.status == 200:

@@ -2,8 +2,8 @@
 Many downloads at once, from one lazy iterator, with outcomes in the order in which they end.
 
 A task of a Cooperator reads the iterator: it takes an item whenever there is a place for one, and waits while there is
-none.  So the caller's generator never keeps the reactor for longer than one step, nothing is read ahead, and what is in
-memory does not depend on how long the list is.
+none.  So the caller's generator keeps the reactor for no longer than 10 ms at a time, or one step if that takes longer;
+nothing is read ahead, and what is in memory does not depend on how long the list is.
 """
 
 from __future__ import annotations
@@ -39,7 +39,6 @@ class Many:
     _source: _Items | None = None
     _asking: Deferred[Any] | None = None  # for an item
     _room: Deferred[None] | None = None  # the task waits for it
-    _news: Deferred[None] | None = None  # the caller waits for it
     _telling: IDelayedCall | None = None
     _error: Failure | None = None
     _exhausted = False  # no item will be taken any more
@@ -59,6 +58,7 @@ class Many:
         self._concurrency = concurrency
         self._running: set[Deferred[Any]] = set()
         self._outcomes: deque[Outcome] = deque()
+        self._news: list[Deferred[None]] = []  # callers wait for it; several may share the work
         self._ended: Deferred[None] = Deferred()
 
     def on_end(self, callback: Callable[[Many], None]) -> None:
@@ -156,14 +156,15 @@ class Many:
 
     def _tell(self) -> None:
         """Soon, so that the caller is woken once for all that one turn of the reactor has brought."""
-        if self._news is not None and self._telling is None:
+        if self._news and self._telling is None:
             self._telling = self._clock.callLater(0, self._wake)
 
     def _wake(self) -> None:
         self._telling = None
-        news, self._news = self._news, None
-        if news is not None:
-            news.callback(None)
+        news, self._news = self._news, []
+        for each in news:
+            if not each.called:  # one who was told before may have sent it away
+                each.callback(None)
 
     def __aiter__(self) -> AsyncIterator[Outcome]:
         return self
@@ -177,17 +178,19 @@ class Many:
                 if error is not None:
                     error.raiseException()
                 raise StopAsyncIteration
-            self._news = Deferred(self._forget)
-            await self._news
+            news: Deferred[None] = Deferred(self._forget)
+            self._news.append(news)
+            await news
         outcome = self._outcomes.popleft()
         if self._room is not None:
             self._look_for_room()
         return outcome
 
-    def _forget(self, _: Deferred[None]) -> None:
+    def _forget(self, news: Deferred[None]) -> None:
         """Whoever waited does so no more."""
-        self._news = None
-        if self._telling is not None:
+        if news in self._news:
+            self._news.remove(news)
+        if not self._news and self._telling is not None:
             self._telling.cancel()
             self._telling = None
 

@@ -182,9 +182,10 @@ class _Rest(_Part):
         self._first = first
         self._ask = ask
         self._seen = seen
-        start = 0 if ask.span is None else ask.span.start
-        stop = first.total if first.span is None else first.span.stop
-        self._tail = Tail(None if stop is None else stop - start) if seen.enforced else None
+        assert ask.span is not None  # it asks for no whole body
+        self._start = ask.span.start
+        self._stop = stop = first.total if first.span is None else first.span.stop
+        self._tail = Tail(None if stop is None else stop - self._start) if seen.enforced else None
 
     def begin(self, head: Head) -> None:
         super().begin(head)
@@ -197,10 +198,9 @@ class _Rest(_Part):
         first, ask, demands = self._first, self._ask, Demands(self._source.expect, None)
         judged = ask.same_as is None
         prove(first, head, self._source, ask, bounded=demands.size is not None or judged, judged=judged)
-        assert ask.span is not None
         assert head.span is not None
-        stop = first.span.stop if first.span is not None else first.total
-        if head.span.start != ask.span.start or head.span.stop != (head.total if stop is None else stop):
+        stop = head.total if self._stop is None else self._stop
+        if head.span.start != self._start or head.span.stop != stop:
             raise NotResumable("another part came than the rest", head.url)
         if not judged and head.url.partition("?")[0] != first.url.partition("?")[0]:
             raise NotResumable("the rest came from another place", head.url)

@@ -75,7 +75,7 @@ def carrier(place: URL, remote: Remote) -> str:
     if place.scheme != "ftp":
         return place.scheme
     proxy = remote.proxy_for(place)
-    return "http" if proxy is not None and proxy.place.scheme in {"http", "https"} else "ftp"
+    return "http" if proxy is not None and proxy.forwards(place) else "ftp"
 
 
 def find(scheme: str, plugins: Iterable[IScheme] | None = None) -> IScheme:

@@ -96,8 +96,10 @@ class Transfer:
         if reader in self._readers:
             if self._window.end:
                 self.take(reader)
-            else:  # nothing is here yet
+            else:  # nothing is here yet; or no more, if it began again while somebody slow held it
                 self._hungry[reader] = None
+                if self._paused:
+                    self._pace()
 
     def take(self, reader: Reader) -> None:
         """It takes more: from the window, then from what comes."""
@@ -139,8 +141,9 @@ class Transfer:
         keeper = self._keeper
         if self._running is not None:
             self._running.cancel()
-        for waiting in self._gone if self._running is None else ():
-            waiting.callback(ConsumerGone("the consumer wants no more"))
+        else:
+            for waiting in self._gone:
+                waiting.callback(ConsumerGone("the consumer wants no more"))
         if keeper is not None:
             keeper.leave(CancelledError())
 

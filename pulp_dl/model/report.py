@@ -23,7 +23,7 @@ class Attempt:
     @ivar received: bytes that this attempt brought.
     @ivar seconds: how long it took; C{open_seconds} of them while the consumer was ready to take bytes.
     @ivar error: why it failed, or None.
-    @ivar waited: seconds from its beginning to the answer; None if there was none, or nobody judges places by it.
+    @ivar waited: seconds from its question to the answer; None if there was none, or nobody judges places by it.
     @ivar head: the answer, or None.  It is not pickled.
     """
 

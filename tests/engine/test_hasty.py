@@ -113,6 +113,22 @@ async def test_where_there_are_credentials_the_time_for_an_answer_stays_and_they
     assert not any(each.get(b"authorization") for each in two.requests)
 
 
+async def test_what_a_server_set_is_sent_back_by_whoever_asks_next(reactor: Any) -> None:
+    """One jar, however short the time for an answer is."""
+    script = Nth([answer(DATA, headers=[(b"Set-Cookie", b"a=1")]), answer(DATA)])
+    async with FaultServer(reactor, script) as one, FaultServer(reactor, answer(DATA)) as two:
+        scores = scores_of(one, two)
+        async with Downloader(reactor, Remote(cookies=True), mirrors=scores) as downloader:
+            await timed(reactor, downloader, Source(one.url("/f"), SHA))
+            know(scores, one)
+            for _ in range(2):
+                await timed(reactor, downloader, Source(one.url("/f"), SHA))
+
+    asked = [each.get(b"cookie") for each in one.requests]
+    assert len(asked) > 1
+    assert asked[1:] == [b"a=1"] * (len(asked) - 1)
+
+
 async def test_requests_a_second_are_counted_together(reactor: Any) -> None:
     async with FaultServer(reactor, answer(DATA)) as one, FaultServer(reactor, answer(DATA)) as two:
         remote = Remote(limits=Limits(requests_per_second=5))

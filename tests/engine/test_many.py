@@ -232,6 +232,33 @@ def test_outcomes_can_be_read_once() -> None:
         bench.many.start()
 
 
+@pytest.mark.parametrize("leaves", [False, True])
+def test_several_callers_may_share_the_outcomes(leaves: bool) -> None:
+    """As workers do; each outcome is for one of them, the end for all."""
+    bench = Bench(urls(4), concurrency=1)
+    bench.many.start()
+    got: list[list[Any]] = [[], [], []]
+    over: list[Any] = []
+
+    async def work(mine: list[Any]) -> None:
+        mine += [outcome async for outcome in bench.many]
+
+    workers = [Deferred.fromCoroutine(work(mine)) for mine in got]
+    for worker in workers:
+        worker.addBoth(over.append)
+    if leaves:
+        workers[0].cancel()
+        assert over.pop().check(CancelledError)
+    for number in range(4):
+        bench.turn()
+        bench.end(f"memory://h/{number}")
+
+    assert sum(map(len, got)) == 4
+    assert over == [None] * (2 if leaves else 3)
+    bench.close()
+    assert bench.clock.getDelayedCalls() == []
+
+
 def test_an_async_generator_is_asked_by_one_task_at_a_time() -> None:
     waiting: list[Deferred[None]] = []
 

@@ -8,7 +8,7 @@ import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from zope.interface import implementer
 
-from pulp_dl import Measure, Size, Source, Span
+from pulp_dl import Head, Measure, Size, Source, Span
 from pulp_dl.errors import ConsumerFailed, ConsumerGone, DigestMismatch, NotFound, NotResumable, Truncated
 from pulp_dl.flow.window import SMALL
 from pulp_dl.interfaces import ICheck, IExpectation, IWorkerUser
@@ -108,6 +108,25 @@ def test_consumers_that_can_forget_share_with_each_other_and_are_rewound_togethe
     assert all(each.has_all() for each in files)
     assert [each.consumer.rewinds for each in files] == [1, 1, 1]
     assert response.has_all()
+    case.nothing_is_left()
+
+
+def test_whoever_comes_just_after_a_rewind_does_not_wait_for_one_who_pauses() -> None:
+    class PausesThen(RewindableRecorder):
+        def rewind(self, head: Head) -> None:
+            super().rewind(head)
+            self.pause()
+
+    case = Case([SLOW.but(data=WRONG), SLOW], window=1_000_000)
+    pauses = case.get(PausesThen())
+    case.until(lambda: pauses.consumer.rewinds)
+    late = case.get(RewindableRecorder())
+    case.end(late)
+
+    assert late.has_all()
+    assert len(case.spans) == 2
+    pauses.consumer.resume()
+    assert pauses.has_all()
     case.nothing_is_left()
 
 
