@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from base64 import b64decode
 
-from twisted.internet.defer import CancelledError, Deferred
-
-from ..errors import DownloadError, Refused
+from ..errors import Refused
 from ..interfaces import IAuthenticator, IShared
 from ..model.auth import Basic
+from ..model.headers import Pairs, find
 from ..model.remote import Remote
 from ..urls import parse
-from .unauthenticated import Unauthenticated
+from .http.login import Login
+from .unauthenticated import started
 
 __all__ = ["Credentials"]
 
@@ -33,26 +33,15 @@ class Credentials:
         auth = self._remote.auth
         if auth is None:
             return None
-        fields: dict[bytes, bytes] = {}
-        try:
-            if self._authenticator is None:
-                self._authenticator = auth.start(Unauthenticated(self._shared.direct, self._remote))
-            sent = self._authenticator.authorize(b"GET", url, fields)
-            if isinstance(sent, Deferred):
-                await sent
-        except (DownloadError, CancelledError):
-            raise
-        except Exception as error:
-            # Its text may hold what it tried to send.
-            raise Refused(f"Remote.auth raised {type(error).__name__}", url) from error
-        return _read(fields, url)
+        if self._authenticator is None:
+            self._authenticator = started(auth, self._remote, self._shared, url)
+        return _read(await Login(self._authenticator, b"GET", url).authorize(), url)
 
 
-def _read(fields: dict[bytes, bytes], url: str) -> Basic | None:
+def _read(fields: Pairs, url: str) -> Basic | None:
     if not fields:
         return None
-    shown = {name.lower(): value for name, value in fields.items()}
-    kind, _, value = shown.get(b"authorization", b"").partition(b" ")
+    kind, _, value = (find(fields, b"authorization") or b"").partition(b" ")
     if kind.lower() == b"basic":
         try:
             user, _, password = b64decode(value, validate=True).decode().partition(":")

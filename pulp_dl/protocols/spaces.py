@@ -97,6 +97,41 @@ def literal(host: str) -> Space | None:
         return None
 
 
+def space_at(address: str) -> Space:
+    """The space of an address; of one that nobody can read, the closest."""
+    return literal(address) or Space.MACHINE
+
+
+def addresses(reactor: Any, host: str) -> Deferred[list[str]]:
+    """
+    The addresses of a name, in the order in which they are told, each once.
+
+    Fires with them, with none if it does not resolve; never fails but by being cancelled, which forgets what may still
+    come: a thread that asks cannot be stopped.
+    """
+    lookup = _Lookup()
+    reactor.nameResolver.resolveHostName(lookup, host)
+    return lookup.found
+
+
+@implementer(IResolutionReceiver)
+class _Lookup:
+    def __init__(self) -> None:
+        self._addresses: list[str] = []
+        self.found: Deferred[list[str]] = Deferred()
+
+    def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:
+        """It need not be kept."""
+
+    def addressResolved(self, address: Any) -> None:
+        if address.host not in self._addresses:
+            self._addresses.append(address.host)
+
+    def resolutionComplete(self) -> None:
+        if not self.found.called:
+            self.found.callback(self._addresses)
+
+
 def resolve(reactor: Any, host: str) -> Deferred[Space]:
     """
     The space of a name: that of its farthest address.
@@ -104,29 +139,9 @@ def resolve(reactor: Any, host: str) -> Deferred[Space]:
     Fires with it, or with L{Space.PUBLIC} if it does not resolve; never fails but by being cancelled.
     """
     found = literal(host)
-    resolved: Deferred[Space] = Deferred()
     if found is not None:
-        resolved.callback(found)
-    else:
-        reactor.nameResolver.resolveHostName(_Farthest(resolved), host)
-    return resolved
-
-
-@implementer(IResolutionReceiver)
-class _Farthest:
-    def __init__(self, resolved: Deferred[Space]) -> None:
-        self._resolved = resolved
-        self._spaces: list[Space] = []
-
-    def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:
-        """It need not be kept: it cannot be stopped in a thread."""
-
-    def addressResolved(self, address: Any) -> None:
-        self._spaces.append(literal(address.host) or Space.MACHINE)
-
-    def resolutionComplete(self) -> None:
-        if not self._resolved.called:
-            self._resolved.callback(max(self._spaces, default=Space.PUBLIC))
+        return succeed(found)
+    return addresses(reactor, host).addCallback(lambda told: max(map(space_at, told), default=Space.PUBLIC))
 
 
 def named(remote: Remote, source: Source, host: str) -> bool:
@@ -143,7 +158,7 @@ def home(remote: Remote, source: Source) -> URL | None:
 
 class Homes:
     """
-    The spaces in which URLs were found, each of which is looked up once.
+    The spaces in which URLs were found, each of which is remembered once it is known.
 
     They are known to all fetchers of a Downloader: what one protocol has learnt of a host counts for what it names of
     another one.
@@ -174,9 +189,10 @@ class Homes:
         """
         space = literal(address)
         if space is not None and self._remote.proxy_for(place) is None:
-            self._keep(max(space, self._known.pop(place.host, space)), place.host)
+            self._keep(space, place.host)
 
     def _keep(self, space: Space, host: str) -> Space:
+        space = max(space, self._known.pop(host, space))  # it may have answered while it was looked up
         if len(self._known) >= HOMES:
             del self._known[next(iter(self._known))]
         self._known[host] = space

@@ -1,17 +1,33 @@
-"""What an authenticator fetches its tokens with, whatever protocol it works for."""
+"""An authenticator is started, and what it fetches its tokens with, whatever protocol it works for."""
 
 from __future__ import annotations
 
 from attrs import evolve
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from zope.interface import implementer
 
-from ..interfaces import IBodyConsumer, IDownloader
+from ..errors import DownloadError, Refused
+from ..interfaces import IAuth, IAuthenticator, IBodyConsumer, IDownloader, IShared
 from ..model.remote import Remote, Retries
 from ..model.report import Report
 from ..model.source import Head, Source, as_source
 
-__all__ = ["Unauthenticated"]
+__all__ = ["started"]
+
+
+def started(auth: IAuth, remote: Remote, shared: IShared, url: str) -> IAuthenticator:
+    """
+    The live one of C{Remote.auth}.
+
+    @raise Refused: it raised something of its own; the text of that may hold a secret.
+    """
+    try:
+        authenticator: IAuthenticator = auth.start(Unauthenticated(shared.direct, remote))
+    except (DownloadError, CancelledError):
+        raise
+    except Exception as error:
+        raise Refused(f"Remote.auth raised {type(error).__name__}", url) from error
+    return authenticator
 
 
 @implementer(IDownloader)

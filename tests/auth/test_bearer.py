@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 from twisted.internet.defer import CancelledError, Deferred, gatherResults, succeed
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from pulp_dl import Bearer, Downloader, Limits, Remote, Retries, ToMemory
 from pulp_dl.errors import AuthFailed, NotFound, Refused
-from pulp_dl.interfaces import IAuth, IAuthenticator
+from pulp_dl.interfaces import IAuth, IAuthenticator, IDownloader
 from pulp_dl.testing import FaultServer, Request, answer
 
 SECRET = "s3same"
@@ -164,6 +165,21 @@ async def test_an_answer_that_is_no_token_is_Refused_and_not_repeated(reactor: A
             await fetch(downloader, "http://127.0.0.1:1/")
 
         assert SECRET not in f"{raised.value!r} {raised.value.__cause__!r} {raised.value.__notes__}"
+
+
+@pytest.mark.parametrize("scheme", ["http", "ftp"])
+async def test_an_authenticator_that_cannot_begin_is_Refused_and_its_text_not_shown(reactor: Any, scheme: str) -> None:
+    @implementer(IAuth)
+    class Broken:
+        def start(self, direct: IDownloader) -> IAuthenticator:
+            raise ValueError(SECRET)
+
+    async with Downloader(reactor, Remote(auth=Broken(), retries=Retries(count=3))) as downloader:
+        with pytest.raises(Refused, match=r"Remote\.auth raised ValueError") as raised:
+            await fetch(downloader, f"{scheme}://127.0.0.1:1/a")
+
+        assert len(raised.value.attempts) == 1
+        assert SECRET not in f"{raised.value!r} {raised.value.__notes__}"
 
 
 async def test_a_failure_to_get_one_is_the_downloads(reactor: Any) -> None:

@@ -115,7 +115,7 @@ async def test_where_there_are_credentials_the_time_for_an_answer_stays_and_they
 
 async def test_what_a_server_set_is_sent_back_by_whoever_asks_next(reactor: Any) -> None:
     """One jar, however short the time for an answer is."""
-    script = Nth([answer(DATA, headers=[(b"Set-Cookie", b"a=1")]), answer(DATA)])
+    script = Nth([answer(DATA, headers=((b"Set-Cookie", b"a=1"),)), answer(DATA)])
     async with FaultServer(reactor, script) as one, FaultServer(reactor, answer(DATA)) as two:
         scores = scores_of(one, two)
         async with Downloader(reactor, Remote(cookies=True), mirrors=scores) as downloader:

@@ -17,7 +17,7 @@ from ...model.remote import Remote
 from ...model.source import Head, Source, Span, Validators
 from ...urls import URL
 from ..spaces import Bounded, Homes, Space, literal, refusal
-from ..unauthenticated import Unauthenticated
+from ..unauthenticated import started
 from .agent import Agent
 from .answer import Answer
 from .body import Body
@@ -132,7 +132,7 @@ class HTTPFetcher:
             authenticator = trail.auth
         elif trail.inside and self.remote.auth is not None:
             if self._authenticator is None:
-                self._authenticator = self.remote.auth.start(Unauthenticated(self._shared.direct, self.remote))
+                self._authenticator = started(self.remote.auth, self.remote, self._shared, url)
             authenticator = self._authenticator
         else:
             return None

@@ -50,7 +50,6 @@ class Trail:
     home: URL | None = None
     cookies: Pairs = ()
     _farthest = Space.MACHINE
-    _hops = 0
     _met: dict[str, Space] | None = None
     _seen: set[tuple[str, bool, bool, Pairs]] | None = None
 
@@ -62,14 +61,14 @@ class Trail:
         self._remote = remote
         self._source = source
         self.inside = self.place.origin == self._scope and not source.public
-        if source.found:
+        if source.found and not remote.allow_private:
             self._begin()
 
     def _begin(self) -> None:
         place = home(self._remote, self._source)
         if place is None:
             self.begin_at(Space.PUBLIC)
-        elif place.scheme != "file" and (place.host == self.place.host or not self._free()):
+        elif place.scheme != "file" and (place.host == self.place.host or not self._named()):
             self.home = place
 
     @property
@@ -84,23 +83,23 @@ class Trail:
         self.home, self._farthest = None, space
         self._look()
 
-    def _free(self) -> bool:
+    def _named(self) -> bool:
         """Does the caller, and no server, say where this is?"""
-        return self._remote.allow_private or named(self._remote, self._source, self.place.host)
+        return named(self._remote, self._source, self.place.host)
 
     def _meet(self, place: URL, space: Space) -> None:
         if self._remote.proxy_for(place) is None:  # else nobody knows where it is
-            self._met = {**(self._met or {}), place.host: space}
+            met = self._met or {}
+            self._met = {**met, place.host: max(space, met.get(place.host, space))}
 
     def _look(self) -> None:
-        self.named, limit = True, self._farthest
-        if limit is not Space.MACHINE:
-            self.named = self._free()
-            if self._remote.allow_private:
-                limit = Space.MACHINE
-            elif self.named:
-                limit = min(limit, (self._met or {}).get(self.place.host, Space.MACHINE))
-        self.floor = limit or None  # nothing is closer than this machine
+        if self._remote.allow_private or self._farthest is Space.MACHINE:
+            return
+        self.named, floor = self._named(), self._farthest
+        if self.named:
+            met: Space = (self._met or {}).get(self.place.host, Space.MACHINE)
+            floor = min(floor, met)
+        self.floor = floor or None  # nothing is closer than this machine
 
     def follow(self, pairs: Pairs, space: Space, jar: Cookies | None = None) -> None:
         """
@@ -115,7 +114,7 @@ class Trail:
         here = self.place
         if self._seen is None:
             self._seen = {self._state()}
-        if self._hops >= self._remote.limits.redirects:
+        if len(self._seen) > self._remote.limits.redirects:
             raise ProtocolError(f"more than {self._remote.limits.redirects} redirects (Limits.redirects)", str(here))
         try:
             place = join(here, self._location(pairs))
@@ -134,7 +133,6 @@ class Trail:
         self.inside = self.inside and place.origin == self._scope
         self.own = self.own and place.origin == self._source.place.origin
         self.cookies = jar.fields(place) if jar is not None and self.inside else ()
-        self._hops += 1
         state = self._state()
         if state in self._seen:
             raise ProtocolError("redirects that lead round in circles", str(place))

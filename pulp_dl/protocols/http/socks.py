@@ -9,18 +9,12 @@ from typing import Any, Final
 from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.error import DNSLookupError
-from twisted.internet.interfaces import (
-    IAddress,
-    IProtocol,
-    IProtocolFactory,
-    IResolutionReceiver,
-    IStreamClientEndpoint,
-)
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 from zope.interface import implementer
 
 from ...errors import RedirectRefused
 from ...model.auth import Basic
-from ..spaces import Space, literal, refusal
+from ..spaces import Space, addresses, refusal, space_at
 from .tunnel import Refusal, early
 
 __all__ = ["Resolving", "Socks", "Unreachable"]
@@ -147,8 +141,8 @@ class Resolving:
 
     async def _connect(self, factory: IProtocolFactory) -> IProtocol:
         last: Exception = DNSLookupError(self.host)
-        for address in await _Lookup(self.reactor, self.host).found:
-            if self.floor is not None and (literal(address) or Space.MACHINE) < self.floor:
+        for address in await addresses(self.reactor, self.host):
+            if self.floor is not None and space_at(address) < self.floor:
                 last = RedirectRefused(refusal(address, self.floor))
                 continue
             try:
@@ -156,29 +150,3 @@ class Resolving:
             except Unreachable as unreachable:
                 last = unreachable
         raise last
-
-
-@implementer(IResolutionReceiver)
-class _Lookup:
-    """
-    The addresses of a name, in the order in which they are told.
-
-    @ivar found: fires with them.  Cancelling forgets what may still come: a thread that asks cannot be stopped.
-    """
-
-    def __init__(self, reactor: Any, host: str) -> None:
-        self._addresses: list[str] = []
-        self.found: Deferred[list[str]] = Deferred()
-        reactor.nameResolver.resolveHostName(self, host)
-
-    def resolutionBegan(self, resolutionInProgress: object) -> None:
-        """It has begun."""
-
-    def addressResolved(self, address: IAddress) -> None:
-        known: Any = address
-        if known.host not in self._addresses:
-            self._addresses.append(known.host)
-
-    def resolutionComplete(self) -> None:
-        if not self.found.called:
-            self.found.callback(self._addresses)
