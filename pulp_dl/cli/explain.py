@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .get import checked, expectations
+from .log import printable
 from .options import Bytes, make_remote, make_source, remote_options
 from .outcome import code_of, size_text
 from .places import Elsewhere, listed_mirrors
+from .words import in_options
 
 if TYPE_CHECKING:
     from ..errors import DownloadError
@@ -57,7 +59,7 @@ def explain(
     mirrors: Any = listed_mirrors(options)
     account = _Account(source, mirrors)
     call(lambda: account.make(remote, dry_run=dry_run))
-    click.echo(json.dumps(account.facts()) if as_json else "\n".join(account.lines()))
+    click.echo(json.dumps(account.facts()) if as_json else printable(in_options("\n".join(account.lines()))))
     ctx.exit(0 if account.error is None else code_of(account.error))
 
 
@@ -183,5 +185,6 @@ class _Account:
             "received": self._came,
             "wasted": self._wasted,
             "validated": self._report is not None and self._report.validated,
-            "error": None if self.error is None else str(self.error),
+            "unlisted": None if self._unlisted is None else in_options(str(self._unlisted)),
+            "error": None if self.error is None else in_options(str(self.error)),
         }

@@ -127,6 +127,8 @@ def _check_usage(
         for name, value in what.items():
             if value:
                 raise click.UsageError(f"--metalink and {name} exclude each other: it says what is to be fetched")
+        if "://" in metalink:
+            make_source(metalink)  # or it is no URL
     elif not what["URL"] and what["-i"] is None:
         raise click.UsageError("Missing argument 'URL...'; or give a list of them with -i")
     if output is not None and directory is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,7 +18,15 @@ if TYPE_CHECKING:
     from ..model.report import Attempt
     from ..model.source import Source
 
-__all__ = ["Elsewhere", "learning", "listed_mirrors", "mirror_options", "places_of", "read_metalink_at"]
+__all__ = [
+    "Elsewhere",
+    "directory_of",
+    "learning",
+    "listed_mirrors",
+    "mirror_options",
+    "places_of",
+    "read_metalink_at",
+]
 
 LARGEST: Final = 5 * 1024 * 1024
 """Bytes of a metalink that somebody has named."""
@@ -78,6 +86,12 @@ def listed_mirrors(options: Mapping[str, Any], under: str | None = None) -> IMir
     under = options["mirrors_under"] or options["remote"] or under
     with blaming("mirrorlist"):
         return MirrorList(url, under=under, variables=dict(options["mirror_variables"]))
+
+
+def directory_of(manifests: Sequence[Source]) -> str | None:
+    """Where all manifests are, which their mirrors take the place of; None: in no one place."""
+    directories = {source.url.partition("?")[0].rpartition("/")[0] for source in manifests}
+    return directories.pop() if len(directories) == 1 else None
 
 
 def learning(mirrors: IMirrors) -> IMirrors:

@@ -14,7 +14,7 @@ import click
 from .config import CHOSEN, configured_option
 from .options import make_remote, make_source, output_options, remote_options
 from .outcome import DISK, USAGE, Failed, Summary, concluding, size_text
-from .places import learning, listed_mirrors
+from .places import directory_of, learning, listed_mirrors
 from .progress import Ticker
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def publish(
     if source.auth is not None:
         raise click.UsageError("the catalogue keeps no password of a URL; write it into the settings, for --remote")
     places = tuple(_place(name, where) for name, where in mirrors)
-    listed = listed_mirrors(options, source.url.rpartition("/")[0])
+    listed = listed_mirrors(options, directory_of([source]))
     summary = _Published(options)
     with concluding(ctx, summary), opening(catalogue, make=True) as connection:
         from ..blocking import BlockingDownloader

@@ -13,7 +13,7 @@ from .get import name_of
 from .log import printable
 from .options import make_remote, make_source, output_options, remote_options
 from .outcome import SOME, Failed, Summary, concluding
-from .places import learning, listed_mirrors
+from .places import directory_of, learning, listed_mirrors
 from .progress import Ticker
 from .target import check_target, is_stdout
 
@@ -82,7 +82,7 @@ def sync(
         raise click.UsageError("--digest-file needs a file, which takes its place when it is whole; stdout is none")
     remote = make_remote(options)
     sources = [make_source(url) for url in dict.fromkeys(urls)]
-    mirrors = listed_mirrors(options, _directory(sources) if options["mirrorlist"] else None)
+    mirrors = listed_mirrors(options, directory_of(sources) if options["mirrorlist"] else None)
     names = {name_of(source) for source in sources}
     summary = Summary(options, dry_run=dry_run)
     mirror = Mirror(directory, verify=verify, mtime=mtime)
@@ -102,12 +102,6 @@ def sync(
             fail_fast=fail_fast,
             mirrors=None if mirrors is None else learning(mirrors),
         )
-
-
-def _directory(sources: Sequence[Source]) -> str | None:
-    """Where all manifests are, which their mirrors take the place of; None: in no one place."""
-    directories = {source.url.partition("?")[0].rpartition("/")[0] for source in sources}
-    return directories.pop() if len(directories) == 1 else None
 
 
 def synchronize(

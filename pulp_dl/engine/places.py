@@ -74,8 +74,11 @@ class Candidates:
         return next(self._located, None)
 
     async def several(self) -> bool:
-        """Is there another place to go to?"""
-        return len(self.known) > 1 or await self.at(1) is not None
+        """Is there another place to go to?  If not yet, there may be when the one that there is has been asked."""
+        if len(self.known) > 1 or await self.at(1) is not None:
+            return True
+        self._exhausted = self._mirrors is None or self.failure is not None or self._read >= MOST
+        return False
 
     def drop(self, index: int) -> None:
         """Do not ask this place again."""

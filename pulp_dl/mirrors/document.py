@@ -95,7 +95,7 @@ class Document(Generic[T]):
             if self._known is not None:
                 return succeed(self._known[0])
             if self._failed is not None:
-                return fail(self._failed)
+                return fail(self._failed.with_traceback(None))  # or it would grow with each who is told
         waiting: Deferred[T] = Deferred(self._leave)
         self._waiting[waiting] = direct, scope
         if self._running is None:
@@ -114,7 +114,7 @@ class Document(Generic[T]):
         running.addBoth(self._ended, running, direct)
 
     def _leave(self, waiting: Deferred[T]) -> None:
-        del self._waiting[waiting]
+        self._waiting.pop(waiting, None)
         if not self._waiting and self._running is not None:
             # Whoever comes before it has ended begins another one.
             running, self._running = self._running, None
@@ -137,8 +137,7 @@ class Document(Generic[T]):
         if failure is not None and failure.check(CancelledError):
             # The Downloader that looked it up has been closed; those of others look for themselves.
             for waiting, (whose, _) in tuple(self._waiting.items()):
-                if whose is direct:
-                    del self._waiting[waiting]
+                if whose is direct and self._waiting.pop(waiting, None) is not None:
                     waiting.errback(CancelledError())
             if self._waiting and self._running is None:
                 self._ask()
@@ -147,6 +146,8 @@ class Document(Generic[T]):
             self._put_off(failure)
         waiting_for, self._waiting = self._waiting, {}
         for waiting in waiting_for:
+            if waiting.called:
+                continue  # one who was told before has sent it away
             if self._known is not None:
                 waiting.callback(self._known[0])
             else:

@@ -128,21 +128,9 @@ class Duplicates:
         self._schemes = tuple(schemes)
         self._told: dict[str, tuple[Location, ...]] = {}
 
-    async def locate(self, source: Source, direct: IDownloader) -> AsyncIterator[Source]:
-        others: list[Location] = []
-        if self._mirrors is None:
-            yield source
-            others += self._told.pop(source.url, ())
-        else:
-            places = located(self._mirrors, source, direct)
-            try:
-                async for place in places:
-                    yield place
-                    others += self._told.pop(place.url, ())
-            finally:
-                await places.aclose()  # type: ignore[attr-defined]  # a generator
-        for other in sorted(others, key=lambda each: each.priority):
-            yield source.at(other.url)
+    def locate(self, source: Source, direct: IDownloader) -> AsyncIterator[Source]:
+        places = _own(source) if self._mirrors is None else located(self._mirrors, source, direct)
+        return _Located(source, places, self._told)
 
     def vouched(self, source: Source, head: Head) -> tuple[Digest, ...]:
         known = any(isinstance(each, Digest) and each.enforced for each in source.expect)
@@ -160,3 +148,41 @@ class Duplicates:
             self._told[attempt.source.url] = told
             if len(self._told) > REMEMBERED:
                 del self._told[next(iter(self._told))]
+
+
+async def _own(source: Source) -> AsyncIterator[Source]:
+    yield source
+
+
+class _Located:
+    """
+    The places of the mirrors, then those that they have told of.
+
+    No generator, for which an end is for good: if somebody asks for another place before the last one was, there is
+    none yet; when that one has failed, there may be.
+    """
+
+    def __init__(self, source: Source, places: AsyncIterator[Source], told: dict[str, tuple[Location, ...]]) -> None:
+        self._source = source
+        self._places: Any = places
+        self._told = told
+        self._read: list[str] = []
+        self._others: list[Location] = []
+
+    def __aiter__(self) -> AsyncIterator[Source]:
+        return self
+
+    async def __anext__(self) -> Source:
+        place: Source | None = await anext(self._places, None)
+        if place is not None:
+            self._read.append(place.url)
+            return place
+        found = [location for url in self._read for location in self._told.pop(url, ())]
+        self._others = sorted([*self._others, *found], key=lambda each: each.priority)
+        if not self._others:
+            raise StopAsyncIteration
+        return self._source.at(self._others.pop(0).url)
+
+    async def aclose(self) -> None:
+        """No more is wanted."""
+        await self._places.aclose()

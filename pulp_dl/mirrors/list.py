@@ -26,6 +26,8 @@ SCHEMES: Final = ("https", "http", "ftp")
 """Where a list may lead: not to C{file}, for whoever writes it writes about a disk that is not theirs."""
 
 MOST: Final = 1000
+"""Places that are read of a list; it may have ten times as many lines that are none."""
+
 """Entries that are read of one list."""
 
 LEFT_OUT: Final = "line {number} of the mirror list {url} is left out: {reason}"
@@ -83,13 +85,16 @@ def read_list(text: str, variables: Mapping[str, str] | None = None, schemes: Co
     variables = variables or {}
     entries: dict[str, Entry] = {}
     skipped = []
+    lines = 0
     # Not splitlines(), for which a form feed ends a line, too.
     for number, line in enumerate(re.split(r"\r\n|\n|\r", text.removeprefix("\ufeff")), 1):
         words = line.strip()
         if not words or words.startswith("#"):
             continue
-        if len(entries) >= MOST:
-            skipped.append(Skipped(number, f"only {MOST} places are read"))
+        lines += 1
+        if len(entries) >= MOST or lines > 10 * MOST:
+            what = f"{MOST} places" if len(entries) >= MOST else f"{10 * MOST} lines"
+            skipped.append(Skipped(number, f"only {what} are read"))
             break
         try:
             entry = _entry(words, variables, schemes)
@@ -105,7 +110,9 @@ def read_list(text: str, variables: Mapping[str, str] | None = None, schemes: Co
 
 def _entry(line: str, variables: Mapping[str, str], schemes: Collection[str]) -> Entry:
     pacman = _PACMAN.fullmatch(line)
-    url, *words = (pacman[1] if pacman else line).split()
+    url, *words = (pacman[1] if pacman else line).split() or [""]
+    if not url:
+        raise ValueError("there is no URL in it")
     options = [word.partition(":") for word in words]
     if not all(colon for _, colon, _ in options):
         raise ValueError("there is more than a URL in it")

@@ -252,8 +252,10 @@ class Scores:
             # It is there, and says when to come again.
             host.breaker.unknown()
             host.breaker.rest(min(REST, error.retry_after))
-        elif isinstance(error, CircuitOpen | ProxyFailed):
+        elif isinstance(error, CircuitOpen):
             pass  # it was not even asked
+        elif isinstance(error, ProxyFailed):
+            host.breaker.unknown()  # whether it is there, the proxy did not say
         elif isinstance(error, Unavailable | ConnectFailed | TimedOut | ProtocolError | Truncated):
             if isinstance(error, TimedOut) and error.phase == "total":
                 host.breaker.unknown()

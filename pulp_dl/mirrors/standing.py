@@ -79,9 +79,7 @@ class Host:
 
     def restore(self, state: dict[str, Any], ago: float, heal: float) -> None:
         """What was known so many seconds ago."""
-        self.latency, self.speed = (
-            None if state[name] is None else float(state[name]) for name in ("latency", "speed")
-        )
+        self.latency, self.speed = (_positive(state[name]) for name in ("latency", "speed"))
         self.trouble = Faded(self._clock, heal, float(state["trouble"]) * 0.5 ** (ago / heal))
         self.seen = self._clock() - float(state["seen"]) - ago
         self.breaker.restore(state["breaker"], ago)

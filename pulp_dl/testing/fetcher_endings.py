@@ -153,9 +153,9 @@ class EndingChecks:
             rested = await trial.rested()
             for _ in range(3):
                 body = await trial.open(url)
-                sink = Sink(raises={method: OSError("no room")}, slack=RECEIVE)
+                delivery = body.deliver(Sink(raises={method: OSError("no room")}, slack=RECEIVE))
                 with pytest.raises(Exception) as caught:  # noqa: PT011  # as above
-                    await trial.soon(body.deliver(sink), f"deliver to a consumer whose {method} raises")
+                    await trial.soon(delivery, f"deliver to a consumer whose {method} raises")
                 assert not isinstance(caught.value, AssertionError), caught.value
             await trial.left(rested, "by a consumer that raised")
 

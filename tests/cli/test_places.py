@@ -149,6 +149,14 @@ async def test_what_is_no_metalink_is_refused(text: str | None, code: int, why: 
     assert [path.name for path in tmp_path.iterdir()] == ([] if text is None else ["m"])
 
 
+async def test_what_is_no_URL_of_a_metalink_is_a_usage_error(tmp_path: Path) -> None:
+    end = await run("get", "--metalink", "http://", cwd=tmp_path)
+
+    assert end.code == 2
+    assert "Traceback" not in end.err
+    assert "host" in end.err
+
+
 async def test_a_metalink_that_is_not_there_is_not_found(mirrored: Mirrored, tmp_path: Path) -> None:
     end = await run("get", "--metalink", mirrored.origin.url("/nothing"), cwd=tmp_path)
 

@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
-from pulp_dl import Digest, Downloader, Duplicates, Places, Remote, Retries, Source, ToMemory
-from pulp_dl.errors import DigestMismatch, NotFound
+from pulp_dl import Digest, Downloader, Duplicates, Places, Remote, Retries, Scores, Source, ToMemory
+from pulp_dl.errors import DigestMismatch, NotFound, Truncated
 from pulp_dl.mirrors.interfaces import IVouching
-from pulp_dl.mirrors.links import digests_told, duplicates_told
+from pulp_dl.mirrors.links import REMEMBERED, digests_told, duplicates_told
+from pulp_dl.model.report import Attempt
+from pulp_dl.model.source import Head
 from pulp_dl.testing import FaultServer, MemoryFetcher, MemoryScheme, OnPath, Place, Recorder
 from pulp_dl.testing import answer as answered
 from pulp_dl.testing.entity import Entity
@@ -203,6 +205,21 @@ def test_other_mirrors_come_first_and_a_place_that_answered_well_tells_nothing()
     assert case.spans() == [(B, None)]
 
 
+@pytest.mark.parametrize("count", [0, 1])
+def test_what_a_place_tells_is_heard_though_somebody_asked_before_whether_there_are_others(count: int) -> None:
+    """As is done for whoever judges places: is this the only one?"""
+    places = {A: Place(error=NotFound(404)), B: Place(DATA), C: Place(DATA, headers=(link(B), REPR), drop_at=100_000)}
+    bases = [C.rpartition("/")[0]]
+    mirrors = Scores(Places(bases, original=bool(count)), explore=0)
+    case = Case(places, mirrors)
+    consumer = Recorder()
+
+    case.run(consumer)
+
+    assert consumer.data == DATA
+    assert case.spans()[-1] == (B, None)
+
+
 def test_no_more_is_kept_in_mind_than_is_of_use() -> None:
     mirrors = Duplicates(schemes=["memory"])
     fetcher = MemoryFetcher({f"memory://a/{n}": Place(DATA, headers=(link(B),), drop_at=5) for n in range(1200)})
@@ -211,6 +228,23 @@ def test_no_more_is_kept_in_mind_than_is_of_use() -> None:
         downloader.download(f"memory://a/{number}", ToMemory()).addErrback(lambda failure: None)
 
     assert len(mirrors._told) == 0
+
+
+async def test_of_those_that_nobody_asks_about_the_oldest_is_forgotten() -> None:
+    """What fails after its last place was asked for is never looked up."""
+    mirrors = Duplicates(schemes=["memory"])
+    nobody: Any = None
+    urls = [f"memory://a/{number}" for number in range(REMEMBERED + 1)]
+    for url in urls:
+        head = Head(url, 200, (link(B),))
+        mirrors.record(Attempt(Source(url), 0, 5, 1, 1, 200, Truncated(5, len(DATA), url), None, head))
+
+    async def offered(url: str) -> list[str]:
+        return [each.url async for each in mirrors.locate(Source(url), nobody)]
+
+    assert await offered(urls[0]) == [urls[0]]
+    for url in (urls[1], urls[-1]):
+        assert await offered(url) == [url, B]
 
 
 async def test_a_redirect_that_leads_to_a_dead_mirror_has_told_of_others(reactor: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from traceback import walk_tb
 from typing import Any
 
 import pytest
@@ -98,6 +99,7 @@ def test_apt_s_have_priorities_and_limits_and_those_without_a_priority_come_last
         ("http://m/ priority:soon", "its priority is no number"),
         ("http://m/get?file=", "query"),
         ("<a href='http://m/'>", "not an absolute URL"),
+        ("Server =", "there is no URL in it"),
     ],
 )
 def test_a_line_that_is_no_place_is_skipped_with_a_reason_and_never_repeated(line: str, reason: str) -> None:
@@ -119,6 +121,16 @@ def test_a_place_that_is_there_twice_is_one_and_a_list_has_an_end() -> None:
     listing = read_list("".join(f"http://m{number}/\n" for number in range(5000)))
     assert len(listing.entries) == 1000
     assert len(listing.skipped) == 1
+
+
+@pytest.mark.parametrize("line", ["a", "https://[", "Server =", "http://m"])
+def test_what_is_no_list_costs_no_more_than_one(line: str) -> None:
+    """Whatever stands in millions of lines; it is read in the reactor's thread."""
+    listing = read_list("http://good\n" + f"{line}\n" * 100_000)
+
+    assert listing.entries[0].url == "http://good"
+    assert len(listing.skipped) <= 10_001
+    assert listing.skipped[-1].reason == "only 10000 lines are read"
 
 
 def test_variables_are_named_with_and_without_braces() -> None:
@@ -260,6 +272,37 @@ def test_however_many_wait_it_is_looked_up_once_and_who_is_cancelled_leaves_the_
     assert case.asked().count(LIST) == 1
 
 
+@pytest.mark.parametrize("closes", [False, True])
+def test_who_is_told_may_send_away_others_who_wait(closes: bool) -> None:
+    """As whoever races two downloads does."""
+    case = Case({LIST: [listing("a", silent=True), listing("a")], A: Place(b"a")})
+    first, _, ends = case.start()
+    others = [case.start() for _ in range(3)]
+    first.addBoth(lambda _: others[0][0].cancel())
+
+    if closes:
+        case.downloader.close()
+    else:
+        case.fetcher.release(LIST)
+
+    assert len(ends) == 1
+    assert all(len(each[2]) == 1 for each in others), "somebody still waits"
+    if not closes:
+        assert [each[1].data for each in others[1:]] == [b"a", b"a"]
+
+
+async def test_a_list_that_is_gone_holds_nothing_of_those_who_were_told() -> None:
+    case = Case({LIST: Place(error=lambda: Unavailable(503))}, refresh=100)
+    direct = Downloader(case.clock, Remote(retries=Retries(count=0)), schemes=[MemoryScheme(case.fetcher)])
+    depths = []
+    for _ in range(3):
+        with pytest.raises(Unavailable) as caught:
+            await case.mirrors.locate(Source(OWN), direct)
+        depths.append(len([*walk_tb(caught.value.__traceback__)]))
+
+    assert depths[2] == depths[1]
+
+
 def test_the_last_one_to_leave_ends_the_look_up() -> None:
     case = Case({LIST: [listing("a", silent=True), listing("a")], A: Place(b"a")})
     started = [case.start() for _ in range(3)]
@@ -298,9 +341,13 @@ def test_what_is_known_holds_for_longer_if_it_cannot_be_fetched_again(warnings: 
     assert case.fetch() == b"b"
 
 
-@pytest.mark.parametrize("bad", [Place(b"<html>"), Place(b"#" * 200), Place(b"x" * 200, length=False)])
+LONG = b"memory://b\n" + b"#" * 200
+
+
+@pytest.mark.parametrize("bad", [Place(b"<html>"), Place(LONG), Place(LONG, length=False)])
 def test_what_is_no_list_or_too_long_is_none(bad: Place) -> None:
-    case = Case({LIST: [listing("a"), bad], A: Place(b"a")}, refresh=1, limit=100)
+    """What is too long is a good list of another place, so that nothing but its length speaks against it."""
+    case = Case({LIST: [listing("a"), bad], A: Place(b"a"), B: Place(b"b")}, refresh=1, limit=100)
     case.fetch()
     case.clock.advance(1)
 

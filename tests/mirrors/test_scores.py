@@ -212,6 +212,17 @@ def test_a_host_that_fails_again_and_again_is_left_alone_and_asked_last() -> Non
     assert case.scores.hosts[-1].circuit == "closed"
 
 
+@pytest.mark.parametrize("unknown", [ProxyFailed("no"), ConsumerGone("left"), TimedOut("total", 5)])
+def test_who_asked_whether_a_host_is_back_and_did_not_learn_it_leaves_that_to_the_next(unknown: DownloadError) -> None:
+    case = Case()
+    for _ in range(3):
+        case.ended("a", ConnectFailed("no"), status=None)
+    case.clock.advance(10)
+    case.ended("a", unknown, status=None)
+
+    assert case.scores.refused(Source("http://a/elsewhere")) is None
+
+
 def test_a_host_that_asks_for_it_is_left_alone_and_nothing_is_held_against_it() -> None:
     case = Case()
     case.ended("a", Unavailable(429, retry_after=30), waited=None)
@@ -333,6 +344,20 @@ def test_what_was_not_saved_by_us_is_refused_and_changes_nothing(text: str) -> N
     with pytest.raises(ValueError, match="not what was saved"):
         case.scores.from_json(text)
     assert case.scores.to_json() == before
+
+
+@pytest.mark.parametrize("nothing", [0, -1])
+def test_a_speed_that_nothing_can_be_divided_by_is_none(nothing: float) -> None:
+    """The file is somebody's to write, too."""
+    case = Case()
+    case.ended("a", waited=0.1, received=10_000_000, seconds=1)
+    saved = json.loads(case.scores.to_json())
+    (host,) = saved["hosts"].values()
+    host["speed"] = host["latency"] = nothing
+
+    case.scores.from_json(json.dumps(saved))
+    assert case.scores.hurried(Source("http://a/x"), Timeouts()) is not None
+    assert case.order()
 
 
 def test_no_secret_of_a_url_is_saved() -> None:

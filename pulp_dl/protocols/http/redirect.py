@@ -95,10 +95,10 @@ class Trail:
     def _look(self) -> None:
         if self._remote.allow_private or self._farthest is Space.MACHINE:
             return
-        self.named, floor = self._named(), self._farthest
+        floor: Space = self._farthest
+        self.named = self._named()
         if self.named:
-            met: Space = (self._met or {}).get(self.place.host, Space.MACHINE)
-            floor = min(floor, met)
+            floor = min(floor, (self._met or {}).get(self.place.host, Space.MACHINE))
         self.floor = floor or None  # nothing is closer than this machine
 
     def follow(self, pairs: Pairs, space: Space, jar: Cookies | None = None) -> None:
