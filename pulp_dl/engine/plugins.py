@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Iterator
 from functools import lru_cache
 from importlib.metadata import Distribution, distributions
@@ -56,16 +55,12 @@ class Installed:
     broken: tuple[BrokenPlugin, ...]
 
 
+@lru_cache(1)
 def installed() -> Installed:
     """
-    All protocols.  They are looked for once, and again if C{sys.path} has changed; what is broken is logged then, and
-    passed over: somebody else's fault does not stop http.
+    All protocols.  They are looked for once, where C{sys.path} led when C{twisted.plugins} was imported; what is broken
+    is logged then, and passed over: somebody else's fault does not stop http.
     """
-    return _installed(tuple(sys.path))
-
-
-@lru_cache(1)
-def _installed(_path: tuple[str, ...]) -> Installed:
     dropins = getCache(twisted.plugins)
     files = {module.name: module.filePath.path for module in getModule("twisted.plugins").iterModules()}
     plugins: list[Plugin] = []
@@ -106,7 +101,7 @@ def names_of(scheme: IScheme) -> tuple[str, ...]:
 
 
 def _why(module: str) -> str:
-    """Twisted keeps to itself why it could not import one."""
+    """What importing one raises: Twisted logs that, but does not return it."""
     try:
         getModule(module).load()
     except BaseException as error:  # whatever it does when it is imported

@@ -1,4 +1,7 @@
-"""PEM from a path or as text: certificates and a private key, or an error that says what to do."""
+"""
+PEM from a path or as text: certificates and a private key, or an error that says what to do; and what else the values
+that hold such have in common.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,12 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
-from attrs import field, frozen
+from attrs import Attribute, field, frozen
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-__all__ = ["PEM", "Material", "read", "where"]
+__all__ = ["PEM", "Material", "assign", "flag", "passphrase_of", "read", "where"]
 
 Material = str | bytes | os.PathLike[str]
 """A path, or PEM text."""
@@ -61,7 +64,12 @@ class PEM:
 
     @property
     def has_key(self) -> bool:
-        return any(label.endswith("PRIVATE KEY") for label, _ in self.blocks)
+        return self.key_block is not None
+
+    @property
+    def key_block(self) -> tuple[str, bytes] | None:
+        """Label and whole text of the first private key, or None."""
+        return next((block for block in self.blocks if block[0].endswith("PRIVATE KEY")), None)
 
     def private_key(self, passphrase: bytes | None) -> Any:
         """
@@ -69,9 +77,10 @@ class PEM:
 
         @raise ValueError: there is none, it cannot be read, or the passphrase is missing or wrong.
         """
-        label, block = next(((name, text) for name, text in self.blocks if name.endswith("PRIVATE KEY")), ("", b""))
-        if not label:
+        found = self.key_block
+        if found is None:
             raise self.error("there is no private key in it; give the file that holds -----BEGIN PRIVATE KEY")
+        label, block = found
         # PKCS #8 says it in the label, the older forms in a field of RFC 1421.
         encrypted = label == "ENCRYPTED PRIVATE KEY" or b"4,ENCRYPTED" in block
         if encrypted and passphrase is None:
@@ -85,6 +94,29 @@ class PEM:
 
     def error(self, what: str) -> ValueError:
         return ValueError(f"{self.name}: {self.where}: {what}")
+
+
+def flag(instance: object, attribute: Attribute[bool], value: bool) -> None:
+    """A validator of a switch: the text C{"false"} would be true."""
+    if not isinstance(value, bool):
+        field_name = f"{type(instance).__name__}.{attribute.name}"
+        raise TypeError(f"{field_name}: True or False is needed, not {type(value).__name__}")
+
+
+def passphrase_of(instance: Any) -> bytes | None:
+    """What opens its key, as bytes."""
+    value = instance.passphrase
+    if value is None or isinstance(value, bytes):
+        return value
+    if not isinstance(value, str):
+        raise TypeError(f"{type(instance).__name__}.passphrase: str or bytes are needed, not {type(value).__name__}")
+    return value.encode()
+
+
+def assign(instance: object, **values: object) -> None:
+    """For a frozen one, while it is made."""
+    for name, value in values.items():
+        object.__setattr__(instance, name, value)
 
 
 def where(value: Material | None) -> str:

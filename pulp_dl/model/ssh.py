@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from copy import copy
 from hashlib import sha256
 from pathlib import Path
@@ -11,6 +12,9 @@ from typing import Any, Final
 
 from attrs import Attribute, field, frozen
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
@@ -18,16 +22,13 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_private_key,
 )
 
-from .pem import PEM, Material, read, where
+from .pem import PEM, Material, assign, flag, passphrase_of, read, where
 
 __all__ = ["SSH"]
 
+_CURVES: Final = frozenset({"secp256r1", "secp384r1", "secp521r1"})  # RFC 5656 section 10.1
+_KINDS: Final = (RSAPrivateKey, Ed25519PrivateKey)
 _FINGERPRINT: Final = re.compile(r"(?:SHA256:)?([A-Za-z0-9+/]{43})=?")
-
-
-def _bool(_instance: object, attribute: Attribute[bool], value: bool) -> None:
-    if not isinstance(value, bool):
-        raise TypeError(f"SSH.{attribute.name}: True or False is needed, not {type(value).__name__}")
 
 
 def _fingerprint(value: str | None) -> str | None:
@@ -45,6 +46,8 @@ def _readable(_instance: object, _attribute: Attribute[Any], value: object) -> N
     if not isinstance(value, str | os.PathLike):
         raise TypeError(f"SSH.known_hosts: a path is needed, not {type(value).__name__}")
     path = Path(value)
+    with suppress(RuntimeError):  # there may be no home, and so no file
+        path = path.expanduser()  # as whoever reads it does
     if not path.is_file():
         raise ValueError(f"SSH.known_hosts: {str(path)!r}: there is no such file; check the path")
     if not os.access(path, os.R_OK):
@@ -73,7 +76,7 @@ class SSH:
 
     key: Material | None = field(default=None, eq=False, repr=where)
     passphrase: str | bytes | None = field(default=None, eq=False, repr=False)
-    agent: bool = field(default=True, validator=_bool)
+    agent: bool = field(default=True, validator=flag)
     known_hosts: str | os.PathLike[str] | None = field(default=None, validator=_readable)
     fingerprint: str | None = field(default=None, converter=_fingerprint)
     private_key: Any = field(init=False, eq=False, repr=False)
@@ -83,32 +86,29 @@ class SSH:
     def __attrs_post_init__(self) -> None:
         if self.key is None and self.passphrase is not None:
             raise ValueError("SSH.passphrase: of no use without SSH.key; give the key too")
-        key = None if self.key is None else _private_key(read("SSH.key", self.key), _passphrase(self.passphrase))
-        self._set(private_key=key, _identity=b"" if key is None else _digest(key))
+        key = None if self.key is None else _private_key(read("SSH.key", self.key), passphrase_of(self))
+        assign(self, private_key=key, _identity=b"" if key is None else _digest(key))
 
     def public(self) -> SSH:
         """The same trust without the key and the agent: what any other origin gets."""
         other = copy(self)
-        other._set(key=None, passphrase=None, agent=False, private_key=None, _identity=b"")
+        assign(other, key=None, passphrase=None, agent=False, private_key=None, _identity=b"")
         return other
-
-    def _set(self, **values: object) -> None:
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
-
-
-def _passphrase(value: object) -> bytes | None:
-    if value is None or isinstance(value, bytes):
-        return value
-    if not isinstance(value, str):
-        raise TypeError(f"SSH.passphrase: str or bytes are needed, not {type(value).__name__}")
-    return value.encode()
 
 
 def _private_key(pem: PEM, passphrase: bytes | None) -> Any:
-    block = next((text for label, text in pem.blocks if label.endswith("PRIVATE KEY")), None)
-    if block is None:
+    key = _load(pem, passphrase)
+    # What else PEM may hold would be found out by a server, and would look like a refusal.
+    known = key.curve.name in _CURVES if isinstance(key, EllipticCurvePrivateKey) else isinstance(key, _KINDS)
+    if not known:
+        raise pem.error("the private key in it is of a kind that SSH does not know; make one with ssh-keygen")
+    return key
+
+
+def _load(pem: PEM, passphrase: bytes | None) -> Any:
+    if pem.key_block is None:
         raise pem.error("there is no private key in it; give the file without .pub")
+    _, block = pem.key_block
     load = load_ssh_private_key if b"OPENSSH" in block.partition(b"\n")[0] else load_pem_private_key
     try:
         return load(block, None)

@@ -15,18 +15,12 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from OpenSSL import SSL
 
-from .pem import Material, read, where
+from .pem import Material, assign, flag, passphrase_of, read, where
 
 __all__ = ["TLS", "VERSIONS", "pin_of"]
 
 VERSIONS: Final = ("1.2", "1.3")
 _PIN: Final = "sha256//BASE64="
-
-
-def _bool(_instance: object, attribute: Attribute[bool], value: bool) -> None:
-    # The text "false" would be true.
-    if not isinstance(value, bool):
-        raise TypeError(f"TLS.{attribute.name}: True or False is needed, not {type(value).__name__}")
 
 
 def _version(_instance: object, _attribute: Attribute[str], value: object) -> None:
@@ -92,8 +86,8 @@ class TLS:
     cert: Material | None = field(default=None, eq=False, repr=where)
     key: Material | None = field(default=None, eq=False, repr=False)
     passphrase: str | bytes | None = field(default=None, eq=False, repr=False)
-    verify: bool = field(default=True, validator=_bool)
-    system: bool = field(default=True, validator=_bool)
+    verify: bool = field(default=True, validator=flag)
+    system: bool = field(default=True, validator=flag)
     minimum: str = field(default="1.2", validator=_version)
     pins: str | Iterable[str] = field(default=(), eq=False)
     pinned: frozenset[str] = field(init=False, repr=False)
@@ -108,11 +102,11 @@ class TLS:
         authorities = () if self.ca is None else read("TLS.ca", self.ca).certificates()
         if self.verify:
             self._check_trust(authorities)
-        self._set(pinned=_pins(self.pins))
-        self._set(pins=tuple(sorted(self.pinned)))
+        assign(self, pinned=_pins(self.pins))
+        assign(self, pins=tuple(sorted(self.pinned)))
         certificate, chain, key = self._load_client()
-        self._set(ca_certificates=authorities, certificate=certificate, chain=chain, private_key=key)
-        self._set(_identity=(_digest(sorted(set(map(_der, authorities)))), _digest(map(_der, self._presented))))
+        assign(self, ca_certificates=authorities, certificate=certificate, chain=chain, private_key=key)
+        assign(self, _identity=(_digest(sorted(set(map(_der, authorities)))), _digest(map(_der, self._presented))))
 
     def public(self) -> TLS:
         """The same trust without the client's certificate and key: what any other origin gets."""
@@ -120,17 +114,13 @@ class TLS:
             return self
         # Not by evolve(): the files may have changed since.
         other = copy(self)
-        other._set(cert=None, key=None, passphrase=None, certificate=None, chain=(), private_key=None)
-        other._set(_identity=(self._identity[0], _digest(())))
+        assign(other, cert=None, key=None, passphrase=None, certificate=None, chain=(), private_key=None)
+        assign(other, _identity=(self._identity[0], _digest(())))
         return other
 
     @property
     def _presented(self) -> tuple[x509.Certificate, ...]:
         return () if self.certificate is None else (self.certificate, *self.chain)
-
-    def _set(self, **values: object) -> None:
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
 
     def _check_trust(self, authorities: tuple[x509.Certificate, ...]) -> None:
         if not self.system and self.ca is None:
@@ -152,17 +142,9 @@ class TLS:
         if self.key is None and not pem.has_key:
             raise ValueError(f"TLS.key: missing, and there is no private key in {where(self.cert)}; give the key too")
         holder = pem if self.key is None else read("TLS.key", self.key)
-        key = holder.private_key(_passphrase(self.passphrase))
+        key = holder.private_key(passphrase_of(self))
         _check_pair(first, others, key, holder.where)
         return first, tuple(others), key
-
-
-def _passphrase(value: object) -> bytes | None:
-    if value is None or isinstance(value, bytes):
-        return value
-    if not isinstance(value, str):
-        raise TypeError(f"TLS.passphrase: str or bytes are needed, not {type(value).__name__}")
-    return value.encode()
 
 
 def _der(certificate: x509.Certificate) -> bytes:

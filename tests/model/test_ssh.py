@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa, x448, x25519
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -98,3 +98,48 @@ def test_what_is_of_another_type_is_refused(settings: dict[str, Any]) -> None:
 def test_a_remote_takes_nothing_else() -> None:
     with pytest.raises(TypeError, match=r"Remote\.ssh: str is no SSH"):
         Remote(ssh="key")  # type: ignore[arg-type]  # on purpose
+
+
+UNKNOWN: dict[str, Any] = {
+    "x25519": x25519.X25519PrivateKey.generate(),
+    "x448": x448.X448PrivateKey.generate(),
+    "ed448": ed448.Ed448PrivateKey.generate(),
+    "secp256k1": ec.generate_private_key(ec.SECP256K1()),
+    "brainpool": ec.generate_private_key(ec.BrainpoolP256R1()),
+    "dsa": dsa.generate_private_key(1024),
+}
+
+
+@pytest.mark.parametrize("kind", UNKNOWN)
+@pytest.mark.parametrize("passphrase", [None, b"open sesame"])
+def test_a_key_of_a_kind_that_SSH_does_not_know_is_refused(tmp_path: Path, kind: str, passphrase: bytes | None) -> None:
+    """Where it is given, and not as if a server did not take it."""
+    how = NoEncryption() if passphrase is None else BestAvailableEncryption(passphrase)
+    (tmp_path / "key").write_bytes(UNKNOWN[kind].private_bytes(Encoding.PEM, PrivateFormat.PKCS8, how))
+    words = r"SSH\.key: '.*/key': the private key in it is of a kind that SSH does not know; make one with ssh-keygen$"
+    with pytest.raises(ValueError, match=words):
+        SSH(key=tmp_path / "key", passphrase=passphrase)
+
+
+@pytest.mark.parametrize("curve", [ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1()], ids=lambda curve: curve.name)
+def test_every_curve_of_SSH_is_one(curve: ec.EllipticCurve) -> None:
+    key = ec.generate_private_key(curve)
+    text = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+    assert SSH(key=text).private_key.public_key() == key.public_key()
+
+
+def test_known_hosts_may_be_in_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As whoever reads it, each time, has it."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(ValueError, match=r"SSH\.known_hosts: '.*known_hosts': there is no such file; check the path"):
+        SSH(known_hosts="~/known_hosts")
+    (tmp_path / "known_hosts").touch()
+
+    assert SSH(known_hosts="~/known_hosts").known_hosts == "~/known_hosts"
+    assert SSH(known_hosts=Path("~/known_hosts")).known_hosts == Path("~/known_hosts")
+
+
+def test_a_home_that_is_not_there_has_no_known_hosts() -> None:
+    with pytest.raises(ValueError, match=r"SSH\.known_hosts: '~no-such-bear/known': there is no such file; check"):
+        SSH(known_hosts="~no-such-bear/known")

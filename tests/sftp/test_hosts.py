@@ -114,3 +114,10 @@ def test_without_a_home_nobody_is_known(
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "nowhere"))
     assert "is not known" in str(known(SSH(), PLACE).refusal(keys[0][0]))
+
+
+def test_a_file_in_a_home_is_read(keys: list[tuple[Key, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "known").write_text(f"bear.example.org {keys[0][1]}\n")
+
+    assert known(SSH(known_hosts="~/known"), PLACE).refusal(keys[0][0]) is None

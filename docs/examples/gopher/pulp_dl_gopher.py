@@ -1,6 +1,6 @@
 """gopher:// (RFC 1436): one line asks, and what comes until the server closes the connection is the file."""
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.error import ConnectingCancelledError, ConnectionDone
 from twisted.internet.protocol import Factory, Protocol
@@ -61,14 +61,13 @@ class GopherBody(Protocol):
         done = self.done = Deferred(lambda _: self.abandon())
         self.consumer = consumer
         self.resumeProducing()
-        consumer.registerProducer(self, True)  # which may pause it again
+        maybeDeferred(consumer.registerProducer, self, True).addErrback(self.end)  # which may pause it again
+        if not self.transport.connected:  # it broke off before anybody wanted it
+            self.end(Failure(ConnectFailed("it broke off", self.url)))
         return done
 
     def dataReceived(self, data):
-        try:
-            self.consumer.write(data)
-        except Exception:
-            self.end(Failure())
+        maybeDeferred(self.consumer.write, data).addErrback(self.end)
 
     def connectionLost(self, reason):
         self.stops.discard(self.abandon)
@@ -84,5 +83,6 @@ class GopherBody(Protocol):
         self.transport.abortConnection()
         done, self.done = self.done, None
         if done is not None:
-            self.consumer.unregisterProducer()
-            done.callback(result)
+            going = maybeDeferred(self.consumer.unregisterProducer)
+            going.addCallbacks(lambda _: result, lambda failure: result or failure)  # what came first counts
+            going.chainDeferred(done)

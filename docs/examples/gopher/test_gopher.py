@@ -1,10 +1,13 @@
 from contextlib import asynccontextmanager
 
+import pytest
 from twisted.internet.protocol import Factory
+from twisted.internet.task import deferLater
 from twisted.protocols.basic import LineReceiver
 
-from pulp_dl import Remote, Scheme
-from pulp_dl.testing import FetcherCase, check_fetcher, sharing
+from pulp_dl import Remote, Scheme, Source
+from pulp_dl.errors import ConnectFailed
+from pulp_dl.testing import FetcherCase, Sink, check_fetcher, sharing
 
 
 class Server(LineReceiver):
@@ -32,3 +35,13 @@ async def make(reactor):
 
 class TestGopher(check_fetcher(make)):
     """Gopher keeps every promise of IFetcher."""
+
+    async def test_whoever_comes_when_the_connection_has_gone_is_told(self):
+        from twisted.internet import reactor
+
+        async with make(reactor) as case:
+            body = await case.fetcher.open(Source(case.serve("bear", b"brown")))
+            body.transport.abortConnection()
+            await deferLater(reactor, 0)
+            with pytest.raises(ConnectFailed, match="it broke off"):
+                await body.deliver(Sink()).addTimeout(5, reactor)

@@ -64,10 +64,12 @@ class Connection(Factory):
         workers: IWorkers,
         place: URL,
         identity: Identity,
+        learn: Callable[[str], object],
         seconds: float | None,
         floor: Space | None = None,
     ) -> None:
         """
+        @param learn: called with the address that it has reached.
         @param floor: the closest space that it may lead to, if a server named the place.
         @param seconds: how long it may take to be ready: DNS, TCP, key exchange, login.
         """
@@ -77,6 +79,7 @@ class Connection(Factory):
         self._workers = workers
         self._place = place
         self._identity = identity
+        self._learn = learn
         self._seconds = seconds
         self._made: list[Transport] = []  # more than one, if a name has several addresses
         self._transport: Transport | None = None
@@ -120,6 +123,7 @@ class Connection(Factory):
         except Exception as cause:
             raise Broken(ConnectFailed, translate(cause, "", proxied=False).message) from cause
         self._transport = reached
+        self._learn(reached.transport.getPeer().host)
         client: FileClient = await reached.ready
         return client
 

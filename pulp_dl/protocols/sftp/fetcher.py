@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from functools import partial
 from getpass import getuser
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
@@ -61,7 +62,7 @@ class SFTPFetcher:
 
     def head(self, source: Source) -> Deferred[Head]:
         async def ask(lease: Lease) -> Head:
-            found = await self._in_time(self._stat(lease, source), source)
+            found = await self._stat(lease, source)
             lease.release()
             head: Head = found.head(source.url, None, None, source.conditions)
             return head
@@ -77,10 +78,10 @@ class SFTPFetcher:
     async def _open(self, source: Source, span: Span | None, same_as: Validators | None) -> IBody:
         async def ask(lease: Lease) -> Body:
             file = None
-            entity = await self._in_time(self._stat(lease, source), source)
+            entity = await self._stat(lease, source)
             head = entity.head(source.url, span, same_as, source.conditions)
             if head.length or not entity.total:
-                file, entity = await self._in_time(self._opened(lease, source), source)
+                file, entity = await self._opened(lease, source)
                 # Again, since it may have been replaced meanwhile.
                 head = entity.head(source.url, span, same_as, source.conditions)
             return Body(lease, file, head, self._bodies.discard, public=not self._inside(source))
@@ -89,22 +90,23 @@ class SFTPFetcher:
         self._bodies.add(body)
         return body
 
-    async def _ask(self, source: Source, question: Callable[[Lease], Awaitable[Any]]) -> Any:
-        """Put a question, and again over another connection if that one had ended while it idled."""
+    async def _ask(self, source: Source, question: Callable[[Lease], Coroutine[Any, Any, Any]]) -> Any:
+        """
+        Put a question, and again over another connection if that one had ended while it idled.  However much has to be
+        asked for it, it has the time of one answer.
+        """
+        timeouts = self._remote.timeouts
         while True:
             lease = await self._lease(source)
             try:
-                return await question(lease)
+                asking = Deferred.fromCoroutine(question(lease))
+                return await deadline(asking, timeouts.head, self._shared.timers, "head", source.url)
             except BaseException as error:
                 lease.release(silent=isinstance(error, TimedOut))
                 if not isinstance(error, Broken):
                     raise
                 if error.kind is not ConnectFailed or not lease.stale:
                     raise error.told(source.url) from error.__cause__
-
-    def _in_time(self, question: Any, source: Source) -> Deferred[Any]:
-        asked = Deferred.fromCoroutine(question)
-        return deadline(asked, self._remote.timeouts.head, self._shared.timers, "head", source.url)
 
     # connections
 
@@ -119,8 +121,8 @@ class SFTPFetcher:
         key = identity, seconds, floor
 
         def make() -> Connection:
-            shared = self._shared
-            return Connection(self._reactor, shared.timers, shared.workers, place, identity, seconds, floor)
+            shared, learn = self._shared, partial(self._homes.learn, place)
+            return Connection(self._reactor, shared.timers, shared.workers, place, identity, learn, seconds, floor)
 
         try:
             return await self._pool.lease((place.host, place.port), key, make)
