@@ -173,8 +173,12 @@ class _Located:
         return self
 
     async def __anext__(self) -> Source:
-        place: Source | None = await anext(self._places, None)
-        if place is not None:
+        # Not anext(places, None): up to Python 3.13 that takes a tuple apart that was waited for, and breaks.
+        try:
+            place: Source = await anext(self._places)
+        except StopAsyncIteration:
+            pass
+        else:
             self._read.append(place.url)
             return place
         found = [location for url in self._read for location in self._told.pop(url, ())]
