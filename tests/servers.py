@@ -151,7 +151,14 @@ def free_ports(count: int) -> list[int]:
 
 @implementer(IHostnameResolver)
 class MuteResolver:
-    """A name server that does not answer."""
+    """
+    A name server that does not answer.
+
+    @ivar asked: the names.
+    """
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
 
     def resolveHostName(
         self,
@@ -161,4 +168,5 @@ class MuteResolver:
         addressTypes: Any = None,
         transportSemantics: str = "TCP",
     ) -> Any:
+        self.asked.append(hostName)
         resolutionReceiver.resolutionBegan(self)

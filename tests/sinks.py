@@ -8,6 +8,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IConsumer
+from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from pulp_dl.engine.shared import Shared
@@ -76,3 +77,9 @@ def turn(reactor: Any) -> Deferred[None]:
     done: Deferred[None] = Deferred()
     reactor.callLater(0, done.callback, None)
     return done
+
+
+async def until(reactor: Any, true: Callable[[], object]) -> None:
+    """The limit of the test is the limit of this."""
+    while not true():
+        await deferLater(reactor, 0.001)

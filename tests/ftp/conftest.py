@@ -12,6 +12,7 @@ import pytest
 from pulp_dl.engine.shared import Shared
 from pulp_dl.model.remote import Remote
 from pulp_dl.protocols.ftp import FTPFetcher
+from pulp_dl.testing import FaultFTP
 from tests.conftest import wait_for
 from tests.ftp.pyftpd import PyFTPd
 from tests.ftp.vsftpd import Vsftpd
@@ -28,6 +29,11 @@ def put(root: Path, name: str, data: bytes, modified: float = OLD) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     os.utime(path, (modified, modified))
+
+
+def verbs(server: FaultFTP) -> list[str]:
+    """What was asked for so far, without the arguments."""
+    return [each.method for each in server.requests]
 
 
 @pytest.fixture

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from email.utils import formatdate
 from hashlib import sha256
 from typing import Any
@@ -11,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError
-from twisted.internet.task import deferLater
+from twisted.internet.error import ConnectionLost
+from twisted.internet.tcp import Client
 
 from pulp_dl.consumers.memory import ToMemory
 from pulp_dl.engine.downloader import Downloader
@@ -31,9 +34,10 @@ from pulp_dl.model.remote import Remote, Retries, Timeouts
 from pulp_dl.model.source import Source, Span
 from pulp_dl.protocols.ftp import FTPFetcher
 from pulp_dl.testing import Close, Data, Drip, Entity, FaultFTP, Hold, Port, Repeat, Reset, Script, Send, reply
-from tests.ftp.conftest import MakeFetcher
+from pulp_dl.testing import Sink as StubbornSink
+from tests.ftp.conftest import MakeFetcher, verbs
 from tests.servers import MuteResolver
-from tests.sinks import Sink, read, sharing
+from tests.sinks import Sink, read, sharing, until
 
 BODY = bytes(range(256)) * 400
 FILES = {"a": BODY}
@@ -55,11 +59,7 @@ async def fails(reactor: Any, server: FaultFTP, **limits: float) -> DownloadErro
 
 
 async def gone(reactor: Any, server: FaultFTP) -> None:
-    for _ in range(200):
-        if not server.connections.open:
-            return
-        await deferLater(reactor, 0.005)
-    raise AssertionError(f"still open: {server.connections}")
+    await until(reactor, lambda: not server.connections.open)
 
 
 # ---- the end of a transfer
@@ -99,6 +99,21 @@ async def test_only_226_and_a_good_end_and_the_right_size_together_are_the_end(
             body = await FTPFetcher(reactor, Remote(), shared).open(Source(server.url("/a")))
             with pytest.raises(kind):
                 await body.deliver(Sink())
+
+
+@pytest.mark.parametrize(("sent", "kind"), [(HALF, Truncated), (BODY, ProtocolError)])
+async def test_a_data_connection_that_breaks_says_why(
+    reactor: Any, fetching: MakeFetcher, sent: bytes, kind: type[DownloadError]
+) -> None:
+    """From what the caller sees down to what the socket said, nothing is left out."""
+    async with FaultFTP(reactor, FILES, {"RETR": (reply(150), Data((Send(sent), Reset())), Hold())}) as server:
+        body = await fetching().open(Source(server.url("/a")))
+        with pytest.raises(kind) as caught:
+            await body.deliver(Sink())
+    broke = caught.value.__cause__
+    assert type(broke) is ProtocolError
+    assert (broke.message, broke.url) == ("the data connection broke", server.url("/a"))
+    assert isinstance(broke.__cause__, ConnectionLost)
 
 
 @pytest.mark.parametrize("order", [(reply(150), reply(226), Data((Send(BODY), Close()))), ()])
@@ -212,30 +227,33 @@ async def test_cancelling_at_any_moment_drops_both_connections(reactor: Any, fet
     held: dict[str, Script] = {verb: Hold()}
     async with FaultFTP(reactor, FILES, held, greeting=None if verb else Hold()) as server:
         opening = fetching().open(Source(server.url("/a")), Span(10))
-        for _ in range(400):
-            if server._held:
-                break
-            await deferLater(reactor, 0.005)
+        await until(reactor, lambda: verb in verbs(server) if verb else server.connections.open)
         opening.cancel()
         with pytest.raises(CancelledError):
             await opening
         await gone(reactor, server)
 
 
-async def test_cancelling_while_the_data_connection_is_made_leaves_nothing(reactor: Any, fetching: MakeFetcher) -> None:
-    """To a port whose queue is full, a connection is neither made nor refused."""
+@contextmanager
+def full_port() -> Iterator[int]:
+    """A port whose queue is full: a connection to it is neither made nor refused."""
     with socket.socket() as full, socket.socket() as first, socket.socket() as second:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
         for each in (first, second):
             each.setblocking(False)
             each.connect_ex(full.getsockname())
-        nowhere = reply(229, f"there (|||{full.getsockname()[1]}|)")
+        yield full.getsockname()[1]
+
+
+async def test_cancelling_while_the_data_connection_is_made_leaves_nothing(reactor: Any, fetching: MakeFetcher) -> None:
+    with full_port() as full:
+        nowhere = reply(229, f"there (|||{full}|)")
         async with FaultFTP(reactor, FILES, {"EPSV": nowhere, "PASV": reply(502)}) as server:
             opening = fetching().open(Source(server.url("/a")))
-            while "EPSV" not in server.commands:
-                await deferLater(reactor, 0.005)
-            await deferLater(reactor, 0.05)
+            await until(
+                reactor, lambda: any(isinstance(each, Client) and not each.connected for each in reactor.getWriters())
+            )
             opening.cancel()
             with pytest.raises(CancelledError):
                 await opening
@@ -249,6 +267,32 @@ async def test_cancelling_while_the_data_connection_is_made_leaves_nothing(react
             with pytest.raises(TimedOut) as caught:
                 await fetching(timeouts=Timeouts(connect=0.1, head=0.3)).open(Source(server.url("/a")), Span(1))
             assert caught.value.phase == "head"
+
+
+@pytest.mark.parametrize(("connect", "head"), [(1.2, 1.2), (30, 1.2), (None, 1.2), (0.2, None)])
+async def test_PASV_has_its_turn_however_the_limits_are(
+    reactor: Any, fetching: MakeFetcher, connect: float | None, head: float | None
+) -> None:
+    """Both ways have to fit into the head limit; the connect limit alone may be no shorter than that."""
+    with full_port() as full:
+        async with FaultFTP(reactor, FILES, {"EPSV": reply(229, f"there (|||{full}|)")}) as server:
+            fetcher = fetching(timeouts=Timeouts(connect=connect, head=head))
+            _, data = await read(fetcher, server.url("/a"))
+            assert data == BODY
+            assert verbs(server)[-3:] == ["EPSV", "PASV", "RETR"]
+
+
+async def test_where_PASV_has_no_turn_EPSV_has_all_of_the_limit(reactor: Any, fetching: MakeFetcher) -> None:
+    """It has opened ports before, so nothing keeps them from us."""
+    with full_port() as full:
+        async with FaultFTP(reactor, FILES) as server:
+            fetcher = fetching(timeouts=Timeouts(connect=None, head=0.2))
+            await read(fetcher, server.url("/a"))
+            server.replies["EPSV"] = reply(229, f"there (|||{full}|)")
+            with pytest.raises(TimedOut) as caught:
+                await fetcher.open(Source(server.url("/a")))
+            assert caught.value.phase == "head"
+            assert "PASV" not in server.commands
 
 
 # ---- replies
@@ -492,6 +536,17 @@ async def test_416_costs_no_data_connection(reactor: Any, fetching: MakeFetcher)
         assert (head.status, head.total, data) == (416, len(BODY), b"")
         assert server.connections.total == 1
     assert server.commands[-1] == "MDTM a"
+
+
+async def test_an_answer_without_a_body_tells_of_a_consumer_that_takes_no_producer(
+    reactor: Any, fetching: MakeFetcher
+) -> None:
+    """As all bodies do: by the Deferred."""
+    async with FaultFTP(reactor, FILES) as server:
+        body = await fetching().open(Source(server.url("/a")), Span(len(BODY)))
+        delivery = body.deliver(StubbornSink(raises={"registerProducer": OSError("no room")}))
+        with pytest.raises(OSError, match="no room"):
+            await delivery
 
 
 async def test_a_connection_that_is_refused_says_so(reactor: Any, fetching: MakeFetcher) -> None:

@@ -21,9 +21,10 @@ from pulp_dl.protocols.ftp import FTPFetcher
 from pulp_dl.protocols.ftp.pool import IDLE, SessionPool
 from pulp_dl.protocols.ftp.session import LINGER
 from pulp_dl.testing import Close, Data, FaultFTP, FaultServer, Hold, Nth, Request, Reset, Script, Send, answer, reply
-from tests.ftp.conftest import MakeFetcher, put
+from tests.ftp.conftest import MakeFetcher, put, verbs
 from tests.ftp.vsftpd import Vsftpd
-from tests.sinks import Sink, read
+from tests.servers import MuteResolver
+from tests.sinks import Sink, read, until
 
 BIG = random.Random(0).randbytes(8 * 1024 * 1024)
 FILES = {str(number): b"%d" % number * 4000 for number in range(40)}
@@ -31,14 +32,6 @@ FILES = {str(number): b"%d" % number * 4000 for number in range(40)}
 
 def logins(server: FaultFTP) -> int:
     return sum(each.method == "USER" for each in server.requests)
-
-
-async def until(reactor: Any, what: Any) -> None:
-    for _ in range(400):
-        if what():
-            return
-        await deferLater(reactor, 0.005)
-    raise AssertionError("it does not happen")
 
 
 async def fetch_all(reactor: Any, urls: list[str], **limits: int) -> list[bytes]:
@@ -308,4 +301,46 @@ async def test_closing_the_fetcher_ends_what_runs_and_nothing_else(reactor: Any,
         assert not delivery.called
         await other.close()
         assert delivery.called
-        delivery.addErrback(lambda _: None)
+        with pytest.raises(CancelledError):
+            await delivery
+
+
+def pool_of(shared: Shared) -> SessionPool:
+    pool: SessionPool = shared.keep("ftp", lambda: SessionPool(shared.slots, shared.timers))
+    return pool
+
+
+async def test_closing_the_pool_cancels_who_is_reaching_a_server(
+    reactor: Any, fetching: MakeFetcher, shared: Shared
+) -> None:
+    """No socket is open yet that could be closed: without that, one would wait for the limit."""
+    usual = reactor.nameResolver
+    names = MuteResolver()
+    reactor.installNameResolver(names)
+    try:
+        opening = fetching().open(Source("ftp://name.example/a"))
+        await until(reactor, lambda: names.asked)
+        assert not opening.called
+        closing = pool_of(shared).close()
+        assert opening.called
+        assert closing.called
+        with pytest.raises(CancelledError):
+            await opening
+    finally:
+        reactor.installNameResolver(usual)
+
+
+@pytest.mark.parametrize("verb", ["", "USER", "PASS", "TYPE"])
+async def test_closing_the_pool_cancels_who_logs_in_and_who_waits(
+    reactor: Any, fetching: MakeFetcher, shared: Shared, verb: str
+) -> None:
+    """However far they have come; and a server that is left is no server that failed."""
+    greeting = None if verb else Hold()
+    async with FaultFTP(reactor, FILES, {verb: Hold()}, greeting=greeting) as server:
+        openings = [fetching().open(Source(server.url("/1"))) for _ in range(12)]  # there are slots for ten
+        await until(reactor, lambda: (verbs(server).count(verb) if verb else server.connections.open) == 10)
+        await pool_of(shared).close()
+        for each in openings:
+            with pytest.raises(CancelledError):
+                await each
+        await until(reactor, lambda: server.connections.open == 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,9 +11,9 @@ from typing import Any
 
 import pytest
 import trustme
+from OpenSSL import SSL
 from twisted.internet.defer import CancelledError
 from twisted.internet.error import CannotListenError
-from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
 from pulp_dl.consumers.memory import ToMemory
@@ -24,11 +25,11 @@ from pulp_dl.model.remote import Remote, Retries, Timeouts
 from pulp_dl.model.source import Source
 from pulp_dl.model.tls import TLS
 from pulp_dl.testing import AuthTLS, CutTLS, Data, FaultFTP, Hold, Reset, Script, Send, ServerTLS, reply
-from tests.ftp.conftest import MakeFetcher, put
+from tests.ftp.conftest import MakeFetcher, put, verbs
 from tests.ftp.pyftpd import PyFTPd
 from tests.ftp.vsftpd import Vsftpd
 from tests.needs import lacking
-from tests.sinks import read
+from tests.sinks import read, until
 
 BODY = bytes(range(256)) * 400
 FILES = {"a": BODY}
@@ -48,10 +49,6 @@ def trust(authority: trustme.CA) -> TLS:
 @pytest.fixture
 def identity(authority: trustme.CA) -> ServerTLS:
     return ServerTLS(authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.bytes())
-
-
-def verbs(server: FaultFTP) -> list[str]:
-    return [each.method for each in server.requests]
 
 
 async def test_the_order_of_things(reactor: Any, fetching: MakeFetcher, trust: TLS, identity: ServerTLS) -> None:
@@ -281,16 +278,14 @@ async def test_stalls_within_TLS_end_too(
     async with FaultFTP(reactor, FILES, stalls, tls=identity) as server:
         with pytest.raises(TimedOut):
             await fetching(tls=trust, timeouts=Timeouts(head=0.2)).open(Source(server.url("/a")))
+        await until(reactor, lambda: not server.connections.open)
         opening = fetching(tls=trust).open(Source(server.url("/a")))
-        await deferLater(reactor, 0.05)
+        before = verbs(server).count(verb)
+        await until(reactor, lambda: verbs(server).count(verb) > before)
         opening.cancel()
         with pytest.raises(CancelledError):
             await opening
-        for _ in range(100):
-            await deferLater(reactor, 0.01)
-            if not server.connections.open:
-                break
-        assert not server.connections.open
+        await until(reactor, lambda: not server.connections.open)
 
 
 # ---- implicit
@@ -318,3 +313,70 @@ async def test_on_port_990_TLS_comes_before_the_greeting(
         assert verbs(server)[:5] == ["USER", "PASS", "PBSZ", "PROT", "TYPE"]
         with pytest.raises(TLSFailed):
             await fetching().open(Source("ftps://127.0.0.9/a"))
+
+
+# ---- the session that a data connection goes on with
+
+
+@pytest.fixture
+def resumed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[SSL.Connection, SSL.Connection]]:
+    """For each session that was to be resumed: whose it was, and who was given it."""
+    pairs: list[tuple[SSL.Connection, SSL.Connection]] = []
+    owners: dict[SSL.Session, SSL.Connection] = {}
+    get, give = SSL.Connection.get_session, SSL.Connection.set_session
+
+    def get_session(self: SSL.Connection) -> SSL.Session | None:
+        session = get(self)
+        if session is not None:
+            owners[session] = self
+        return session
+
+    def set_session(self: SSL.Connection, session: SSL.Session) -> None:
+        pairs.append((owners[session], self))
+        give(self, session)
+
+    monkeypatch.setattr(SSL.Connection, "get_session", get_session)
+    monkeypatch.setattr(SSL.Connection, "set_session", set_session)
+    return pairs
+
+
+async def test_each_data_connection_is_given_one_session(
+    reactor: Any,
+    fetching: MakeFetcher,
+    trust: TLS,
+    identity: ServerTLS,
+    resumed: list[tuple[SSL.Connection, SSL.Connection]],
+) -> None:
+    """That of the one control connection, and not another one before."""
+    async with FaultFTP(reactor, FILES, tls=identity) as server:
+        fetcher = fetching(tls=trust)
+        for _ in range(3):
+            _, data = await read(fetcher, server.url("/a"))
+            assert data == BODY
+        assert verbs(server).count("AUTH") == 1
+    assert [*Counter(taker for _, taker in resumed).values()] == [1, 1, 1]
+    assert len({owner for owner, _ in resumed}) == 1
+
+
+async def test_both_connections_have_the_same_context_whatever_changes_in_between(
+    reactor: Any,
+    fetching: MakeFetcher,
+    authority: trustme.CA,
+    identity: ServerTLS,
+    resumed: list[tuple[SSL.Connection, SSL.Connection]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """Only with that a session may be used (SSL_set_session of OpenSSL); here the system's trust is another one."""
+    tls = TLS(ca=authority.cert_pem.bytes().decode())
+    other = tmp_path / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(str(other))
+    async with FaultFTP(reactor, FILES, tls=identity) as server:
+        fetcher = fetching(tls=tls)
+        await read(fetcher, server.url("/a"))
+        monkeypatch.setenv("SSL_CERT_FILE", str(other))
+        _, data = await read(fetcher, server.url("/a"))
+        assert data == BODY
+        assert verbs(server).count("AUTH") == 1
+    assert len(resumed) == 2
+    assert all(owner.get_context() is taker.get_context() for owner, taker in resumed)

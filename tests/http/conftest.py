@@ -10,6 +10,7 @@ import trustme
 
 from pulp_dl.engine.shared import Shared
 from pulp_dl.model.remote import Remote
+from pulp_dl.model.tls import TLS
 from pulp_dl.protocols.http import HTTPFetcher
 from tests.sinks import sharing
 
@@ -37,3 +38,8 @@ def fetching(reactor: Any, shared: Shared) -> MakeFetcher:
 def ca() -> trustme.CA:
     """A CA that no system trusts."""
     return trustme.CA()
+
+
+def trusting(ca: trustme.CA, **settings: Any) -> TLS:
+    """Trust in this CA, besides those of the system."""
+    return TLS(ca=ca.cert_pem.bytes(), **settings)

@@ -9,10 +9,8 @@ import trustme
 from OpenSSL import SSL
 from twisted.internet.defer import CancelledError
 from twisted.internet.endpoints import HostnameEndpoint
-from twisted.internet.interfaces import IHostnameResolver
 from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
-from zope.interface import implementer
 
 from pulp_dl.engine.shared import Shared
 from pulp_dl.errors import AuthFailed, ConnectFailed, ProxyFailed, TimedOut, TLSFailed
@@ -41,7 +39,8 @@ from pulp_dl.testing import (
     redirect,
 )
 from pulp_dl.urls import parse
-from tests.http.conftest import MakeFetcher
+from tests.http.conftest import MakeFetcher, trusting
+from tests.servers import MuteResolver
 from tests.sinks import read, sharing
 
 AUTH = Basic("user", "password")
@@ -55,10 +54,6 @@ def other() -> trustme.CA:
 
 def identity(ca: trustme.CA, *names: str) -> ServerTLS:
     return ServerTLS(ca.issue_cert(*names).private_key_and_cert_chain_pem.bytes())
-
-
-def trusting(ca: trustme.CA, **settings: Any) -> TLS:
-    return TLS(ca=ca.cert_pem.bytes(), **settings)
 
 
 @pytest.fixture(params=["http", "https"])
@@ -458,34 +453,29 @@ async def test_so_is_the_handshake_with_the_proxy(reactor: Any, fetching: MakeFe
             await gone(reactor, silent)
 
 
-@implementer(IHostnameResolver)
-class Mute:
+class Mute(MuteResolver):
     """
-    Never answers.
-
     @ivar but: who answers for one name.
     """
 
-    def __init__(self, name: str = "", but: Any = None) -> None:
+    def __init__(self, name: str, but: Any) -> None:
+        super().__init__()
         self._name, self._but = name, but
 
-    def resolveHostName(
-        self,
-        resolutionReceiver: Any,
-        hostName: str,
-        portNumber: int = 0,
-        addressTypes: Any = None,
-        transportSemantics: str = "TCP",
-    ) -> Any:
+    def resolveHostName(self, resolutionReceiver: Any, hostName: str, portNumber: int = 0, *others: Any) -> Any:
         if hostName == self._name:
             return self._but.resolveHostName(resolutionReceiver, hostName, portNumber)
-        resolutionReceiver.resolutionBegan(self)
-        return self
+        return super().resolveHostName(resolutionReceiver, hostName, portNumber, *others)
 
 
 @pytest.mark.parametrize("stop", ["timeout", "cancel"])
-@pytest.mark.parametrize("stall", ["name", "address", "origin's name"])
-@pytest.mark.parametrize("scheme", ["http", "https", "socks5", "socks5h"])
+@pytest.mark.parametrize(
+    ("scheme", "stall"),
+    [
+        *((scheme, stall) for scheme in ("http", "https", "socks5", "socks5h") for stall in ("name", "address")),
+        ("socks5", "origin's name"),  # with the others it is the proxy that looks for it
+    ],
+)
 def test_so_are_names_and_addresses(scheme: str, stall: str, stop: str) -> None:
     """In memory, where half a minute takes no time."""
     network = MemoryNetwork()
@@ -495,8 +485,6 @@ def test_so_are_names_and_addresses(scheme: str, stall: str, stop: str) -> None:
         network.silent.add(host)
     elif stall == "name":
         network.installNameResolver(Mute("h.example", network.nameResolver))
-    elif scheme != "socks5":
-        return  # nobody looks for it here
     else:
         network.names[host] = ["192.0.2.8"]
         network.installNameResolver(Mute(host, network.nameResolver))

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ...errors import DownloadError, ProtocolError, TLSFailed, Truncated
+from ...flow.reading import ReadBody
 from ...interfaces import IBody
 from ...model.source import Head
 from .replies import Reply, refusal
@@ -32,32 +33,15 @@ AHEAD: Final = 65536
 """Bytes that come before anybody wants them: one receive buffer, so that a small file is all here by then."""
 
 
-@implementer(IBody)
-class Answer:
+class Answer(ReadBody):
     """A head that has no body: 304 or 416.  No connection is used for it any more."""
 
-    def __init__(self, head: Head, *, public: bool) -> None:
-        self.head = head
-        self.url = head.url
-        self.public = public
+    def _step(self) -> bool:
+        self._end(None)
+        return False
 
-    def deliver(self, consumer: IConsumer) -> Deferred[None]:
-        done: Deferred[None] = Deferred()
-        consumer.registerProducer(_Nothing(), True)
-        consumer.unregisterProducer()
-        done.callback(None)
-        return done
-
-    def abandon(self) -> None:
+    def _release(self) -> None:
         """There is nothing to let go of."""
-
-
-@implementer(IPushProducer)
-class _Nothing:
-    def pauseProducing(self) -> None:
-        """Nothing comes."""
-
-    resumeProducing = stopProducing = pauseProducing
 
 
 @implementer(IBody, IPushProducer)
@@ -198,10 +182,11 @@ class Body:
             if isinstance(self._data.broken, SSL.Error) and not self._received:
                 self._session.resume_otherwise()
             why = explained(self._data.broken)
-            error = self._broken(ProtocolError("the data connection broke", self.url))
-            error = error if why is None else TLSFailed(f"data connection: {why}", self.url)
+            error: DownloadError = ProtocolError("the data connection broke", self.url)
+            if why is not None:
+                error = TLSFailed(f"data connection: {why}", self.url)
             error.__cause__ = self._data.broken
-            self._end(error)
+            self._end(self._broken(error) if why is None else error)
         elif self._reply is not None and self._data.ended:
             missing = self._length is not None and self._received != self._length
             unproven = self._length is None and not self._data.clean

@@ -4,7 +4,7 @@ The control connection: Twisted's L{FTPClient}, whose queue of commands is kept,
   - A reply ends where RFC 959 says, and has a size that it may not exceed (L{ReplyReader}).
   - Login is a matter of its own (L{pulp_dl.protocols.ftp.login}), so that what the server says to it is heard.
   - A connection that is lost says so to every later question; Twisted's never answers them.
-  - No line that is sent can hold a control character.
+  - No line that is sent can hold a control character, but for a tab, which ends nothing and may be part of a name.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 
 from ...errors import ConnectFailed, DownloadError, ProtocolError, TimedOut
 from ...flow.deadline import deadline
+from ...model.remote import Timeouts
 from ..endpoint import translate
 from .replies import refusal
 from .tls import Wrapped
@@ -172,28 +173,37 @@ class DataConnection(Protocol):
             self.transport.abortConnection()
 
 
-async def open_data(reactor: Any, session: Session, seconds: float | None) -> DataConnection:
+async def open_data(reactor: Any, session: Session, timeouts: Timeouts) -> DataConnection:
     """
     Ask for a port and connect to it, always at the address of the control connection: that in the reply of PASV may
     lead to somebody else (CVE-2020-8284), or be one that only the server's own network knows.
 
-    @param seconds: limit for the connecting.
+    @param timeouts: the connecting has a limit of its own; where another port may be asked for afterwards, it ends so
+        early that both have their turn within the limit of the head.
     @raise DownloadError: there is no data connection.
     """
     host, url = session.client.transport.getPeer().host, session.client.url
     v6 = isIPv6Address(host)
+    last = v6 or session.reused
+    seconds = timeouts.connect if last else _first(timeouts)
     port = await _extended(session)
     if port is not None:
         try:
             return await _connect(reactor, session, host, _checked(port, url), seconds)
         except (ConnectFailed, TimedOut):
-            if v6 or session.reused:
+            if last:
                 raise
             # Something between us may know PASV only, and open no port for this; as curl, we ask for one that it knows.
             session.lacks.add(b"EPSV")
     if v6:
         raise ProtocolError("the server has no EPSV, and without that no data connection over IPv6", url)
-    return await _connect(reactor, session, host, _checked(await _passive(session), url), seconds)
+    return await _connect(reactor, session, host, _checked(await _passive(session), url), timeouts.connect)
+
+
+def _first(timeouts: Timeouts) -> float | None:
+    """The limit for the first of two."""
+    limits = timeouts.connect, None if timeouts.head is None else timeouts.head / 3
+    return min((each for each in limits if each is not None), default=None)
 
 
 def _checked(port: int, url: str) -> int:

@@ -56,6 +56,7 @@ class _Place:
     @ivar sessions: all, from before they are opened until they are closed.
     @ivar idle: of these; the one that was used last is used next.
     @ivar seekers: who waits, in the order of asking; C{unasked}: of these, those who have not asked for a slot.
+    @ivar dialling: who waits no more, but for a session of its own to be connected and logged in.
     @ivar most: how many the server took when it said that there are too many; C{since}: when that was.
     """
 
@@ -63,6 +64,7 @@ class _Place:
     idle: list[Session] = field(factory=list)
     seekers: dict[_Seeker, None] = field(factory=dict)
     unasked: dict[_Seeker, None] = field(factory=dict)
+    dialling: set[_Seeker] = field(factory=set)
     most: int | None = None
     since: float = 0.0
 
@@ -115,7 +117,7 @@ class SessionPool:
         """
         self._closed = True
         for place in list(self._places.values()):
-            for seeker in list(place.seekers):
+            for seeker in [*place.seekers, *place.dialling]:
                 seeker.result.cancel()
             for session in list(place.sessions):
                 session.abort()
@@ -153,6 +155,19 @@ class SessionPool:
         place.unasked.pop(seeker, None)
         self._forget(seeker.key)  # a session that it has by now is known already
 
+    def dials(self, seeker: _Seeker, session: Session) -> None:
+        """It waits no longer: it has a slot, and this is to be its session."""
+        place = self._places[seeker.key]
+        place.sessions.add(session)
+        place.dialling.add(seeker)
+        self.leave(seeker)
+
+    def dialled(self, seeker: _Seeker) -> None:
+        """Its session is there, or will never be."""
+        place = self._places.get(seeker.key)
+        if place is not None:
+            place.dialling.discard(seeker)
+
     def crowded(self, seeker: _Seeker, session: Session, error: DownloadError) -> None:
         """
         The server has turned this one away.  It waits for another session; if there is none, it fails, and so do all
@@ -180,9 +195,6 @@ class SessionPool:
             self.rest(idle)
 
     # sessions come, rest and go
-
-    def add(self, session: Session) -> None:
-        self._places[session.key].sessions.add(session)
 
     def discard(self, session: Session) -> None:
         """It is closed."""
@@ -261,18 +273,19 @@ class _Seeker:
 
     def _granted(self, slot: ISlot) -> None:
         session = self._session = Session(self._pool, self.key, slot, self._url)
-        self._pool.add(session)
-        self._pool.leave(self)
+        self._pool.dials(self, session)
         self.request = None
         dialling = self._dialling = Deferred.fromCoroutine(self._dial(session))
         dialling.addCallbacks(self._dialled, self._failed)
 
     def _dialled(self, _: None) -> None:
+        self._pool.dialled(self)
         session, self._session = self._session, None
         if session is not None:
             self.result.callback(session)
 
     def _failed(self, failure: Failure) -> None:
+        self._pool.dialled(self)
         session, self._session = self._session, None
         if session is None:
             return  # cancelled
@@ -295,5 +308,6 @@ class _Seeker:
             self.withdraw()
         else:
             assert self._dialling is not None
+            self._pool.dialled(self)
             self._dialling.cancel()
             session.abort()

@@ -40,7 +40,6 @@ class Protection:
         """
         # No ALPN: some servers refuse what is not "ftp", some do not know it.
         self._make = partial(creator, tls, host, ())
-        self._creator = self._make()
         self._resumes = resumes
         self._session_of: SSL.Connection | None = None
 
@@ -56,15 +55,17 @@ class Protection:
         return made
 
     def _make_control(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:
-        self._session_of = self._creator.clientConnectionForTLS(protocol)
+        self._session_of = self._make().clientConnectionForTLS(protocol)
         return self._session_of
 
     def _make_data(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:
-        if not self._resumes:
-            return self._make().clientConnectionForTLS(protocol)  # of one that knows no session
-        connection = self._creator.clientConnectionForTLS(protocol)
+        connection = self._make().clientConnectionForTLS(protocol)  # of one that knows no session
+        if not self._resumes or self._session_of is None:
+            return connection
+        # A session belongs to its context (SSL_set_session of OpenSSL), and by now this TLS may have another one.
+        connection.set_context(self._session_of.get_context())
         # Asked for now, because TLS 1.3 hands out sessions when it likes (RFC 8446 section 4.6.1).
-        session = None if self._session_of is None else self._session_of.get_session()
+        session = self._session_of.get_session()
         if session is not None:
             connection.set_session(session)
         return connection

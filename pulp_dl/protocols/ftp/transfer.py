@@ -97,7 +97,7 @@ class Transfer:
         if head.status in {304, 416}:
             session.done()
             return Answer(head, public=self._public)
-        data = await open_data(self._fetcher.reactor, session, self._fetcher.remote.timeouts.connect)
+        data = await open_data(self._fetcher.reactor, session, self._fetcher.remote.timeouts)
         if head.span is not None and head.span.start and not await self._skip(head.span.start):
             head = entity.head(source.url, None, None, ())  # it can only bring the whole
         return await self._retrieve(data, head)
