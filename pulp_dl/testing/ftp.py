@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from attrs import frozen
 from twisted.internet.abstract import FileDescriptor
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import maybeDeferred
 from twisted.internet.interfaces import IAddress, IOpenSSLServerConnectionCreator
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
 from .entity import Entity
+from .http import FaultServer
 from .player import Player
 from .script import Act, Close, Request, Script, Send, Step
-from .stage import Stage
 
 __all__ = ["AuthTLS", "Data", "FaultFTP", "Port", "reply"]
 
@@ -64,7 +63,7 @@ class AuthTLS(_FTPStep):
     """From here on the control connection is encrypted."""
 
 
-class FaultFTP(Stage):
+class FaultFTP(FaultServer):
     """
     An FTP server that has these files, lets everybody in, and does what a script says where there is one::
 
@@ -95,17 +94,13 @@ class FaultFTP(Stage):
         @param tls: what C{AUTH TLS} begins; data is then encrypted after C{PROT P}.
         @param implicit: TLS comes before the greeting.
         """
+        self._implicit = implicit
         greeting = reply(220, "ready") if greeting is None else greeting
-        super().__init__(reactor, self._answer, tls=tls, greeting=greeting, host=interface)
+        super().__init__(reactor, self._answer, tls=tls, greeting=greeting, interface=interface, port=port)
         self.files = dict(files)
         self.replies = dict(replies or {})
-        self.interface = interface
         self.sessions: dict[int, FTPPlayer] = {}
         self.ports: set[Any] = set()
-        self._implicit = implicit
-        factory = self.wrapped() if implicit else self
-        self._listening: Any = reactor.listenTCP(port, factory, interface=interface)
-        self.port = self._listening.getHost().port
 
     def url(self, path: str = "/", host: str | None = None) -> str:
         return super().url(path, host).replace("http", "ftp", 1)
@@ -114,6 +109,9 @@ class FaultFTP(Stage):
     def commands(self) -> list[str]:
         """What was said so far, by whomever."""
         return [each.raw.decode("latin-1") for each in self.requests]
+
+    def wrapped(self) -> Any:
+        return super().wrapped() if self._implicit else self
 
     def buildProtocol(self, addr: IAddress | None) -> FTPPlayer:
         return FTPPlayer(self)
@@ -190,23 +188,10 @@ class FaultFTP(Stage):
 
     # the end
 
-    def close(self) -> Deferred[None]:
-        """Stop listening and reset every connection.  Fires when nothing is left; may be called again."""
-        return Deferred.fromCoroutine(self._close())
-
     async def _close(self) -> None:
-        await maybeDeferred(self._listening.stopListening)
-        await self.abort()
+        await super()._close()
         for port in list(self.ports):
             await maybeDeferred(port.stopListening)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.close()
 
 
 class FTPPlayer(Player):
@@ -284,7 +269,7 @@ class FTPPlayer(Player):
         factory.noisy = False
         if self.protected:
             factory = self._stage.secure(factory)
-        port = self._port = self._clock.listenTCP(0, factory, interface=self._stage.interface)
+        port = self._port = self._clock.listenTCP(0, factory, interface=self._stage.host)
         self._stage.ports.add(port)
         number = port.getHost().port
         super()._do(Send(text % {b"port": number, b"high": number // 256, b"low": number % 256}))

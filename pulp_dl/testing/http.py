@@ -33,14 +33,16 @@ class FaultServer(Stage):
         tls: IOpenSSLServerConnectionCreator | None = None,
         greeting: Script = (),
         interface: str = "127.0.0.1",
+        port: int = 0,
     ) -> None:
         """
         @param script: what each request gets; a mapping has a script for each path, or Host and path.
         @param tls: such as C{CertificateOptions(privateKey=..., certificate=...)}; everything then goes through TLS.
         @param greeting: what each connection gets before any request.
+        @param port: 0 for one that is free.
         """
         super().__init__(reactor, script, tls=tls, greeting=greeting, host=interface)
-        self._listening: Any = reactor.listenTCP(0, self.wrapped(), interface=interface)
+        self._listening: Any = reactor.listenTCP(port, self.wrapped(), interface=interface)
         self.port = self._listening.getHost().port
 
     def close(self) -> Deferred[None]:

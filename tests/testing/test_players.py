@@ -16,6 +16,7 @@ from pulp_dl.testing import (
     Close,
     Cut,
     Drip,
+    FaultServer,
     Hold,
     Nth,
     OnPath,
@@ -235,6 +236,13 @@ async def test_a_server_that_is_closed_resets_its_connections(reactor: Any) -> N
     assert client.end is not None
     assert client.end.check(ConnectionLost)
     assert stage.connections.open == 0
+
+
+async def test_a_server_may_come_back_to_its_port(reactor: Any) -> None:
+    async with FaultServer(reactor, Hold()) as server:
+        port = server.port
+    async with FaultServer(reactor, Hold(), port=port) as server:
+        assert server.url() == f"http://127.0.0.1:{port}/"
 
 
 # ---- whatever
