@@ -11,10 +11,10 @@ from attrs import evolve
 from twisted.enterprise.adbapi import ConnectionPool
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail
 from twisted.logger import Logger
-from twisted.plugin import getPlugins
 from zope.interface import implementer
 
 from ..engine.downloader import Downloader
+from ..engine.plugins import installed
 from ..engine.sharing import Sharing
 from ..errors import Refused
 from ..flow.running import Running
@@ -28,7 +28,7 @@ from ..model.remote import Limits, Remote, Retries
 from ..model.report import Attempt
 from ..model.source import Source
 from .file import Manifest
-from .following import SCHEME, Following, url_of
+from .following import SCHEME, Beside, Following, url_of
 from .ledger import Ledger, Listed, Place, Publication
 from .publish import Publishing, kept_by, withdraw
 from .schema import OPTIONS, prepare
@@ -186,10 +186,12 @@ class Catalogue:
     def _upstream(self, name: str | None) -> Sharing:
         """For each remote one; what is shared by its downloads is shared for good."""
         if name not in self._upstreams:
-            schemes = None if self._store is None else [*getPlugins(IScheme), Following(self._store)]
+            schemes: list[IScheme] | None = None
+            if self._store is not None:
+                schemes = [*(each.scheme for each in installed().plugins), Following(self._store)]
             mirrors: IMirrors = _Mirrors(self._remote, self._listed)
             if self._listed:  # else the order is the publisher's
-                mirrors = self._scores[name] = Scores(mirrors)
+                mirrors = self._scores[name] = Beside(mirrors)
             downloader = Downloader(self._reactor, self._remote(name), mirrors=mirrors, schemes=schemes)
             share = self._keep_share
             self._upstreams[name] = Sharing(downloader, self._reactor, keep=self._keep, keep_share=share)
@@ -262,7 +264,7 @@ class _Mirrors:
         """Each of them, and before it those that the mirrors of its remote have."""
         for name, place in places:
             mirrors = self._mirrors.get(name)
-            if mirrors is None:
+            if mirrors is None or place.place.scheme == SCHEME:
                 yield place
                 continue
             async for each in located(mirrors, place, direct):

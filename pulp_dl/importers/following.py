@@ -7,6 +7,7 @@ from the next place, with the same proof as any rest.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any, Final
 
@@ -14,15 +15,17 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..errors import NotFound, Truncated
+from ..errors import CircuitOpen, NotFound, Truncated
 from ..flow.reading import ReadBody
-from ..interfaces import IBody, IFetcher, IScheme, IShared, IWorkers
-from ..model.remote import Remote
+from ..interfaces import IBody, IDownloader, IFetcher, IScheme, IShared, IWorkers
+from ..mirrors.scores import Scores
+from ..model.remote import Remote, Timeouts
+from ..model.report import Attempt
 from ..model.source import Head, Source, Span, Validators
 from .growing import Growing
 from .store import Store
 
-__all__ = ["SCHEME", "Following", "url_of"]
+__all__ = ["SCHEME", "Beside", "Following", "url_of"]
 
 SCHEME: Final = "storing"
 PIECE: Final = 256 * 1024
@@ -34,6 +37,40 @@ PATIENCE: Final = 1.0
 def url_of(sha256: str) -> str:
     """Where a file is while it is being stored."""
     return f"{SCHEME}://store/{sha256}"
+
+
+class Beside(Scores):
+    """Judges mirrors; a file that is on its way into a store is none of them, comes first and teaches nothing."""
+
+    async def locate(self, source: Source, direct: IDownloader) -> AsyncIterator[Source]:
+        here = _is_here(source)
+        if here:
+            yield source
+        places = super().locate(source, direct)
+        try:
+            async for place in places:
+                if not here or place.url != source.url:
+                    yield place
+        finally:
+            await places.aclose()  # type: ignore[attr-defined]  # a generator
+
+    def refused(self, place: Source) -> CircuitOpen | None:
+        return None if _is_here(place) else super().refused(place)
+
+    def answered(self, place: Source, head: Head, seconds: float) -> None:
+        if not _is_here(place):
+            super().answered(place, head, seconds)
+
+    def hurried(self, place: Source, timeouts: Timeouts) -> Timeouts | None:
+        return None if _is_here(place) else super().hurried(place, timeouts)
+
+    def record(self, attempt: Attempt) -> None:
+        if not _is_here(attempt.source):
+            super().record(attempt)
+
+
+def _is_here(place: Source) -> bool:
+    return place.place.scheme == SCHEME
 
 
 @implementer(IScheme)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from threading import Lock
 from typing import Any
 
 from ..model.source import Head
@@ -32,6 +33,7 @@ class Growing:
         self._descriptor = -1  # of who writes
         self._reader = -1
         self._users = 1  # who writes is one
+        self._lock = Lock()  # for who leaves last, and who opens too late
         self._waiting: set[Callable[[], object]] = set()
         self.head: Head | None = None
         self.size = 0
@@ -52,9 +54,12 @@ class Growing:
 
     def leave(self) -> None:
         """One less."""
-        self._users -= 1
-        if not self._users and self._reader >= 0:
-            reader, self._reader = self._reader, -1
+        with self._lock:
+            self._users -= 1
+            reader = -1
+            if not self._users:
+                reader, self._reader = self._reader, -1
+        if reader >= 0:
             os.close(reader)
 
     def end(self) -> None:
@@ -90,8 +95,9 @@ class Growing:
         descriptor = os.open(path, flags, mode, dir_fd=dir_fd)
         if flags & (os.O_WRONLY | os.O_RDWR) and self._reader < 0:
             self._descriptor = descriptor
-            with suppress(OSError):  # without /proc it is only stored
-                self._reader = os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+            with suppress(OSError), self._lock:  # without /proc it is only stored
+                if self._users:  # else it was given up while this thread was on its way
+                    self._reader = os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
         return descriptor
 
     def writev(self, descriptor: int, pieces: Any) -> int:

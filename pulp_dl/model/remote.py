@@ -142,7 +142,7 @@ class Remote:
         Hosts that the caller names (in C{url} and in sources) may be anywhere without it.
     @ivar cookies: keep what servers of the scope set, and send it back to the origin that set it, for as long as the
         Downloader lives.
-    @ivar headers: request fields; only User-Agent, Accept and Accept-Language of them leave the scope.
+    @ivar headers: request fields; only User-Agent, Accept, Accept-Language and Via of them leave the scope.
     @ivar ssh: how C{sftp:} servers are known, and the key for them, which does not leave the scope.
     """
 

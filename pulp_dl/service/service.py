@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from secrets import token_hex
 from signal import SIGINT
 from typing import Any, Final
@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 
 from ..importers.several import Several
 from ..interfaces import IImporter
+from ..mirrors.standing import Standing
 from ..streamer import Content
 from ..streamer.admin import Admin, State, admin_site
 from ..streamer.entrance import Entrance
@@ -239,7 +240,10 @@ class StreamerService(Service):
         )
 
     def _mirrors(self) -> tuple[dict[str, Any], ...]:
-        return tuple(asdict(each) for each in getattr(self._importer, "standings", ()))
+        """Each host once: of several views, as prefixes have their own, the worst."""
+        standings: Iterable[Standing] = getattr(self._importer, "standings", ())
+        worst = {each.host: each for each in sorted(standings, key=lambda each: (each.wait, each.trouble))}
+        return tuple(asdict(each) for each in worst.values())
 
 
 def _log(text: str) -> None:

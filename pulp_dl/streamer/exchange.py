@@ -75,9 +75,8 @@ class Exchange:
         """
         @param ended: called once, when the request is answered, or broken off.
         """
-        self._ended: Callable[[Exchange], None] | None = ended
         self._request.when_lost(self._leave)
-        Task(self._run(), _never).start()
+        Task(self._run(ended), _never).start()
 
     def _leave(self) -> None:
         self._left = True
@@ -94,7 +93,17 @@ class Exchange:
         finally:
             self._waiting = None
 
-    async def _run(self) -> None:
+    async def _run(self, ended: Callable[[Exchange], None]) -> None:
+        try:
+            await self._end()
+        except Exception:  # such as an error of an importer's own that cannot be answered
+            log.failure("{method} {path}: a fault of ours", method=self.method, path=self.path)
+            if not self._response.ended:
+                self._response.cut()
+        finally:
+            ended(self)
+
+    async def _end(self) -> None:
         try:
             plain = await self._answer()
             if plain is not None:
@@ -112,9 +121,6 @@ class Exchange:
             self._response.fail(Failure(error))
         if self.error is not None:
             self._log(self.error)
-        ended, self._ended = self._ended, None
-        assert ended is not None
-        ended(self)
 
     async def _answer(self) -> Plain | None:
         """Answer, or say what is to be answered."""

@@ -201,6 +201,24 @@ async def test_a_remote_in_the_settings_has_its_mirrors(mirrored: Mirrored, tmp_
     assert mirrored.asked(mirrored.origin) == ["/mirrors.txt"]
 
 
+async def test_a_mirror_of_two_remotes_is_shown_once(reactor: Any, mirrored: Mirrored, tmp_path: Path) -> None:
+    """A metric that is there twice is none: a scrape is refused that has one."""
+    file = settings(mirrored, tmp_path)
+    file.write_text(file.read_text() + file.read_text().replace("[remotes.pub]", "[remotes.again]"))
+    prefixes = ("--passthrough", "/p=pub", "--passthrough", "/q=again")
+    async with streamer(reactor, "--config", file, *prefixes, cwd=tmp_path) as running:
+        for path in ("/p/PULP_MANIFEST", "/q/PULP_MANIFEST"):
+            assert (await ask(running.url, path)).body == MANIFEST
+        status = json.loads((await ask(running.admin, "/status?format=json")).body)
+        metrics = (await ask(running.admin, "/metrics")).body.decode()
+
+    hosts = [each["host"] for each in status["mirrors"]]
+    series = [line.rpartition(" ")[0] for line in metrics.splitlines() if not line.startswith("#")]
+    assert hosts == [mirrored.broken.url("").rstrip("/")]
+    assert len(series) == len(set(series))
+    assert any("mirror_circuit" in line for line in series)
+
+
 async def test_the_streamer_has_the_same(reactor: Any, mirrored: Mirrored, tmp_path: Path) -> None:
     file = settings(mirrored, tmp_path)
     async with streamer(reactor, "--config", file, "--passthrough", "/p=pub", cwd=tmp_path) as running:

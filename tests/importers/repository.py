@@ -17,7 +17,7 @@ from pulp_dl.importers.catalogue import Catalogue
 from pulp_dl.importers.file import Manifest
 from pulp_dl.importers.publish import Publishing
 from pulp_dl.importers.store import Store
-from pulp_dl.interfaces import IImporter
+from pulp_dl.interfaces import IImporter, IMirrors
 from pulp_dl.testing import FaultServer, Recorder, Script, answer
 from tests.sinks import turn
 
@@ -90,14 +90,20 @@ class Here:
 
 @asynccontextmanager
 async def here(
-    reactor: Any, folder: Path, script: Any = None, remotes: Mapping[str, Remote] | None = None, **options: Any
+    reactor: Any,
+    folder: Path,
+    script: Any = None,
+    remotes: Mapping[str, Remote] | None = None,
+    mirrors: IMirrors | None = None,
+    **options: Any,
 ) -> AsyncIterator[Here]:
     """
     @param script: what upstream does; by default it is honest.
+    @param mirrors: of what is published without a remote.
     """
     store = Store(folder / "store", durable=False, **options)
     catalogue = Catalogue(reactor, folder / "catalogue.db", remotes={"once": Remote(retries=ONCE), **(remotes or {})},
-                          store=store)  # fmt: skip
+                          store=store, mirrors={None: mirrors} if mirrors else None)  # fmt: skip
     try:
         async with FaultServer(reactor, script_of(FILES) if script is None else script) as server:
             yield Here(reactor, server, catalogue, store, folder / "catalogue.db")

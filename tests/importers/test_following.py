@@ -10,10 +10,12 @@ import pytest
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
+from zope.interface import implementer
 
-from pulp_dl import Span
+from pulp_dl import Attempt, Source, Span
 from pulp_dl.engine.sharing import WINDOW
 from pulp_dl.importers.catalogue import Catalogue
+from pulp_dl.interfaces import IDownloader, IMirrors
 from pulp_dl.testing import Hold, Nth, OnRange, Recorder, Reset, Send, answer, response_head
 from tests.importers.repository import Here, here
 
@@ -129,3 +131,34 @@ async def test_what_dies_and_is_brought_again_is_whole_for_both(reactor: Any, tm
 
         assert first.data == late.data == BODY
         await world.stored(BODY)
+
+
+@implementer(IMirrors)
+class Asked:
+    """Knows no other place, and which files it was asked for."""
+
+    def __init__(self) -> None:
+        self.urls: list[str] = []
+
+    def locate(self, source: Source, direct: IDownloader) -> list[Source]:
+        self.urls.append(source.url)
+        return [source]
+
+    def record(self, attempt: Attempt) -> None:
+        """Nothing is learnt."""
+
+
+async def test_what_is_being_stored_is_no_mirror_and_no_mirror_is_asked_for_it(reactor: Any, tmp_path: Path) -> None:
+    mirrors = Asked()
+    async with here(reactor, tmp_path, {"/repo/a.iso": HELD}, mirrors=mirrors) as world:
+        _, one = await published(world)
+        late, two = await ask(world.catalogue)
+        await size(world, late, WINDOW)
+        world.server.release("rest")
+        await one
+        await two
+
+        assert late.data == BODY
+        assert world.asked() == ["GET /repo/a.iso"]
+        assert set(mirrors.urls) == {world.server.url("/repo/a.iso")}
+        assert [each.host for each in world.catalogue.standings] == [world.server.url("").rstrip("/")]

@@ -180,6 +180,22 @@ async def test_a_request_that_comes_back_to_where_it_was_is_refused(reactor: Any
         assert running.log.count("it has been here before") == 1
 
 
+async def test_a_request_that_a_redirect_leads_back_is_refused(reactor: Any, tmp_path: Path) -> None:
+    """Our name in Via goes wherever a request goes: it is no secret, and a loop may lead by other origins."""
+    (port,) = free_ports(1)
+    args = ("--listen", f"tcp:{port}:interface=127.0.0.1", "--admin", "tcp:0:interface=127.0.0.1")
+    back = answer(b"", 302, ((b"Location", b"http://127.0.0.1:%d/f" % port),))
+    async with (
+        FaultServer(reactor, {"/f": back}) as origin,
+        streamer(reactor, *args, "--passthrough", f"/={origin.url('/')}", cwd=tmp_path, listen=False) as running,
+    ):
+        got = await ask(running.url, "/f")
+
+        assert got.status == 502
+        assert running.log.count("it has been here before") == 1
+        assert len(origin.requests) == 1
+
+
 async def test_a_request_that_went_by_others_is_known_again(reactor: Any, tmp_path: Path) -> None:
     async with (
         FaultServer(reactor, {"/f": answer(b"bear")}) as origin,

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import LogEvent, globalLogPublisher
 
 from pulp_dl import Basic, Digest, Places, Remote, Retries, Size, Source, Timeouts
-from pulp_dl.errors import ConsumerGone, DigestMismatch, DownloadError, Truncated
+from pulp_dl.errors import ConsumerGone, DigestMismatch, DownloadError, Truncated, Unavailable
 from pulp_dl.testing import Close, Cut, Entity, Hold, Nth, Reset, Send, answer
 from pulp_dl.testing.strategies import bodies, faults, framings
 from tests.streamer.serving import serving, sha256, until
@@ -68,6 +68,20 @@ async def test_a_file_that_cannot_be_had_is_a_status_in_our_own_words(
 async def test_a_small_body_is_judged_before_the_status_is_sent(reactor: Any, size: int) -> None:
     async with serving(reactor, answer(BAD[-size:]), expect=sha256(DATA[-size:])) as served:
         assert (await served.ask()).status == 502
+
+
+async def test_an_error_that_cannot_be_answered_breaks_the_connection_and_is_told_of(
+    reactor: Any, logged_errors: Any
+) -> None:
+    """An importer may be anybody's; whoever counts requests has to hear that this one is over."""
+    broken: Any = "soon"  # no number of seconds
+    async with serving(reactor, answer(DATA), lambda _: {"/f": Unavailable(503, retry_after=broken)}) as served:
+        seen = await served.ask()
+        exchange = await served.ended()
+
+        assert isinstance(exchange.error, Unavailable)
+        assert seen.status is None
+        assert len(logged_errors.flush(TypeError)) == 1
 
 
 async def test_an_importer_that_fails_is_a_500_and_an_error_of_ours(reactor: Any, logged_errors: Any) -> None:

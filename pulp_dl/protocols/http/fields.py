@@ -15,7 +15,7 @@ from ...model.source import Source, Span, Validators
 
 __all__ = ["PUBLIC", "Fields", "RequestFields", "contradiction", "wanted"]
 
-PUBLIC: Final = frozenset({b"user-agent", b"accept", b"accept-language"})
+PUBLIC: Final = frozenset({b"user-agent", b"accept", b"accept-language", b"via"})
 """What of a Remote's fields leaves the scope of its secrets; of any other field nobody knows whether it is one."""
 
 _CONDITIONS: Final = frozenset({b"if-none-match", b"if-modified-since", b"if-range"})
