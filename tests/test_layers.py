@@ -103,6 +103,19 @@ def test_the_house_is_in_order() -> None:
     assert faults(ROOT / "pulp_dl") == []
 
 
+def test_mirrors_know_no_protocol_and_one_consumer() -> None:
+    """All three are edges, and know nothing of each other; but a list of mirrors has to be read into memory."""
+    package = ROOT / "pulp_dl"
+    found = [
+        (path.name, name)
+        for path in sorted((package / "mirrors").rglob("*.py"))
+        for statement in statements(ast.parse(path.read_text()))
+        for name in imported(statement, path.relative_to(ROOT).parts[:-1])
+        if layer_of(name, package) in {"protocols", "consumers"}
+    ]
+    assert found == [("document.py", "pulp_dl.consumers.memory.ToMemory")]
+
+
 def test_plugins_and_nothing_else_share_twisteds_name() -> None:
     """An __init__.py there would hide Twisted itself."""
     assert [path for path in (ROOT / "twisted").rglob("*.py") if path.parent != ROOT / "twisted" / "plugins"] == []

@@ -80,6 +80,7 @@ async def test_sync_keeps_to_its_limits(sshd: Sshd, known: list[object], tmp_pat
     came = [found.start() for found in re.finditer("^Connection from", log, re.MULTILINE)]
     went = [found.start() for found in re.finditer("^(Disconnected from|Connection (closed|reset))", log, re.MULTILINE)]
     assert (end.code, end.json["fetched"]) == (0, 3), end.err
+    assert came, log
     assert all(sum(left < at for left in went) == number for number, at in enumerate(came)), log
     assert end.json["seconds"] > 0.5  # four requests, of which a burst may bring two at once
 

@@ -30,7 +30,6 @@ from pulp_dl import (
     DigestAuth,
     Downloader,
     Netrc,
-    Places,
     Proxies,
     Proxy,
     Remote,
@@ -182,9 +181,6 @@ def judge(stage: Stage, asked: list[str]) -> None:
 
 def seen_inside(stage: Stage) -> bool:
     return any(shown(request) for request in stage.requests if request.path.startswith("/in"))
-
-
-Way = Callable[[Stage], tuple[Remote, Source, list[str], Places | None]]
 
 
 def another_port(stage: Stage) -> Any:

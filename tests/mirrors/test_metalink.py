@@ -329,3 +329,4 @@ def test_one_that_is_too_large_is_not_read() -> None:
     case = Case({OWN: Place(b"own")}, limit=100)
 
     assert case.fetch(OWN) == b"own"
+    assert case.asked() == [META, OWN]

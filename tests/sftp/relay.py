@@ -34,7 +34,7 @@ class _Behind(Protocol):
 
     def __init__(self, relay: Relay, limit: int | None) -> None:
         self._relay = relay
-        self._left = limit
+        self.left = limit
         self._waiting = b""
 
     def connectionMade(self) -> None:
@@ -56,13 +56,13 @@ class _Behind(Protocol):
             self.ahead.transport.write(data)
 
     def pass_on(self, data: bytes) -> None:
-        if self._left is None:
+        if self.left is None:
             self.transport.write(data)
             return
-        passing, self._left = data[: self._left], max(0, self._left - len(data))
+        passing, self.left = data[: self.left], max(0, self.left - len(data))
         if passing:
             self.transport.write(passing)
-        if not self._left and self._relay.cuts:
+        if not self.left and self._relay.cuts:
             self.transport.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -76,6 +76,7 @@ class Relay(Factory):
     @ivar limits: bytes of the server that pass, for each connection in turn; none left: all of them.
     @ivar cuts: the connection ends then; else there is silence.
     @ivar open: connections of clients; C{total}: how many there were.
+    @ivar silent: on one of them all has passed that may.
     """
 
     noisy = False
@@ -88,6 +89,10 @@ class Relay(Factory):
         self.open: set[_Behind] = set()
         self.total = 0
         self.port = 0
+
+    @property
+    def silent(self) -> bool:
+        return any(each.left == 0 for each in self.open)
 
     def buildProtocol(self, addr: Any) -> _Behind:
         self.total += 1

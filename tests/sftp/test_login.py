@@ -17,7 +17,7 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from pulp_dl.errors import AuthFailed, DownloadError, HostKeyFailed, RedirectRefused, Refused
+from pulp_dl.errors import AuthFailed, HostKeyFailed, RedirectRefused, Refused
 from pulp_dl.model.auth import Basic
 from pulp_dl.model.remote import Proxy, Remote
 from pulp_dl.model.source import Source
@@ -306,7 +306,8 @@ async def test_a_server_that_asks_for_more_than_a_password_is_told_nothing(
     double.methods, double.prompts = [b"keyboard-interactive"], prompts
     with pytest.raises(AuthFailed):
         await SFTPFetcher(reactor, Remote(ssh=double.ssh()), shared).open(Source(double.url("/a")))
-    assert b"wabbit" not in double.passwords_seen
+    # The double joins the answers to several questions.
+    assert not any(b"wabbit" in each for each in double.passwords_seen)
 
 
 async def test_no_secret_reaches_the_log(reactor: Any, shared: Any, double: Double, tmp_path: Path) -> None:
@@ -377,34 +378,28 @@ async def test_a_server_does_not_lead_us_to_this_machine(
         assert (await read(SFTPFetcher(reactor, remote, shared), source))[1] == b"hello"
 
 
-@pytest.mark.parametrize("sent", [b"Bearer secret", b"Basic secret!", ValueError("secret")])
-async def test_a_token_is_no_login(reactor: Any, shared: Any, double: Double, sent: Any) -> None:
+NO_LOGIN = r"user and password only; give Remote\(auth="
+
+
+@pytest.mark.parametrize(
+    ("sent", "says"),
+    [
+        (b"Bearer secret", NO_LOGIN),
+        (b"Basic secret!", NO_LOGIN),
+        (ValueError("secret"), r"Remote\.auth raised ValueError"),
+    ],
+)
+async def test_a_token_is_no_login(reactor: Any, shared: Any, double: Double, sent: Any, says: str) -> None:
     class Token(Basic):
         def authorize(self, method: bytes, url: str, headers: dict[bytes, bytes]) -> Any:
             if isinstance(sent, Exception):
                 raise sent
             headers[b"Authorization"] = sent
 
-    with pytest.raises(Refused, match=r"user and password only|raised ValueError") as caught:
+    with pytest.raises(Refused, match=says) as caught:
         await SFTPFetcher(reactor, Remote(ssh=double.ssh(), auth=Token("a", "b")), shared).open(
             Source(double.url("/a", ""))
         )
-    assert "secret" not in str(caught.value)
-
-
-@pytest.mark.parametrize("value", [b"Basic !!", ValueError("secret")])
-async def test_an_authenticator_that_fails_shows_nothing(
-    reactor: Any, shared: Any, double: Double, value: bytes | Exception
-) -> None:
-    class Odd(Basic):
-        def authorize(self, method: bytes, url: str, headers: dict[bytes, bytes]) -> Any:
-            if isinstance(value, Exception):
-                raise value
-            headers[b"Authorization"] = value
-
-    fetcher = SFTPFetcher(reactor, Remote(ssh=double.ssh(), auth=Odd("a", "b")), shared)
-    with pytest.raises(DownloadError, match=r"Remote[.(]auth") as caught:
-        await fetcher.open(Source(double.url("/a", "")))
     assert "secret" not in str(caught.value)
 
 
