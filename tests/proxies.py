@@ -18,18 +18,14 @@ import trustme
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
+from tests.servers import free_ports
+
 __all__ = ["PASSWORD", "USER", "Program", "dante", "microsocks", "squid", "tinyproxy"]
 
 USER, PASSWORD = "user", "password"
 """Who is let in, where a proxy asks."""
 
 Program = Callable[[str], str]
-
-
-def _port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @asynccontextmanager
@@ -54,7 +50,7 @@ async def _running(reactor: Any, port: int, *command: object, folder: Path) -> A
 @asynccontextmanager
 async def tinyproxy(reactor: Any, program: Program, folder: Path) -> AsyncIterator[int]:
     """An HTTP proxy with Basic authentication, on this port."""
-    port = _port()
+    (port,) = free_ports(1)
     lines = f"Port {port}", "Listen 127.0.0.1", "Timeout 20", "MaxClients 50", "Allow 127.0.0.1"
     (folder / "conf").write_text("\n".join([*lines, f"BasicAuth {USER} {PASSWORD}", "LogLevel Critical", ""]))
     async with _running(reactor, port, program("tinyproxy"), "-d", "-c", folder / "conf", folder=folder) as found:
@@ -86,7 +82,7 @@ async def squid(reactor: Any, program: Program, ca: trustme.CA) -> AsyncIterator
     # If we are root it makes itself somebody else, who has to read all this.
     folder = Path(tempfile.mkdtemp(dir="/tmp"))
     try:
-        plain, secure = _port(), _port()
+        plain, secure = free_ports(2)
         leaf = ca.issue_cert("127.0.0.1")
         (folder / "cert.pem").write_bytes(b"".join(each.bytes() for each in leaf.cert_chain_pems))
         leaf.private_key_pem.write_to_path(folder / "key.pem")
@@ -105,7 +101,7 @@ async def squid(reactor: Any, program: Program, ca: trustme.CA) -> AsyncIterator
 @asynccontextmanager
 async def microsocks(reactor: Any, program: Program, folder: Path) -> AsyncIterator[int]:
     """A SOCKS 5 proxy with user and password."""
-    port = _port()
+    (port,) = free_ports(1)
     command = program("microsocks"), "-i", "127.0.0.1", "-p", port, "-u", USER, "-P", PASSWORD
     async with _running(reactor, port, *command, folder=folder) as found:
         yield found
@@ -127,7 +123,8 @@ socks pass {{ from: 0.0.0.0/0 to: 0.0.0.0/0 }}
 @asynccontextmanager
 async def dante(reactor: Any, program: Program, folder: Path) -> AsyncIterator[int]:
     """A SOCKS 5 proxy for everybody."""
-    port, user = _port(), pwd.getpwuid(os.geteuid()).pw_name
+    (port,) = free_ports(1)
+    user = pwd.getpwuid(os.geteuid()).pw_name
     (folder / "conf").write_text(DANTE.format(port=port, user=user))
     async with _running(reactor, port, program("danted"), "-f", folder / "conf", folder=folder) as found:
         yield found

@@ -138,11 +138,12 @@ class Nginx:
         return [Served.read(line) for line in lines]
 
 
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
+def free_ports(count: int, address: str = "127.0.0.1") -> list[int]:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    sockets = [socket.socket(family) for _ in range(count)]
     try:
         for each in sockets:
-            each.bind(("127.0.0.1", 0))
+            each.bind((address, 0))
         return [each.getsockname()[1] for each in sockets]
     finally:
         for each in sockets:

@@ -18,6 +18,7 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
 from pulp_dl.model.ssh import SSH
+from tests.servers import free_ports
 
 __all__ = ["USER", "Sshd", "new_key", "running_sshd"]
 
@@ -83,8 +84,7 @@ class Sshd:
         work, files = folder / "sshd", folder / "files"
         work.mkdir()
         files.mkdir(exist_ok=True)
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = probe.getsockname()[1]
+        (port,) = free_ports(1)
         for kind in ("ed25519", "ecdsa", "rsa"):
             _host_key(work / f"host_{kind}", kind)
         key = new_key(work / "key")

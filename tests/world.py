@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import socket
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -35,6 +34,7 @@ from twisted.web.static import Data, File
 from zope.interface import implementer
 
 from pulp_dl.testing import ESTABLISHED, FaultFTP, FaultServer, Forward, OnConnect, ServerTLS, Tunnel, answer
+from tests.servers import free_ports
 
 from .needs import lacking
 from .sshd import USER, running_sshd
@@ -87,9 +87,7 @@ class World:
         self.names["https://gateway.example.org:3129"] = self._gateways[1].url("", "localhost")
         self._listen_ftp()
         self._listen_for_gopher("http://gopher.example.org")
-        for port in ("8751", "8752"):  # of the streamer that a page begins
-            with socket.create_server(("127.0.0.1", 0)) as probe:
-                free = probe.getsockname()[1]
+        for port, free in zip(("8751", "8752"), free_ports(2), strict=True):  # of the streamer that a page begins
             self.names |= {f"http://127.0.0.1:{port}": f"http://127.0.0.1:{free}", f"tcp:{port}": f"tcp:{free}"}
         base = self.names["http://repo.example.org"]
         listing = "".join(f"{name},{self.digests[name]},{len(data)}\n" for name, data in FILES.items())

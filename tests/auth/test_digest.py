@@ -25,6 +25,7 @@ from pulp_dl.auth.digest import Session
 from pulp_dl.errors import AuthFailed
 from pulp_dl.interfaces import IAuth, IAuthenticator
 from pulp_dl.testing import FaultServer, Request, answer, redirect
+from tests.servers import free_ports
 
 PASSWORD = "Circle of Life"
 MUFASA = DigestAuth("Mufasa", PASSWORD)
@@ -298,8 +299,7 @@ async def lighttpd(reactor: Any, program: str, folder: Path, algorithms: str) ->
     (folder / "users").write_text(f"Mufasa:{PASSWORD}\n")
     (folder / "root").mkdir()
     (folder / "root" / "a b").write_bytes(b"bear")
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
     values = {"root": folder / "root", "port": port, "folder": folder, "algorithms": algorithms}
     (folder / "lighttpd.conf").write_text(LIGHTTPD.format(**values))
     command = [program, "-D", "-f", str(folder / "lighttpd.conf")]

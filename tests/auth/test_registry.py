@@ -29,6 +29,7 @@ from twisted.internet.threads import deferToThread
 from pulp_dl import Basic, Digest, Downloader, Remote, Retries, Source, TokenAuth, ToMemory
 from pulp_dl.errors import AuthFailed
 from pulp_dl.testing import FaultServer, Request, answer
+from tests.servers import free_ports
 
 pytestmark = pytest.mark.limit(40)
 
@@ -99,8 +100,7 @@ class Registry:
 async def registry(reactor: Any, program: str, folder: Path, lifetime: int = 300) -> AsyncIterator[Registry]:
     signer = Signer()
     (folder / "certificate.pem").write_bytes(signer.certificate.public_bytes(Encoding.PEM))
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
     async with FaultServer(reactor, {}) as tokens:
         made = Registry(folder, tokens, f"http://127.0.0.1:{port}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from pulp_dl.interfaces import IAuth, IAuthenticator
 from pulp_dl.testing import FaultServer, Hold, answer, redirect
 from pulp_dl.urls import InvalidURL
 from tests.auth.registry import Registry
+from tests.sinks import until
 
 USER = Basic("elmer", "wabbit")
 BLOB = "/v2/bear/blobs/1"
@@ -34,14 +34,6 @@ async def fetch(downloader: Downloader, url: str) -> bytes:
 
 def begin(downloader: Downloader, url: str) -> Deferred[bytes]:
     return Deferred.fromCoroutine(fetch(downloader, url))
-
-
-async def until(reactor: Any, reached: Callable[[], bool]) -> None:
-    """Wait for it, turn by turn; the limit of the test ends it."""
-    while not reached():
-        done: Deferred[None] = Deferred()
-        reactor.callLater(0.001, done.callback, None)
-        await done
 
 
 # ---- the dance

@@ -18,6 +18,7 @@ from pulp_dl.consumers.memory import ToMemory
 from pulp_dl.errors import DigestMismatch, NotFound, TimedOut
 from pulp_dl.testing import MemoryFetcher, Place
 from tests.blocking.threads import blocking, in_thread
+from tests.sinks import until
 
 A = "memory://h/a"
 
@@ -30,11 +31,6 @@ class Watched(ToMemory):
     def fail(self, failure: Any) -> None:
         self.failure = failure.value
         super().fail(failure)
-
-
-async def until(reactor: Any, true: Any) -> None:
-    while not true():
-        await deferLater(reactor, 0.001)
 
 
 async def test_a_download_returns_its_report() -> None:

@@ -19,6 +19,7 @@ from pulp_dl.consumers.memory import ToMemory
 from pulp_dl.errors import NotFound
 from pulp_dl.testing import MemoryFetcher, Place
 from tests.blocking.threads import blocking, in_thread
+from tests.sinks import until
 
 Item = tuple[Source, ToMemory]
 
@@ -33,11 +34,6 @@ def item(number: int) -> Item:
 
 def places(count: int, **faults: Any) -> dict[str, Any]:
     return {url(number): Place(b"%d" % number, **faults) for number in range(count)}
-
-
-async def until(reactor: Any, true: Any) -> None:
-    while not true():
-        await deferLater(reactor, 0.001)
 
 
 async def test_outcomes_come_in_the_order_in_which_downloads_end(reactor: Any) -> None:

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-import signal
-import socket
-import subprocess
-import tempfile
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from twisted.internet.task import deferLater
-from twisted.internet.threads import deferToThread
+import trustme
 
 from pulp_dl.consumers.memory import ToMemory
 from pulp_dl.engine.downloader import Downloader
@@ -25,6 +18,7 @@ from pulp_dl.model.remote import Proxy, Remote, Retries
 from pulp_dl.model.source import Source
 from pulp_dl.testing import FaultFTP, FaultServer, answer
 from pulp_dl.urls import parse
+from tests import proxies
 from tests.ftp.conftest import MakeFetcher
 
 GATE = Proxy("http://gate.example:3128/")
@@ -78,41 +72,10 @@ async def test_ftps_does_not_go_around_a_proxy(reactor: Any, fetching: MakeFetch
         assert proxy.requests == []
 
 
-SQUID = """
-http_port 127.0.0.1:{port}
-http_access allow all
-cache deny all
-access_log none
-cache_log /dev/null
-pid_filename none
-pinger_enable off
-shutdown_lifetime 0 seconds
-visible_hostname gate.example
-coredump_dir {folder}
-"""
-
-
 @pytest.fixture
-async def squid(reactor: Any, program: Callable[[str], str]) -> AsyncIterator[Proxy]:
-    folder = Path(tempfile.mkdtemp(dir="/tmp"))  # if we are root, it makes itself somebody else
-    folder.chmod(0o755)
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    (folder / "conf").write_text(SQUID.format(port=port, folder=folder))
-    process = subprocess.Popen(
-        [program("squid"), "-N", "-f", str(folder / "conf")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        for _ in range(500):
-            with socket.socket() as client:
-                if client.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            await deferLater(reactor, 0.01)
-        yield Proxy(f"http://127.0.0.1:{port}/")
-    finally:
-        process.send_signal(signal.SIGTERM)
-        await deferToThread(process.wait)
-        shutil.rmtree(folder)
+async def squid(reactor: Any, program: proxies.Program) -> AsyncIterator[Proxy]:
+    async with proxies.squid(reactor, program, trustme.CA()) as (plain, _):
+        yield Proxy(f"http://127.0.0.1:{plain}/", Basic(proxies.USER, proxies.PASSWORD))
 
 
 async def test_squid_fetches_by_ftp(reactor: Any, squid: Proxy) -> None:

@@ -14,6 +14,8 @@ from attrs import field, frozen
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
+from tests.servers import free_ports
+
 __all__ = ["Vsftpd"]
 
 CONFIGURATION = """
@@ -85,7 +87,7 @@ class Vsftpd:
         for each in (folder, *folder.parents):  # its workers are somebody else
             if each.owner() == "root" and each != Path("/tmp") and each != Path("/"):
                 each.chmod(each.stat().st_mode | 0o055)
-        port = port or _free_port(address)
+        port = port or free_ports(1, address)[0]
         if os.getuid():
             more += "run_as_launching_user=YES\n"
         if tls:
@@ -143,10 +145,3 @@ class Vsftpd:
         log.write_text("")
         said = (line.partition("FTP command: ")[2] for line in lines)
         return [line.split('", "', 1)[-1].strip('"') for line in said if line]
-
-
-def _free_port(address: str) -> int:
-    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
-        probe.bind((address, 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -32,7 +32,7 @@ from pulp_dl.protocols.http.pool import HTTPConnectionPool
 from pulp_dl.protocols.http.proxy import route
 from pulp_dl.testing import FaultServer, Hold, Nth, Request, Reset, Send, ServerTLS, answer, response_head
 from pulp_dl.urls import parse
-from tests.http.conftest import MakeFetcher
+from tests.http.conftest import MakeFetcher, trusting
 from tests.servers import MuteResolver
 from tests.sinks import Sink, read, sharing, turn
 
@@ -333,10 +333,6 @@ def identity(ca: trustme.CA, *names: str) -> bytes:
 
 def server_tls(ca: trustme.CA, *names: str) -> ServerTLS:
     return ServerTLS(identity(ca, *(names or ("localhost", "127.0.0.1"))))
-
-
-def trusting(ca: trustme.CA, **settings: Any) -> TLS:
-    return TLS(ca=ca.cert_pem.bytes().decode(), **settings)
 
 
 # ---- whose connection it is

@@ -25,6 +25,7 @@ from pulp_dl.protocols.http import HTTPFetcher
 from pulp_dl.protocols.http.judge import judge, make_head, retry_after
 from pulp_dl.testing import Entity, FaultServer, Hold, Nth, Send, answer, response_head
 from tests.http.conftest import MakeFetcher
+from tests.servers import free_ports
 from tests.sinks import Sink, read, sharing, turn
 
 
@@ -563,8 +564,7 @@ async def test_close_ends_what_runs_and_leaves_no_socket_in_use(reactor: Any, fe
 def nginx(tmp_path: Path, program: Callable[[str], str]) -> Iterator[str]:
     """A real server with one file of ten bytes; its URL."""
     path = program("nginx")
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        address = found.getsockname()
+    address = "127.0.0.1", *free_ports(1)
     (tmp_path / "file").write_bytes(b"0123456789")
     configuration = tmp_path / "nginx.conf"
     configuration.write_text(

@@ -19,7 +19,7 @@ from pulp_dl.model.tls import TLS
 from pulp_dl.protocols.http.sessions import CHECKED, NotResumed, Sessions
 from pulp_dl.protocols.http.tls import creator
 from pulp_dl.testing import ESTABLISHED, FaultServer, OnConnect, ServerTLS, Tunnel, answer
-from tests.http.conftest import MakeFetcher
+from tests.http.conftest import MakeFetcher, trusting
 from tests.servers import Nginx
 from tests.sinks import read
 
@@ -88,10 +88,6 @@ def client(made: Any) -> SSL.Connection:
     judged: Any = Judged()
     connection: SSL.Connection = made.clientConnectionForTLS(judged)
     return connection
-
-
-def trusting(ca: trustme.CA, **settings: Any) -> TLS:
-    return TLS(ca=ca.cert_pem.bytes(), **settings)
 
 
 @VERSIONS

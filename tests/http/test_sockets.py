@@ -19,7 +19,7 @@ from pulp_dl.errors import TLSFailed, Truncated
 from pulp_dl.protocols.http.connection import Answer, HTTPConnection
 from pulp_dl.testing import Close, CutTLS, FaultServer, Hold, Reset, Script, Send, ServerTLS
 from tests.http.lines import ASK, HELLO, OK, URL
-from tests.sinks import Sink, turn
+from tests.sinks import Sink, turn, until
 
 
 def listened(reactor: Any, told: list[str]) -> HTTPConnection:
@@ -53,11 +53,6 @@ async def gone(reactor: Any, told: list[str], turns: int = 3) -> None:
             return
         await turn(reactor)
     raise AssertionError(f"still open after {turns} turns: {told}")
-
-
-async def until(reactor: Any, true: Callable[[], bool]) -> None:
-    while not true():
-        await turn(reactor)
 
 
 async def body_of(answer: Answer) -> bytes:

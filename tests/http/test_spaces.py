@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 import pytest
@@ -11,8 +11,6 @@ import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError
-from twisted.internet.interfaces import IHostnameResolver
-from zope.interface import implementer
 
 from pulp_dl import TLS, Downloader, Places, Proxies, Proxy, Remote, Retries, Source, TokenAuth, ToMemory
 from pulp_dl.engine.shared import Shared
@@ -20,6 +18,7 @@ from pulp_dl.errors import AuthFailed, DownloadError, RedirectRefused, TimedOut
 from pulp_dl.protocols.http import HTTPFetcher
 from pulp_dl.protocols.spaces import Space, literal, space_of
 from pulp_dl.testing import Cut, FaultServer, MemoryNetwork, Reset, Send, ServerTLS, Sink, Stage, answer, redirect
+from tests.servers import MuteResolver
 
 # ---- addresses
 
@@ -328,7 +327,7 @@ def test_a_name_that_does_not_resolve_is_a_public_one(world: World) -> None:
 
 def test_a_name_that_is_never_looked_up_is_in_time(world: World) -> None:
     """And may be given up."""
-    world.network.installNameResolver(Silent())
+    world.network.installNameResolver(MuteResolver())
     source = Source("http://silent.example/").at("http://8.8.8.8/")
     with pytest.raises(TimedOut) as raised:
         world.get(source)
@@ -338,14 +337,6 @@ def test_a_name_that_is_never_looked_up_is_in_time(world: World) -> None:
     assert (raised.value.phase, world.network.seconds()) == ("connect", 30)
     with pytest.raises(CancelledError):
         world.network.result(given_up)
-
-
-@implementer(IHostnameResolver)
-class Silent:
-    """A name server that does not answer."""
-
-    def resolveHostName(self, resolutionReceiver: Any, *_arguments: Any, **_settings: Any) -> Any:
-        resolutionReceiver.resolutionBegan(None)
 
 
 def test_over_tls_it_is_the_same(ca: trustme.CA) -> None:
@@ -543,8 +534,3 @@ def test_a_realm_is_named_by_a_server(realms: list[str]) -> None:
         network.result(stage.abort())
 
     assert len(tokens.requests) == len(realms)
-
-
-def test_addresses_are_read_as_they_are() -> None:
-    assert ip_address("::ffff:127.0.0.1").is_loopback in {True, False}  # differs between versions; ours does not
-    assert literal("::ffff:127.0.0.1") is Space.MACHINE

@@ -20,7 +20,7 @@ from pulp_dl.errors import TLSFailed
 from pulp_dl.model.tls import TLS, pin_of
 from pulp_dl.protocols.http.tls import ChainError, PinError, creator, explain
 from pulp_dl.testing import FaultServer, ServerTLS, answer, redirect
-from tests.http.conftest import MakeFetcher
+from tests.http.conftest import MakeFetcher, trusting
 from tests.sinks import read
 
 
@@ -41,10 +41,6 @@ def right(ca: trustme.CA) -> Server:
 @pytest.fixture(scope="module")
 def wrong(ca: trustme.CA) -> Server:
     return Server(ca, "127.0.0.1")
-
-
-def trusting(ca: trustme.CA, **settings: Any) -> TLS:
-    return TLS(ca=ca.cert_pem.bytes(), **settings)
 
 
 # ---- pins
