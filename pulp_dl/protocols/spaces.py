@@ -5,6 +5,8 @@ An address is in one of three spaces, as browsers have them: this machine and it
 one.  A chain (a place that a server named, redirects that follow each other) never leads into a space that is closer to
 us than the farthest one that it came from: so a public server cannot make us ask the database next door, nor a private
 one the metadata service of a cloud, but a private mirror may send us to another one, or out.
+
+And whether what is ours, the secrets of a Remote, may go there.
 """
 
 from __future__ import annotations
@@ -25,7 +27,19 @@ from ..model.remote import Remote
 from ..model.source import Source
 from ..urls import URL, parse
 
-__all__ = ["Bounded", "Homes", "Space", "home", "literal", "named", "refusal", "resolve", "space_of"]
+__all__ = [
+    "Bounded",
+    "Homes",
+    "Space",
+    "home",
+    "inside",
+    "literal",
+    "named",
+    "refusal",
+    "resolve",
+    "scope",
+    "space_of",
+]
 
 
 HOMES: Final = 64
@@ -57,7 +71,7 @@ _GLOBAL: Final = ip_network("2000::/3")
 def space_of(address: IPv4Address | IPv6Address) -> Space:
     """An address that holds another one (IPv4-mapped, NAT64, 6to4, Teredo) is where the closer of both is."""
     if isinstance(address, IPv6Address):
-        inner = _inside(address)
+        inner = _embedded(address)
         if inner is not None:
             return min(space_of(each) for each in inner)
     near = address.is_loopback or address.is_link_local or address.is_unspecified or address.is_multicast
@@ -67,7 +81,7 @@ def space_of(address: IPv4Address | IPv6Address) -> Space:
     return Space.PUBLIC if address.is_global and given_out else Space.PRIVATE
 
 
-def _inside(address: IPv6Address) -> tuple[IPv4Address, ...] | None:
+def _embedded(address: IPv6Address) -> tuple[IPv4Address, ...] | None:
     """The IPv4 addresses in it; None if it is only itself."""
     if address.ipv4_mapped is not None:
         return (address.ipv4_mapped,)
@@ -142,6 +156,18 @@ def resolve(reactor: Any, host: str) -> Deferred[Space]:
     if found is not None:
         return succeed(found)
     return addresses(reactor, host).addCallback(lambda told: max(map(space_at, told), default=Space.PUBLIC))
+
+
+def scope(remote: Remote, source: Source) -> tuple[str, str, int | None]:
+    """The origin that the secrets of the Remote may be shown to."""
+    bound = remote.url is not None or source.scope is not None
+    # The usual case without reading a URL again.
+    return remote.scope(source.url, source.scope) if bound else source.place.origin
+
+
+def inside(remote: Remote, source: Source) -> bool:
+    """May the place of this source have the secrets of the Remote (and the client certificate)?"""
+    return not source.public and source.place.origin == scope(remote, source)
 
 
 def named(remote: Remote, source: Source, host: str) -> bool:

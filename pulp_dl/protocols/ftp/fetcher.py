@@ -19,7 +19,7 @@ from ...model.source import Head, Source, Span, Validators
 from ...urls import URL
 from ..credentials import Credentials
 from ..endpoint import Dialled, reach
-from ..spaces import Bounded, Homes, Space
+from ..spaces import Bounded, Homes, Space, inside
 from .body import Body
 from .login import ANONYMOUS, log_in
 from .pool import Key, SessionPool
@@ -91,15 +91,15 @@ class FTPFetcher:
         path = path_of(place)
         if self.remote.proxy_for(place) is not None:
             raise Refused(f"{place.scheme}: cannot go through this proxy; give Proxies that leave it out", source.url)
-        inside = place.origin == self.remote.scope(source.url, source.scope) and not source.public
+        trusted = inside(self.remote, source)
         if self._turn is not None:
             await self._turn()
         floor = await self._homes.floor(source) if source.found else None
-        login = await self._login(source, inside=inside)
+        login = await self._login(source, inside=trusted)
         while True:
-            session = await self._session(place, source.url, login, floor, inside=inside)
+            session = await self._session(place, source.url, login, floor, inside=trusted)
             session.use(source.url)
-            asking = Deferred.fromCoroutine(question(session, path, public=not inside))
+            asking = Deferred.fromCoroutine(question(session, path, public=not trusted))
             try:
                 return await deadline(asking, timeouts.head, self.timers, "head", source.url)
             except Stale:

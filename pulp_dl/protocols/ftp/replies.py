@@ -8,6 +8,7 @@ from typing import Final
 from attrs import field, frozen
 
 from ...errors import AuthFailed, BadStatus, DownloadError, NotFound, ProtocolError, Unavailable
+from ..said import printable
 
 __all__ = ["LINES", "SIZE", "Reply", "ReplyReader", "is_crowded", "refusal"]
 
@@ -20,7 +21,6 @@ _CROWDED: Final = re.compile(
     r"too many|maximum (?:number|allowed|users|clients|connections)|limit .{0,40}reached|try (?:again )?later",
     re.IGNORECASE,
 )
-_SHOWN: Final = 200
 
 
 @frozen
@@ -46,8 +46,7 @@ class Reply:
         text = self.lines[-1][4:].encode("latin-1").decode("utf-8", "replace")
         if self.secret:
             text = text.replace(self.secret, "***")
-        text = "".join(each if each.isprintable() else "?" for each in text.strip())
-        return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+        return printable(text.strip())
 
 
 class ReplyReader:

@@ -11,7 +11,7 @@ from ...model.headers import Pairs
 from ...model.remote import Remote
 from ...model.source import Source
 from ...urls import URL, InvalidURL, join
-from ..spaces import Space, home, named
+from ..spaces import Space, home, inside, named, scope
 from .cookies import Cookies
 
 __all__ = ["REDIRECTS", "Trail"]
@@ -55,12 +55,9 @@ class Trail:
 
     def __init__(self, remote: Remote, source: Source) -> None:
         self.place = source.place
-        # The usual case without reading a URL again.
-        bound = remote.url is not None or source.scope is not None
-        self._scope = remote.scope(source.url, source.scope) if bound else source.place.origin
         self._remote = remote
         self._source = source
-        self.inside = self.place.origin == self._scope and not source.public
+        self.inside = inside(remote, source)
         if source.found and not remote.allow_private:
             self._begin()
 
@@ -130,7 +127,7 @@ class Trail:
         self._farthest = max(self._farthest, space)
         self._meet(here, space)
         self._look()
-        self.inside = self.inside and place.origin == self._scope
+        self.inside = self.inside and place.origin == scope(self._remote, self._source)
         self.own = self.own and place.origin == self._source.place.origin
         self.cookies = jar.fields(place) if jar is not None and self.inside else ()
         state = self._state()

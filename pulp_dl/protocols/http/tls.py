@@ -23,6 +23,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ...model.tls import TLS, pin_of
+from ..said import printable
 from .sessions import Sessions
 
 __all__ = ["ChainError", "PinError", "creator", "explain", "of_proxy"]
@@ -238,8 +239,7 @@ def explain(reason: object) -> str | None:
         why = _CODES.get(error.code, f"is refused (OpenSSL's error {error.code}); the server needs another one")
         which = "the certificate of the server" if error.depth == 0 else "a certificate in the chain of the server"
         # The name was written by whoever the server is.
-        subject = "".join(each if each.isprintable() else "?" for each in error.subject[:200])
-        return f"{which} ({subject}) {why}"
+        return f"{which} ({printable(error.subject)}) {why}"
     if isinstance(error, PinError):
         return f"the public key of the server ({error.pin}) is none of TLS.pins; add it if the server has a new one"
     if isinstance(error, VerificationError):

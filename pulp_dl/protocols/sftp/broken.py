@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from ...errors import DownloadError
 
-__all__ = ["Broken", "printable"]
-
-_SHOWN: Final = 200
-
-
-def printable(said: bytes) -> str:
-    """What a server says, fit to be printed: on one line, without what moves a terminal's cursor, and not for ever."""
-    text = said[: 4 * _SHOWN].decode("utf-8", "replace")[:_SHOWN]
-    return "".join(each if each.isprintable() else "?" for each in text)
+__all__ = ["Broken"]
 
 
 class Broken(Exception):

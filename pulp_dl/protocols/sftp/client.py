@@ -12,7 +12,8 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
 from ...errors import ProtocolError
-from .broken import Broken, printable
+from ..said import printable
+from .broken import Broken
 
 __all__ = ["FileClient"]
 

@@ -23,8 +23,9 @@ from ...flow.timers import Clock
 from ...interfaces import IWorkers
 from ...urls import URL
 from ..endpoint import reach, translate
+from ..said import printable
 from ..spaces import Bounded, Space
-from .broken import Broken, printable
+from .broken import Broken
 from .client import FileClient
 from .hosts import Known, known
 from .login import Identity, Login

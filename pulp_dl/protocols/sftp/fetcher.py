@@ -21,7 +21,7 @@ from ...model.remote import Remote
 from ...model.source import Head, Source, Span, Validators
 from ..credentials import Credentials
 from ..entity import Entity
-from ..spaces import Homes
+from ..spaces import Homes, inside
 from .body import Body
 from .broken import Broken
 from .connection import Connection
@@ -84,7 +84,7 @@ class SFTPFetcher:
                 file, entity = await self._opened(lease, source)
                 # Again, since it may have been replaced meanwhile.
                 head = entity.head(source.url, span, same_as, source.conditions)
-            return Body(lease, file, head, self._bodies.discard, public=not self._inside(source))
+            return Body(lease, file, head, self._bodies.discard, public=not inside(self._remote, source))
 
         body: Body = await self._ask(source, ask)
         self._bodies.add(body)
@@ -129,16 +129,13 @@ class SFTPFetcher:
         except Broken as broken:
             raise broken.told(source.url) from broken.__cause__
 
-    def _inside(self, source: Source) -> bool:
-        return not source.public and source.place.origin == self._remote.scope(source.url, source.scope)
-
     async def _identity(self, source: Source) -> Identity:
         """Who may be known there: the user of the URL, else of the Remote; its key only within the scope."""
-        inside = self._inside(source)
-        ssh = self._remote.ssh if inside else self._remote.ssh.public()
+        trusted = inside(self._remote, source)
+        ssh = self._remote.ssh if trusted else self._remote.ssh.public()
         if source.auth is not None:
             return Identity(source.auth.user, source.auth.password or None, ssh)
-        if not inside:
+        if not trusted:
             return Identity("anonymous", None, ssh)
         found = await self._credentials.of(source.url)
         if found is None:

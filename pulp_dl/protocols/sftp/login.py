@@ -19,7 +19,8 @@ from twisted.python.failure import Failure
 
 from ...errors import AuthFailed
 from ...model.ssh import SSH
-from .broken import Broken, printable
+from ..said import printable
+from .broken import Broken
 
 __all__ = ["Identity", "Login"]
 
