@@ -161,6 +161,20 @@ async def test_Basic_is_sent_without_waiting_for_a_401(reactor: Any, fetching: M
         assert [request.get(b"authorization") for request in server.requests] == [auth.header]
 
 
+async def test_a_source_that_is_public_gets_no_secrets(reactor: Any, fetching: MakeFetcher) -> None:
+    """Nor is its answer kept from anybody."""
+    async with FaultServer(reactor, answer(b"x")) as server:
+        for scope in (None, server.url("/")):
+            fetcher = fetching(auth=Basic("elmer", "wabbit"), headers={"X-Key": "k"}, url=scope)
+            for public in (True, False):
+                body: Any = await fetcher.open(Source(server.url("/a"), public=public))
+                body.abandon()
+                assert body.public is public
+
+        shown = [(request.get(b"authorization"), request.get(b"x-key")) for request in server.requests]
+        assert shown == [(None, None), (Basic("elmer", "wabbit").header, b"k")] * 2
+
+
 async def test_userinfo_of_the_url_is_sent_as_Basic_and_nowhere_else(reactor: Any, fetching: MakeFetcher) -> None:
     """Not in the request line, not in the Host field; and it counts more than the Remote's, for it is nearer."""
     async with FaultServer(reactor, answer(b"x")) as server:
