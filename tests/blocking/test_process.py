@@ -244,7 +244,7 @@ async def test_forked_processes_share_no_reactor_that_was_only_imported() -> Non
         with make() as new:
             for _ in range(200):
                 fetch(new)
-            print("new:", new._home.reactor is not reactor)
+            os.write(1, b"new: %r\\n" % (new._home.reactor is not reactor))  # at once: three write there
     codes = []
     parents = [threading.Thread(target=lambda: codes.append(child(work))) for _ in range(3)]
     for each in parents: each.start()
