@@ -10,7 +10,6 @@ from ..interfaces import IMirrors
 from ..mirrors.interfaces import IScoring, IVouching
 from ..model.remote import Remote, Timeouts
 from ..model.source import Head, Source
-from .places import Candidates
 
 if TYPE_CHECKING:
     from ..flow.pipe import Pipe
@@ -42,21 +41,32 @@ class Advice:
         if refusal is not None:
             raise refusal
 
-    async def hurry(self, place: Source, remote: Remote, candidates: Candidates, pipe: Pipe) -> Source:
-        """
-        The same place, with shorter limits if it can be left for another one; once for each.
+    @property
+    def scores(self) -> bool:
+        """Do they judge places?"""
+        return self._scoring is not None
 
-        @raise DownloadError: it is not to be asked now.
+    @property
+    def share(self) -> float:
+        """So many of the requests may be made beside one that takes long."""
+        return 0.0 if self._scoring is None else self._scoring.hedge
+
+    def patience(self, place: Source) -> float | None:
+        """Seconds after which another place may be asked beside this one, or None."""
+        return self._scoring.usual(place) if self._scoring is not None and self.share else None
+
+    def hurry(self, place: Source, remote: Remote) -> tuple[Source, Timeouts | None]:
         """
-        self.refuse(place)
+        The same place, with shorter limits, as it can be left for another one; once for each.  And those limits, or
+        None if they are the usual ones.
+        """
         limits: Timeouts | None = None
-        if self._scoring is not None and place.url not in self._hurried and await candidates.several():
+        if self._scoring is not None and place.url not in self._hurried:
             limits = self._scoring.hurried(place, remote.timeouts)
-        pipe.limit(limits)
         if limits is None:
-            return place
+            return place, None
         self._hurried.add(place.url)
-        return self._in_haste(place, remote, limits)
+        return self._in_haste(place, remote, limits), limits
 
     def _in_haste(self, place: Source, remote: Remote, limits: Timeouts) -> Source:
         """

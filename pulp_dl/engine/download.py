@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Coroutine
 from copy import copy
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import evolve
@@ -20,15 +21,17 @@ from ..errors import (
     TimedOut,
     ValidationError,
 )
+from ..flow.joins import Ask
 from ..flow.outlet import in_our_words
 from ..flow.pipe import Pipe
 from ..flow.timers import Call
-from ..interfaces import IBodyConsumer, IFetcher, IMirrors, IResumable, IWorkerUser
+from ..interfaces import IBody, IBodyConsumer, IFetcher, IMirrors, IResumable, IWorkerUser
 from ..model.report import Attempt, Report
 from ..model.source import Head, Source
 from ..urls import shown
 from .advice import advice_of
-from .events import tell_failed
+from .events import tell_failed, tell_outrun
+from .hedge import Hedge
 from .places import Candidates
 from .rounds import visit_all
 from .schemes import carrier
@@ -108,7 +111,7 @@ class _Visits:
                 error.url = shown(self._source.url)
             error.attempts = tuple(self._attempts)
             known = getattr(error, "__notes__", ())
-            notes = {attempt.url: str(attempt) for attempt in self._attempts}
+            notes = {attempt.url: str(attempt) for attempt in self._attempts if not attempt.outrun}
             if mirrors is not None:
                 notes[""] = f"mirrors: {mirrors}"
             for note in notes.values():
@@ -127,7 +130,9 @@ class _Visits:
 
     def _record(self, attempt: Attempt) -> None:
         self._attempts.append(attempt)
-        if attempt.error is not None:
+        if attempt.outrun:
+            tell_outrun(attempt)
+        elif attempt.error is not None:
             tell_failed(attempt, attempt.error)
         if self._mirrors is not None:
             try:
@@ -178,7 +183,10 @@ class Heading(_Visits):
 class Download(_Visits):
     """Bring it."""
 
-    _answer: Head | None = None  # of the current attempt
+    # of the current attempt
+    _place: Source
+    _since = 0.0  # when that was asked
+    _answer: Head | None = None
     _waited: float | None = None  # seconds until it came
     _public = True  # was who answered last shown no secrets?
     _continuing = False  # did the last attempt only go on with what others have brought?
@@ -186,6 +194,9 @@ class Download(_Visits):
     def __init__(self, shared: Shared, source: Source, consumer: IBodyConsumer, mirrors: IMirrors | None) -> None:
         super().__init__(shared, source, mirrors)
         self._consumer = consumer
+        self._hedge: Hedge | None = None
+        if self._advice is not None and self._advice.scores:
+            self._hedge = Hedge(shared, self._remote, self._candidates, self._advice, self._record, self._blame)
         remote = self._remote
         self._pipe = Pipe(
             self._clock,
@@ -223,7 +234,7 @@ class Download(_Visits):
             await self._end()
             # All of them lead back here; a collector would have to find what is forgotten now.
             self._pipe.close()
-            del self._pipe, self._consumer
+            del self._pipe, self._consumer, self._hedge
 
     async def _visit(self, place: Source) -> Report:
         """One place; first the URL there that answered before, then the one that led to it."""
@@ -249,8 +260,9 @@ class Download(_Visits):
 
     async def _attempt(self, place: Source) -> Report:
         pipe = self._pipe
-        began, offset = self._clock.seconds(), pipe.offset
+        offset = pipe.offset
         failed: DownloadError | None = None
+        self._place, self._since = place, self._clock.seconds()
         self._answer = self._waited = None
         pipe.attempt()
         try:
@@ -260,12 +272,12 @@ class Download(_Visits):
                 await self._bring(place)
             head, facts, advisories = await pipe.finish()
         except Exception as error:
-            failed = self._blame(error, place)
+            failed = self._blame(error, self._place)
             if failed is None or failed is error or isinstance(error, CancelledError):
                 raise
             raise failed from error
         finally:
-            seconds = self._clock.seconds() - began
+            place, seconds = self._place, self._clock.seconds() - self._since
             answer, received = self._answer, pipe.received
             status = None if answer is None else answer.status
             self._record(
@@ -284,15 +296,14 @@ class Download(_Visits):
 
     async def _bring(self, place: Source) -> None:
         """A body from there, into the pipe."""
-        pipe, asked = self._pipe, place
-        if self._advice is not None:
-            asked = await self._advice.hurry(place, place.remote or self._remote, self._candidates, pipe)
+        pipe = self._pipe
         ask = pipe.ask(place)
         self._continuing = ask.continues
-        if self._attempts:  # a client's conditions are for the first attempt
-            asked = evolve(asked, conditions=())
-        began = self._clock.seconds()
-        body = await self._fetcher(asked).open(asked, ask.span, ask.same_as)
+        if self._hedge is None:
+            body = await self._open(ask, place)
+        else:
+            body = await self._first(place, ask, self._hedge)
+            place = self._place
         self._answer = answer = body.head
         if answer.status == 200:
             self._continuing = False
@@ -300,7 +311,7 @@ class Download(_Visits):
         self._public = getattr(body, "public", True)
         try:
             if self._advice is not None:
-                self._waited = self._clock.seconds() - began
+                self._waited = self._clock.seconds() - self._since
                 self._advice.heard(place, answer, self._waited)
                 self._advice.vouch(place, answer, pipe)
             await pipe.admit(answer, place, ask)
@@ -315,3 +326,20 @@ class Download(_Visits):
             await pipe.take(body)
             if self._interruption is not None:  # by a write of what was there already
                 raise CancelledError
+
+    async def _first(self, place: Source, ask: Ask, hedge: Hedge) -> IBody:
+        """An answer from there; or from the next place, if that is asked beside it and is first."""
+        opens = partial(self._open, ask)
+        question = await hedge.ask(place, opens)
+        self._since = self._clock.seconds() - question.seconds
+        # What the consumer has was brought by somebody, and a condition is about what somebody has.
+        alone = bool(self._pipe.offset or self._pipe.outlet.given or self._source.conditions)
+        question = await hedge.first(question, opens, alone=alone)
+        self._place, self._since = question.place, self._clock.seconds() - question.seconds
+        self._pipe.limit(question.limits)
+        return question.take()
+
+    def _open(self, ask: Ask, place: Source) -> Deferred[IBody]:
+        if self._attempts:  # a client's conditions are for the first attempt
+            place = evolve(place, conditions=())
+        return self._fetcher(place).open(place, ask.span, ask.same_as)

@@ -1,5 +1,5 @@
 """
-What a download tells while it goes on: of attempts that failed, and of waits.
+What a download tells while it goes on: of attempts that failed or were outrun, and of waits.
 
 Through Twisted's log, so that it is seen wherever a program's log goes, also when the download ends well after all.
 The fields of an event are plain values, masked where they come from: an observer may write all of them.
@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from ..errors import DownloadError
 from ..model.report import Attempt
 
-__all__ = ["tell_failed", "tell_wait"]
+__all__ = ["tell_failed", "tell_outrun", "tell_wait"]
 
 log = Logger("pulp_dl")
 
@@ -29,6 +29,16 @@ def tell_failed(attempt: Attempt, error: DownloadError) -> None:
         status=attempt.status if attempt.status is not None else getattr(error, "status", None),
         offset=attempt.offset,
         received=attempt.received,
+        seconds=attempt.seconds,
+    )
+
+
+def tell_outrun(attempt: Attempt) -> None:
+    """Two places were asked, and this one was not the first to answer."""
+    log.debug(
+        "outrun after {seconds:.2f} s: {url}: another place was first to answer",
+        event="outrun",
+        url=attempt.url,
         seconds=attempt.seconds,
     )
 

@@ -73,12 +73,27 @@ class Candidates:
             return await anext(self._located, None)
         return next(self._located, None)
 
-    async def several(self) -> bool:
-        """Is there another place to go to?  If not yet, there may be when the one that there is has been asked."""
-        if len(self.known) > 1 or await self.at(1) is not None:
-            return True
-        self._exhausted = self._mirrors is None or self.failure is not None or self._read >= MOST
-        return False
+    async def several(self, place: Source) -> bool:
+        """
+        Is there another place to go to?  If not yet, there may be when this one has been asked.  If there is one behind
+        it, that is known then.
+        """
+        if await self.at(self._index(place) + 1) is None:
+            self._exhausted = self._mirrors is None or self.failure is not None or self._read >= MOST
+        return len(self.known) > 1
+
+    def behind(self, place: Source) -> Source | None:
+        """The next place, if it is known."""
+        index = self._index(place) + 1
+        return self.known[index] if index < len(self.known) else None
+
+    def prefer(self, place: Source, to: Source) -> None:
+        """Put this place, which comes behind the other one, before it."""
+        del self.known[self._index(place)]
+        self.known.insert(self._index(to), place)
+
+    def _index(self, place: Source) -> int:
+        return next((index for index, each in enumerate(self.known) if each.url == place.url), -1)
 
     def drop(self, index: int) -> None:
         """Do not ask this place again."""

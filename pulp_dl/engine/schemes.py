@@ -15,7 +15,7 @@ from ..model.remote import Remote
 from ..urls import URL
 from .plugins import installed, names_of, origin
 
-__all__ = ["Scheme", "carrier", "find"]
+__all__ = ["Scheme", "carrier", "find", "gate"]
 
 log = Logger()
 
@@ -76,6 +76,13 @@ def carrier(place: URL, remote: Remote) -> str:
         return place.scheme
     proxy = remote.proxy_for(place)
     return "http" if proxy is not None and proxy.forwards(place) else "ftp"
+
+
+def gate(place: URL, remote: Remote) -> tuple[str, int | None]:
+    """Where a socket for a place leads to, as the limits for each host count: there, or to its proxy."""
+    proxy = remote.proxy_for(place)
+    seen = place if proxy is None else proxy.place
+    return seen.host, seen.port
 
 
 def find(scheme: str, plugins: Iterable[IScheme] | None = None) -> IScheme:

@@ -18,6 +18,7 @@ from ..flow.workers import Workers
 from ..interfaces import IDownloader, IFetcher, IScheme, IShared
 from ..model.rate import Rate
 from ..model.remote import Remote
+from .hedge import Budget
 from .schemes import find
 from .slots import Slots
 
@@ -41,6 +42,7 @@ class Shared:
         self.slots = Slots(remote.limits.connections, remote.limits.per_host, reactor)
         self.workers = Workers(reactor)
         self.timers = Timers(reactor)
+        self.hedges = Budget()
         self._schemes = None if schemes is None else tuple(schemes)
         self._fetchers: dict[tuple[str, Hashable], tuple[Remote, IFetcher]] = {}
         self._kept: dict[str, Any] = {}

@@ -66,6 +66,16 @@ class Slots:
         self._balance()
         return request
 
+    def crowded(self, host: object) -> bool:
+        """Does somebody wait for a socket to this host?"""
+        return host in self._queues
+
+    def room(self, host: object) -> bool:
+        """Can this host be asked at once: is a socket idle there, or may another one be opened?"""
+        if any(slot.host == host for slot in self._parked):
+            return True
+        return not self.crowded(host) and self._open[host] < self._per_host and self._all < self._total
+
     def _left(self, host: object, request: Deferred[ISlot]) -> None:
         self._leave(host, request)
         self._balance()  # those behind may have waited for it

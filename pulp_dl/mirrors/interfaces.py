@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from zope.interface import Attribute
+
 from ..interfaces import IMirrors
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ class IVouching(IMirrors):
 class IScoring(IMirrors):
     """Mirrors that judge places, and are asked before and while one of them is."""
 
+    hedge: float = Attribute("So many of all requests may be made beside one that takes long to answer; 0: none.")
+
     def refused(place: Source) -> DownloadError | None:
         """
         Why this place is not to be asked now, or None.  After None C{record} tells what has become of it, always.
@@ -37,6 +41,9 @@ class IScoring(IMirrors):
 
     def answered(place: Source, head: Head, seconds: float) -> None:
         """It has answered, after so many seconds; its body has not been read.  Must not raise."""
+
+    def usual(place: Source) -> float:
+        """Seconds within which this place answers as a rule; after them another one may be asked beside it."""
 
     def hurried(place: Source, timeouts: Timeouts) -> Timeouts | None:
         """

@@ -125,6 +125,7 @@ class Duplicates:
             alsoProvides(self, IScoring)
             scoring: Any = mirrors
             self.refused, self.answered, self.hurried = scoring.refused, scoring.answered, scoring.hurried
+            self.hedge, self.usual = scoring.hedge, scoring.usual
         self._schemes = tuple(schemes)
         self._told: dict[str, tuple[Location, ...]] = {}
 

@@ -71,6 +71,9 @@ class Scores:
     wrong or old comes later for files of that directory, and for no others.  Time in which a consumer could take no
     bytes is never held against a place.
 
+    If there is no answer for longer than a place usually takes, the next one is asked beside it, and the slower one is
+    dropped (a hedged request).
+
     One object serves all downloads of a Downloader, or of several.
     """
 
@@ -81,6 +84,7 @@ class Scores:
         explore: float = 0.05,
         heal: float = HEAL,
         slow_window: float = 5.0,
+        hedge: float = 0.05,
         wide: int = 16,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
@@ -92,12 +96,17 @@ class Scores:
         @param heal: seconds in which half of a bad name is forgotten.
         @param slow_window: seconds for which a place may bring less than a twentieth of what is usual, before another
             one is asked.
+        @param hedge: so many of a Downloader's requests may be made beside another one that takes long, and a few
+            more; 0: none.
         @param wide: places that are put in order, the first ones of the mirrors; others follow as they are, as a list
             may be long and a place costs a little for each file.
         @param wall: seconds since the epoch, for what is saved; C{clock} never goes back.
         """
         if IVouching.providedBy(mirrors):
             raise TypeError("Scores reads several places at once, too early to be told of others: put it inside")
+        if not 0 <= hedge <= 1:
+            raise ValueError(f"Scores: hedge={hedge!r} is no share; give a number from 0 (never) to 1")
+        self.hedge = hedge
         self._mirrors = mirrors
         self._explore = explore
         self._heal = heal
@@ -219,6 +228,9 @@ class Scores:
         host.waited(seconds)
         host.breaker.answered()
 
+    def usual(self, place: Source) -> float:
+        return self._host(place).usual
+
     def hurried(self, place: Source, timeouts: Timeouts) -> Timeouts | None:
         host = self._host(place)
         if host.latency is None:
@@ -239,6 +251,10 @@ class Scores:
     def record(self, attempt: Attempt) -> None:
         self._mirrors.record(attempt)
         host, error = self._host(attempt.source), attempt.error
+        if attempt.outrun:
+            host.outrun(attempt.seconds)
+            host.breaker.unknown()
+            return
         if attempt.received >= ENOUGH and attempt.open_seconds > 0:
             host.brought(attempt.received, attempt.open_seconds)
         if attempt.received and error is None:

@@ -14,8 +14,14 @@ __all__ = ["HEAL", "Faded", "Host", "Standing"]
 HEAL: Final = 300.0
 """Seconds in which half of a bad name is forgotten."""
 
+NEW: Final = 1.0
+"""Seconds after which an answer is late of a host of which nothing is known."""
+
+LATE: Final = 0.1
+"""Seconds by which an answer is late at least; less may be our own doing."""
+
 _TICK: Final = 0.001  # seconds; less than that tells more of the clock than of the host
-_NEW: Final = 0.3
+_NEWEST: Final = 0.3
 """How much of an average is the newest value."""
 
 
@@ -43,17 +49,18 @@ class Host:
     """
     One host.
 
-    @ivar latency: seconds to an answer, on average, or None.
+    @ivar latency: seconds to an answer, on average, or None; C{spread}: how far they are from that, on average.
     @ivar speed: bytes a second while the consumer was ready to take them, on average, or None.
     @ivar trouble: failures that are not forgotten yet.
     @ivar seen: when it was asked last.
     """
 
-    __slots__ = ("_clock", "breaker", "latency", "seen", "speed", "trouble")
+    __slots__ = ("_clock", "breaker", "latency", "seen", "speed", "spread", "trouble")
 
     def __init__(self, clock: Callable[[], float], heal: float) -> None:
         self._clock = clock
         self.latency: float | None = None
+        self.spread = 0.0
         self.speed: float | None = None
         self.trouble = Faded(clock, heal)
         self.breaker = Breaker(clock)
@@ -61,7 +68,20 @@ class Host:
 
     def waited(self, seconds: float) -> None:
         """So long it took to answer."""
-        self.latency, self.seen = _mixed(self.latency, seconds), self._clock()
+        # As TCP knows when a packet is late (RFC 6298).
+        known = self.latency
+        self.spread = seconds / 2 if known is None else _mixed(self.spread, abs(seconds - known))
+        self.latency, self.seen = _mixed(known, seconds), self._clock()
+
+    def outrun(self, seconds: float) -> None:
+        """It would have taken longer than that."""
+        if seconds > (NEW if self.latency is None else self.latency):
+            self.waited(seconds)
+
+    @property
+    def usual(self) -> float:
+        """Seconds within which it answers, but for few times."""
+        return NEW if self.latency is None else self.latency + max(LATE, 4 * self.spread)
 
     def brought(self, size: int, seconds: float) -> None:
         """So many bytes came in a time in which they could."""
@@ -71,6 +91,7 @@ class Host:
         """For C{restore}."""
         return {
             "latency": self.latency,
+            "spread": self.spread,
             "speed": self.speed,
             "trouble": self.trouble.value,
             "seen": self._clock() - self.seen,
@@ -80,6 +101,7 @@ class Host:
     def restore(self, state: dict[str, Any], ago: float, heal: float) -> None:
         """What was known so many seconds ago."""
         self.latency, self.speed = (_positive(state[name]) for name in ("latency", "speed"))
+        self.spread = max(0.0, float(state["spread"]))
         self.trouble = Faded(self._clock, heal, float(state["trouble"]) * 0.5 ** (ago / heal))
         self.seen = self._clock() - float(state["seen"]) - ago
         self.breaker.restore(state["breaker"], ago)
@@ -90,7 +112,7 @@ def _positive(value: Any) -> float | None:
 
 
 def _mixed(average: float | None, value: float) -> float:
-    return value if average is None else average + _NEW * (value - average)
+    return value if average is None else average + _NEWEST * (value - average)
 
 
 @frozen

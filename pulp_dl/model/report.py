@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from attrs import field, frozen
@@ -25,6 +26,8 @@ class Attempt:
     @ivar error: why it failed, or None.
     @ivar waited: seconds from its question to the answer; None if there was none, or nobody judges places by it.
     @ivar head: the answer, or None.  It is not pickled.
+    @ivar outrun: it has neither failed nor succeeded: it took long to answer, another place was asked beside it, and
+        one of the two, not this one, was first.
     """
 
     source: Source = field(repr=False)
@@ -36,13 +39,14 @@ class Attempt:
     error: DownloadError | None
     waited: float | None = None
     head: Head | None = field(default=None, repr=False)
+    outrun: bool = field(default=False, kw_only=True)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # An error is pickled with its attempts, and what stores it is no place for secrets: of the source only what may
         # be printed goes along.
         names = ("offset", "received", "seconds", "open_seconds", "status", "error", "waited")
         values = (getattr(self, name) for name in names)
-        return type(self), (Source(self.url), *values)
+        return partial(type(self), outrun=self.outrun), (Source(self.url), *values)
 
     @property
     def url(self) -> str:
@@ -53,9 +57,11 @@ class Attempt:
     def phase(self) -> str:
         """
         How far it came: C{"connect"}, C{"head"}, C{"body"}, C{"check"} (the bytes are not what was expected),
-        C{"consumer"} (they could not be kept), or C{"done"}.
+        C{"consumer"} (they could not be kept), or C{"done"}; C{"outrun"}, if another place was faster.
         """
         error = self.error
+        if self.outrun:
+            return "outrun"
         if error is None:
             return "done"
         if isinstance(error, ConsumerFailed | ConsumerGone):
@@ -68,7 +74,10 @@ class Attempt:
         return "connect" if early else "head"
 
     def __str__(self) -> str:
-        what = "ok" if self.error is None else f"{type(self.error).__name__}: {self.error.message}"
+        if self.outrun:
+            what = "outrun: another place was first to answer"
+        else:
+            what = "ok" if self.error is None else f"{type(self.error).__name__}: {self.error.message}"
         return f"{self.url}: {self.received} bytes from {self.offset} in {self.seconds:.2f} s: {what}"
 
 

@@ -53,7 +53,7 @@ class Traffic:
     @ivar running: exchanges that have begun and not ended, in the order in which they began.
     @ivar answers: how many have ended, by method and status.
     @ivar failures: how many of them failed, by the name of the error.
-    @ivar attempts: at upstreams, by what they ended with: C{"ok"}, or the name of an error.
+    @ivar attempts: at upstreams, by what they ended with: C{"ok"}, C{"outrun"}, or the name of an error.
     @ivar sent: bytes to clients, C{brought}: from upstreams; both of exchanges that have ended.
     @ivar durations: how many lasted no longer than each of L{BOUNDS}, and then all others; C{seconds}: all together.
     """
@@ -86,7 +86,8 @@ class Traffic:
         done = exchange.report or exchange.error
         for attempt in getattr(done, "attempts", ()):
             self.brought += attempt.received
-            self.attempts["ok" if attempt.error is None else type(attempt.error).__name__] += 1
+            well = "outrun" if attempt.outrun else "ok"
+            self.attempts[well if attempt.error is None else type(attempt.error).__name__] += 1
         if exchange.error is not None:
             self._fail(exchange, exchange.error, now)
         if self.log_requests:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from attrs import frozen
 
-from pulp_dl.testing import Cut, FaultServer, answer
+from pulp_dl.testing import Cut, FaultServer, Wait, answer
 from tests.cli.command import refused, run
 from tests.service.running import ask, streamer
 
@@ -237,6 +237,21 @@ async def test_the_streamer_has_the_same(reactor: Any, mirrored: Mirrored, tmp_p
     assert f'pulp_streamer_mirror_latency_seconds{{mirror="{host}"}}' in metrics
 
 
+async def test_a_client_of_the_streamer_does_not_wait_for_a_mirror_that_is_late(
+    reactor: Any, mirrored: Mirrored, tmp_path: Path
+) -> None:
+    mirrored.broken.script = (Wait(10), answer(MANIFEST))
+    file = settings(mirrored, tmp_path)
+    async with streamer(reactor, "--config", file, "--passthrough", "/p=pub", cwd=tmp_path) as running:
+        manifest = await ask(running.url, "/p/PULP_MANIFEST")
+        metrics = (await ask(running.admin, "/metrics")).body.decode()
+
+    assert manifest.body == MANIFEST
+    assert mirrored.asked(mirrored.good) == ["/m/PULP_MANIFEST"]
+    assert 'pulp_streamer_attempts_total{result="outrun"} 1.0' in metrics
+    assert 'pulp_streamer_attempts_total{result="ok"} 1.0' in metrics
+
+
 async def test_a_catalogue_has_the_same_and_a_client_does_not_notice_that_a_mirror_breaks_off(
     reactor: Any, mirrored: Mirrored, tmp_path: Path
 ) -> None:
@@ -295,6 +310,24 @@ async def test_explain_has_an_object_for_programs(mirrored: Mirrored, tmp_path: 
     assert [each["phase"] for each in facts["attempts"]] == ["check", "check", "head"]
     assert len(facts["places"]) == 3
     assert facts["wasted"] == facts["received"]
+
+
+async def test_explain_says_that_a_place_was_outrun(mirrored: Mirrored, tmp_path: Path) -> None:
+    mirrored.broken.script = (Wait(10), answer(DATA))
+    args = (mirrored.url, *listed(mirrored), "--mirrors-under", mirrored.origin.url("/pub"), "--sha256", SHA)
+    end = await run("explain", *args, cwd=tmp_path)
+    facts = json.loads((await run("explain", *args, "--json", cwd=tmp_path)).out)
+    told = await run("get", *args, "-vv", cwd=tmp_path)
+
+    assert end.code == told.code == 0
+    slow, good = mirrored.broken.url("/m/os/bear.rpm"), mirrored.good.url("/m/os/bear.rpm")
+    lines = end.out.splitlines()
+    assert lines[7].startswith(f"  1. {slow}: 0 bytes from 0 in 1.")
+    assert lines[7].endswith(" s: outrun: another place was first to answer")
+    assert lines[8].startswith(f"  2. {good}: 1000000 bytes from 0 in ")
+    assert lines[11].startswith(f"  {slow}: answers in 1")
+    assert [(each["phase"], each["error"]) for each in facts["attempts"]] == [("outrun", None), ("done", None)]
+    assert f" s: {slow}: another place was first to answer" in told.err
 
 
 async def test_a_dry_run_of_it_asks_for_the_list_alone(mirrored: Mirrored, tmp_path: Path) -> None:

@@ -30,7 +30,8 @@ SHA = Digest("sha256", hashlib.sha256(DATA).hexdigest())
 
 
 def scores_of(*servers: FaultServer) -> Scores:
-    return Scores(Places([server.url("/") for server in servers], original=False), explore=0)
+    # No other place is asked beside one that is late: it is left.
+    return Scores(Places([server.url("/") for server in servers], original=False), explore=0, hedge=0)
 
 
 def know(scores: Scores, *servers: FaultServer) -> None:

@@ -292,6 +292,32 @@ def test_a_slow_place_is_given_the_time_it_needs() -> None:
     assert case.scores.hurried(Source("http://a/f"), Timeouts()).idle == 30  # type: ignore[union-attr]
 
 
+def test_what_is_usual_follows_from_how_even_the_answers_are() -> None:
+    case = Case()
+    assert case.scores.usual(Source("http://a/f")) == 1
+    for _ in range(30):
+        case.ended("a", waited=0.2)
+    assert case.scores.usual(Source("http://a/f")) == pytest.approx(0.3, abs=0.01)
+    for waited in (0.1, 0.5) * 15:
+        case.ended("a", waited=waited)
+    assert 0.8 < case.scores.usual(Source("http://a/f")) < 1.5
+
+
+def test_who_was_outrun_is_slower_than_was_thought_and_nothing_else() -> None:
+    case = Case()
+    for host in "abc":
+        case.ended(host, waited=0.1)
+    place = Source("http://a/repo/file")
+    case.scores.refused(place)
+    case.scores.record(Attempt(place, 0, 0, 0.05, 0.0, None, None, outrun=True))
+    assert case.scores.hosts[-1].latency == pytest.approx(0.1)
+    case.scores.record(Attempt(place, 0, 0, 0.6, 0.0, None, None, outrun=True))
+
+    assert case.scores.hosts[-1].latency == pytest.approx(0.25)
+    assert (case.scores.hosts[-1].trouble, case.scores.hosts[-1].demerits) == (0, 0)
+    assert case.order() == "bca"
+
+
 def test_what_was_learnt_outlives_the_process() -> None:
     case = Case()
     for host, waited in (("a", 0.5), ("b", 0.3), ("c", 0.1)):
@@ -306,6 +332,9 @@ def test_what_was_learnt_outlives_the_process() -> None:
 
     assert again.order() == case.order() == "abc"
     assert again.scores.hosts == case.scores.hosts
+    for host in "abc":
+        place = Source(f"http://{host}/f")
+        assert again.scores.usual(place) == pytest.approx(case.scores.usual(place))
     assert again.order(Source("http://origin/x/y")) == case.order(Source("http://origin/x/y")) == "bac"
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
+from attrs import evolve
 
 from pulp_dl.errors import DigestMismatch, Truncated
 from pulp_dl.model.report import Attempt, Outcome, Report
@@ -29,6 +32,15 @@ def attempt(error: Truncated | None = None, url: str = URL) -> Attempt:
 )
 def test_an_attempt_is_a_line_for_people(error: Truncated | None, words: str) -> None:
     assert str(attempt(error)) == f"{URL}: 50 bytes from 100 in 1.23 s: {words}"
+
+
+def test_an_attempt_that_another_place_was_faster_than_has_neither_failed_nor_succeeded() -> None:
+    outrun = evolve(attempt(), offset=0, received=0, status=None, outrun=True)
+
+    assert outrun.phase == "outrun"
+    assert str(outrun) == f"{URL}: 0 bytes from 0 in 1.23 s: outrun: another place was first to answer"
+    assert pickle.loads(pickle.dumps(outrun)).outrun
+    assert not pickle.loads(pickle.dumps(attempt())).outrun
 
 
 def test_an_attempt_shows_no_secret() -> None:
