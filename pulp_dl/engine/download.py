@@ -134,6 +134,8 @@ class _Visits:
             tell_outrun(attempt)
         elif attempt.error is not None:
             tell_failed(attempt, attempt.error)
+        if self._shared.pace is not None:
+            self._shared.pace.heard(attempt, attempt.source.remote or self._remote)
         if self._mirrors is not None:
             try:
                 self._mirrors.record(attempt)

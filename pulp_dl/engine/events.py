@@ -1,5 +1,5 @@
 """
-What a download tells while it goes on: of attempts that failed or were outrun, and of waits.
+What a download tells while it goes on: of attempts that failed or were outrun, of waits, and of fewer connections.
 
 Through Twisted's log, so that it is seen wherever a program's log goes, also when the download ends well after all.
 The fields of an event are plain values, masked where they come from: an observer may write all of them.
@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from ..errors import DownloadError
 from ..model.report import Attempt
 
-__all__ = ["tell_failed", "tell_outrun", "tell_wait"]
+__all__ = ["tell_failed", "tell_outrun", "tell_pace", "tell_wait"]
 
 log = Logger("pulp_dl")
 
@@ -40,6 +40,16 @@ def tell_outrun(attempt: Attempt) -> None:
         event="outrun",
         url=attempt.url,
         seconds=attempt.seconds,
+    )
+
+
+def tell_pace(url: str, connections: int) -> None:
+    """A host has complained."""
+    log.debug(
+        "no more than {connections} connections to {url} for now: it says that there are too many",
+        event="fewer_connections",
+        url=url,
+        connections=connections,
     )
 
 

@@ -19,6 +19,7 @@ from ..interfaces import IDownloader, IFetcher, IScheme, IShared
 from ..model.rate import Rate
 from ..model.remote import Remote
 from .hedge import Budget
+from .pace import Pace
 from .schemes import find
 from .slots import Slots
 
@@ -43,6 +44,8 @@ class Shared:
         self.workers = Workers(reactor)
         self.timers = Timers(reactor)
         self.hedges = Budget()
+        limits = remote.limits
+        self.pace = Pace(self.slots, limits.per_host, self.timers) if limits.adaptive else None
         self._schemes = None if schemes is None else tuple(schemes)
         self._fetchers: dict[tuple[str, Hashable], tuple[Remote, IFetcher]] = {}
         self._kept: dict[str, Any] = {}

@@ -6,6 +6,9 @@ included.  Whenever something changes, two questions are asked again: who can go
 someone who waits for a full host is in nobody's way), and which idle socket has to be closed so that more can go?  A
 place that is being closed counts as promised, so that one who waits costs one socket and not all of them.
 
+A host may be allowed fewer than others for a while.  What is open above that is closed as soon as it idles; one request
+alone can always go.
+
 Who needs two sockets at once gets both or none, so nobody holds one and waits for another.  While the total has room
 for one of the two only, those behind wait as well; else small requests would go first for ever.
 """
@@ -54,6 +57,7 @@ class Slots:
         self._all = 0  # sockets of slots that are not released
         self._open: Counter[object] = Counter()  # the same by host
         self._closing: Counter[object] = Counter()  # of these, the evicted ones
+        self._allowed: dict[object, int] = {}  # by host, where it is less than for others
         self._parked: dict[_Slot, Callable[[], None]] = {}  # the oldest first
         self._balancing = False
 
@@ -66,6 +70,22 @@ class Slots:
         self._balance()
         return request
 
+    def allow(self, host: object, most: int) -> None:
+        """From now on this host may have so many sockets, at least one and no more than any."""
+        if most < self._per_host:
+            self._allowed[host] = most
+        else:
+            self._allowed.pop(host, None)
+        self._balance()
+
+    def most(self, host: object) -> int:
+        """So many sockets may be open to this host."""
+        return self._allowed.get(host, self._per_host)
+
+    def busy(self, host: object) -> int:
+        """So many are, and do not idle."""
+        return self._open[host] - sum(slot.host == host for slot in self._parked)
+
     def crowded(self, host: object) -> bool:
         """Does somebody wait for a socket to this host?"""
         return host in self._queues
@@ -74,7 +94,7 @@ class Slots:
         """Can this host be asked at once: is a socket idle there, or may another one be opened?"""
         if any(slot.host == host for slot in self._parked):
             return True
-        return not self.crowded(host) and self._open[host] < self._per_host and self._all < self._total
+        return not self.crowded(host) and self._open[host] < self.most(host) and self._all < self._total
 
     def _left(self, host: object, request: Deferred[ISlot]) -> None:
         self._leave(host, request)
@@ -92,7 +112,7 @@ class Slots:
             return  # the loop, which called what calls this, looks again
         self._balancing = True
         try:
-            while self._queues and (self._grant() or self._evict()):
+            while self._shrink() or (self._queues and (self._grant() or self._evict())):
                 pass
         finally:
             self._balancing = False
@@ -101,7 +121,7 @@ class Slots:
         """Let one go, if one can."""
         if self._all >= self._total:
             return False
-        hosts = [host for host in self._queues if self._open[host] + self._next(host).sockets <= self._per_host]
+        hosts = [host for host in self._queues if self._fits(host)]
         if not hosts:
             return False
         host, request = self._first(hosts)
@@ -114,6 +134,10 @@ class Slots:
         request.callback(_Slot(self, host, sockets))
         return True
 
+    def _fits(self, host: object) -> bool:
+        """Is there room at this host for who waits first for it?"""
+        return not self._open[host] or self._open[host] + self._next(host).sockets <= self.most(host)
+
     def _next(self, host: object) -> _Turn:
         """Who is the first to wait for this host."""
         return next(iter(self._queues[host].values()))
@@ -123,13 +147,25 @@ class Slots:
         firsts = ((host, next(iter(self._queues[host]))) for host in hosts)
         return min(firsts, key=lambda first: self._queues[first[0]][first[1]].number)
 
+    def _over(self, host: object) -> bool:
+        """Has this host more than it may, also when those are closed that are being closed?"""
+        return self._open[host] - self._closing[host] > self.most(host)
+
+    def _shrink(self) -> bool:
+        """Have one idle socket closed that may not be there any more."""
+        return any(
+            self._over(host) and self._close_oldest(slot for slot in self._parked if slot.host == host)
+            for host in tuple(self._allowed)
+        )
+
     def _evict(self) -> bool:
         """Have one idle socket closed, if that serves somebody to whom no place is promised yet."""
         if not self._parked:
             return False
         served = 0
         for host, wanted in self._wanted.items():
-            room = self._per_host - self._open[host] + self._closing[host]
+            staying = self._open[host] - self._closing[host]
+            room = self.most(host) - staying if staying else max(self.most(host), self._next(host).sockets)
             if wanted > room and self._close_oldest(slot for slot in self._parked if slot.host == host):
                 return True
             if room >= self._next(host).sockets:  # half a pair is of no use, so nobody is closed for it
@@ -165,15 +201,13 @@ class Slots:
         self._parked.pop(slot, None)
 
     def owed(self, slot: _Slot, request: Deferred[ISlot]) -> bool:
+        if self._over(slot.host):
+            return True
         # While another place is being closed for somebody, this one may be used again.
         if not self._queues or self._closing:
             return False
         # Closing this socket makes room at its own host, and for those who wait for nothing but the total.
-        hosts = [
-            host
-            for host in self._queues
-            if host == slot.host or self._open[host] + self._next(host).sockets <= self._per_host
-        ]
+        hosts = [host for host in self._queues if host == slot.host or self._fits(host)]
         if not hosts:
             return False
         host, first = self._first(hosts)

@@ -12,6 +12,7 @@ from ..interfaces import IAuth, IProxies
 from ..urls import URL, parse, shown
 from .auth import Basic
 from .headers import Pairs, find, header_pairs
+from .pem import flag
 from .proxy import Proxy
 from .rate import Rate, check_rate
 from .source import read_url
@@ -85,6 +86,9 @@ class Limits:
 
     @ivar connections: open sockets in all, idle ones included.  An FTP session has two.
     @ivar per_host: of these, to one host and port.
+    @ivar adaptive: a host that says that there are too many connections (429, 503, FTP's 421) or resets them gets half
+        as many, and one more after each second in which it does well, up to C{per_host}.  Others are not concerned, nor
+        is what is behind a proxy.
     @ivar max_size: bytes that a body may have at most, expected or not; None for no limit.
     @ivar redirects: how many may follow each other.
     @ivar bytes_per_second: of the bodies that come, in all; downloads that run at once get equal parts of it.
@@ -96,6 +100,7 @@ class Limits:
 
     connections: int = field(default=10, validator=_whole(1))
     per_host: int = field(default=10, validator=_whole(1))
+    adaptive: bool = field(default=True, validator=flag)
     max_size: int | None = field(default=64 * GIB, validator=_whole(0, unlimited=True))
     redirects: int = field(default=10, validator=_whole(0, 100))
     bytes_per_second: float | Rate | None = field(default=None, validator=_rate)

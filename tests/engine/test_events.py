@@ -9,7 +9,7 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, formatEvent, globalLogPublisher
 
-from pulp_dl import Attempt, Downloader, Places, Remote, Retries, Source, ToMemory
+from pulp_dl import Attempt, Downloader, Places, Remote, Retries, Scores, Source, ToMemory
 from pulp_dl import errors as e
 from pulp_dl.testing import MemoryFetcher, MemoryScheme, Place
 
@@ -55,6 +55,35 @@ def test_an_attempt_that_failed_and_the_wait_after_it_are_told(events: list[dict
     known = {"event": "waiting", "log_level": LogLevel.debug, "url": A, "cause": failed["cause"]}
     assert known.items() <= waiting.items()
     assert 0.5 <= waiting["seconds"] <= 1
+
+
+def test_that_a_host_gets_fewer_connections_is_told(events: list[dict[str, Any]]) -> None:
+    clock = Clock()
+    slow, full = Place(b"abc", every=9), Place(error=e.Unavailable(503, "", A))
+    fetcher = MemoryFetcher({A: [slow, slow, slow, slow, full]}, clock)
+    downloader = Downloader(clock, Remote(retries=Retries(count=0)), schemes=[MemoryScheme(fetcher, slots=True)])
+    for _ in range(5):
+        downloader.download(A, ToMemory()).addErrback(lambda _: None)
+    clock.advance(0)
+    downloader.close()
+
+    fewer, *_ = sorted(events, key=lambda each: each["event"] != "fewer_connections")
+    known = {"event": "fewer_connections", "log_level": LogLevel.debug, "url": "memory://a", "connections": 2}
+    assert known.items() <= fewer.items()
+    assert formatEvent(fewer) == "no more than 2 connections to memory://a for now: it says that there are too many"
+
+
+def test_a_place_that_was_outrun_is_told(events: list[dict[str, Any]]) -> None:
+    clock, scores = Clock(), Scores(Places(["memory://a", "memory://b"], original=False), explore=0)
+    fetcher = MemoryFetcher({A: Place(b"abc", wait=9), B: Place(b"abc")}, clock)
+    downloader = Downloader(clock, mirrors=scores, schemes=[MemoryScheme(fetcher)])
+    running = downloader.download(A, ToMemory())
+    clock.pump([1, 0.1, 0.1])
+
+    assert running.called
+    (outrun,) = events
+    assert {"event": "outrun", "log_level": LogLevel.debug, "url": A}.items() <= outrun.items()
+    assert formatEvent(outrun) == f"outrun after 1.00 s: {A}: another place was first to answer"
 
 
 def test_each_place_that_failed_is_told_and_the_one_that_did_not_is_not(events: list[dict[str, Any]]) -> None:

@@ -194,6 +194,18 @@ class TestTwoSockets:
         assert granted(waits)
         assert evicted == []
 
+    def test_a_host_that_is_allowed_one_still_has_a_pair_when_nothing_else_is_open(self, clock: Clock) -> None:
+        slots = Slots(3, 3, clock)
+        slots.allow("a", 1)
+        idle = got(slots.acquire("b", 2))
+        idle.park(idle.release)
+        got(slots.acquire("c"))
+        first, second = slots.acquire("a", 2), slots.acquire("a", 2)
+        assert granted(first), "what idles elsewhere was closed for it"
+        assert not granted(second)
+        got(first).release()
+        assert granted(second)
+
     @given(wants=st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 2)), max_size=12), total=st.integers(1, 5))
     def test_all_are_served_in_whatever_mixture_and_the_limit_holds(
         self, wants: list[tuple[str, int]], total: int
@@ -213,6 +225,39 @@ class TestTwoSockets:
             slot, _ = held.pop(0)
             slot.release()
         assert sorted(served) == [*range(len(wants))]
+
+
+class TestAllowed:
+    """A host may have fewer than others for a while."""
+
+    def test_no_more_than_that_are_opened(self, clock: Clock) -> None:
+        slots = Slots(9, 4, clock)
+        slots.allow("a", 2)
+        requests = [slots.acquire("a") for _ in range(3)]
+        assert [granted(each) for each in requests] == [True, True, False]
+        assert all(granted(slots.acquire("b")) for _ in range(4))
+        slots.allow("a", 3)
+        assert granted(requests[2])
+
+    def test_what_is_open_above_that_is_closed_when_it_idles(self, clock: Clock) -> None:
+        slots = Slots(9, 4, clock)
+        first, second, third = (got(slots.acquire("a")) for _ in range(3))
+        first.park(first.release)
+        slots.allow("a", 1)
+        waiting = slots.acquire("a")
+        assert slots.busy("a") == 2
+        assert second.owed(waiting)
+        second.park(second.release)
+        assert slots.busy("a") == 1
+        assert not third.owed(waiting)
+        assert not granted(waiting)
+        third.release()
+        assert granted(waiting)
+
+    def test_it_is_never_more_than_others_have(self, clock: Clock) -> None:
+        slots = Slots(9, 2, clock)
+        slots.allow("a", 7)
+        assert [granted(slots.acquire("a")) for _ in range(3)] == [True, True, False]
 
 
 class TestEviction:
@@ -345,8 +390,9 @@ def counted(sockets: list[Socket]) -> Counter[str]:
 
 class Sockets(RuleBasedStateMachine):
     """
-    Whatever is asked, cancelled, parked, used again and closed, in any order: the limits hold, those who can go go in
-    the order of asking, and nobody waits while there is a place, or while an idle socket could be closed for them.
+    Whatever is asked, cancelled, parked, used again and closed, in any order, and however many a host is allowed from
+    then on: the limits hold, those who can go go in the order of asking, and nobody waits while there is a place, or
+    while an idle socket could be closed for them.
     """
 
     waiting: list[Socket]
@@ -360,6 +406,7 @@ class Sockets(RuleBasedStateMachine):
         self.prompt = prompt  # does a socket close within its eviction, or later?
         self.slots = Slots(total, per_host, Clock())
         self.waiting, self.used, self.parked, self.closing = [], [], [], []
+        self.most = dict.fromkeys(HOSTS, per_host)
 
     @property
     def open(self) -> Counter[str]:
@@ -369,6 +416,11 @@ class Sockets(RuleBasedStateMachine):
         assert self.open.total() <= self.total
         assert all(count <= self.per_host for count in self.open.values())
 
+    @rule(host=st.sampled_from(HOSTS), most=st.integers(1, 4))
+    def allow(self, host: str, most: int) -> None:
+        self.most[host] = min(most, self.per_host)
+        self.slots.allow(host, most)
+
     @rule(host=st.sampled_from(HOSTS))
     def acquire(self, host: str) -> None:
         socket = Socket(host)
@@ -377,7 +429,7 @@ class Sockets(RuleBasedStateMachine):
         socket.request.addCallbacks(self.granted, lambda _: None, callbackArgs=(socket,))
 
     def granted(self, slot: ISlot, socket: Socket) -> None:
-        able = [each for each in self.waiting if self.open[each.host] < self.per_host]
+        able = [each for each in self.waiting if self.open[each.host] < self.most[each.host]]
         assert able[0] is socket, "somebody who could go was overtaken"
         self.waiting.remove(socket)
         self.used.append(socket)
@@ -400,13 +452,16 @@ class Sockets(RuleBasedStateMachine):
         socket.slot.park(lambda: self.evict(socket))
 
     def evict(self, socket: Socket) -> None:
-        assert self.waiting, "nobody waits"
+        assert self.waiting or self.over(socket.host), "nobody waits"
         assert next(each for each in self.parked if each.host == socket.host) is socket, "not the oldest"
         self.parked.remove(socket)
         if self.prompt:
             socket.slot.release()
         else:
             self.closing.append(socket)
+
+    def over(self, host: str) -> bool:
+        return self.open[host] - counted(self.closing)[host] > self.most[host]
 
     @precondition(lambda self: self.parked)
     @rule(data=st.data())
@@ -432,13 +487,14 @@ class Sockets(RuleBasedStateMachine):
         self.limits()
         closing, idle, wanted = counted(self.closing), counted(self.parked), counted(self.waiting)
         if self.open.total() < self.total:
-            assert not [host for host in wanted if self.open[host] < self.per_host], "there is a place"
+            assert not [host for host in wanted if self.open[host] < self.most[host]], "there is a place"
         room = self.total - self.open.total() + closing.total()
         served = 0
         for host, many in wanted.items():
-            here = self.per_host - self.open[host] + closing[host]
+            here = self.most[host] - self.open[host] + closing[host]
             assert many <= here or not idle[host], "an idle socket of a full host stays open"
-            served += min(many, here)
+            served += min(many, max(0, here))
+        assert not [host for host in idle if self.over(host)], "an idle socket stays open that is one too many"
         assert served <= room or not self.parked, "an idle socket stays open"
 
     def teardown(self) -> None:
@@ -448,6 +504,8 @@ class Sockets(RuleBasedStateMachine):
             self.waiting.pop().request.cancel()
         for socket in self.used + self.parked + self.closing:
             socket.slot.release()
+        for host in HOSTS:
+            self.slots.allow(host, self.per_host)
         # Nothing is forgotten: the whole total can be had again.
         fresh = [self.slots.acquire(number) for number in range(self.total + 1)]
         assert [request.called for request in fresh] == [True] * self.total + [False]

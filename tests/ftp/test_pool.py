@@ -34,7 +34,7 @@ def logins(server: FaultFTP) -> int:
     return sum(each.method == "USER" for each in server.requests)
 
 
-async def fetch_all(reactor: Any, urls: list[str], **limits: int) -> list[bytes]:
+async def fetch_all(reactor: Any, urls: list[str], **limits: Any) -> list[bytes]:
     found: dict[str, bytes] = {}
     async with Downloader(reactor, Remote(limits=Limits(**limits), retries=Retries(count=0))) as downloader:
         consumers = {url: ToMemory() for url in urls}

@@ -59,6 +59,12 @@ def test_what_is_counted_is_a_whole_number(kind: Any, field: str, good: list[Any
             kind(**{field: value})
 
 
+@pytest.mark.parametrize("value", [0, 1, "no", None])
+def test_a_switch_is_on_or_off(value: Any) -> None:
+    with pytest.raises(TypeError, match=r"^Limits\.adaptive: True or False is needed, not "):
+        Limits(adaptive=value)
+
+
 def test_limits_are_on_by_default() -> None:
     timeouts = Timeouts()
 
