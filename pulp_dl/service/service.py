@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from collections.abc import Callable, Iterable
 from secrets import token_hex
@@ -104,6 +105,9 @@ class StreamerService(Service):
         super().startService()  # type: ignore[no-untyped-call]  # of Twisted
         self._signals.listen()
         self._reactor.callWhenRunning(self._announce)
+        # What is here by now stays.  Else Python's collector looks through all of it again and again, in a tenth of the
+        # time that a small file takes.
+        self._reactor.callWhenRunning(gc.freeze)
 
     def _announce(self) -> None:
         """When signals are heard: whoever reads this may send one."""
