@@ -59,7 +59,7 @@ class StreamerService(Service):
         self._reactor = reactor
         self._read = read
         self._say = say or _log
-        self._configuration = configuration = read()
+        self._configuration = self._begun_with = configuration = read()
         self._traffic = Traffic(reactor, log_requests=configuration.log_requests)
         # Nobody answers before the process is who it will be: a catalogue is not opened by root.
         self._importer: IImporter = Several(())
@@ -133,7 +133,7 @@ class StreamerService(Service):
             self._reloads["failed"] += 1
             log.error("the configuration was not taken: {trouble}", trouble=self._trouble)
             return
-        before, self._configuration = self._configuration, configuration
+        self._configuration = configuration
         self._retire(self._importer)
         self._use(importer)
         self._content.answers = configuration.answers
@@ -141,9 +141,15 @@ class StreamerService(Service):
         self._traffic.log_requests = configuration.log_requests
         self._trouble = None
         self._reloads["ok"] += 1
-        if (before.listen, before.admin) != (configuration.listen, configuration.admin):
-            log.warn("other listeners need a restart")  # noqa: G010  # a logger of Twisted
+        if late := ", ".join(self._needs_restart):
+            log.warn("{late}: changed, which takes a restart", late=late)  # noqa: G010  # a logger of Twisted
         self._say("The configuration was read again")
+
+    @property
+    def _needs_restart(self) -> tuple[str, ...]:
+        """Settings that are not what they were when it began, and are taken then only: its sockets."""
+        begun, now = self._begun_with, self._configuration
+        return tuple(name for name in ("listen", "admin") if getattr(begun, name) != getattr(now, name))
 
     def _use(self, importer: IImporter) -> None:
         """From now on, for new requests.  A first question tells whether it can answer at all."""
@@ -240,6 +246,7 @@ class StreamerService(Service):
             listening=self._listeners.addresses,
             serves=self._configuration.serves,
             trouble=self._trouble,
+            needs_restart=self._needs_restart,
             mirrors=self._mirrors(),
         )
 
