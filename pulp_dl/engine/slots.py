@@ -66,6 +66,12 @@ class Slots:
         self._balance()
         return request
 
+    @property
+    def crowded(self) -> bool:
+        """Has somebody waited for longer than what idles may keep a place?"""
+        now = self._clock.seconds()
+        return any(now - self._next(host).since > PATIENCE for host in self._queues)
+
     def _left(self, host: object, request: Deferred[ISlot]) -> None:
         self._leave(host, request)
         self._balance()  # those behind may have waited for it
