@@ -192,6 +192,7 @@ class Download(_Visits):
     _waited: float | None = None  # seconds until it came
     _public = True  # was who answered last shown no secrets?
     _continuing = False  # did the last attempt only go on with what others have brought?
+    _yielding = False  # is it at its end because others need its connection?
 
     def __init__(self, shared: Shared, source: Source, consumer: IBodyConsumer, mirrors: IMirrors | None) -> None:
         super().__init__(shared, source, mirrors)
@@ -261,17 +262,30 @@ class Download(_Visits):
         return await self._attempt(place)
 
     async def _attempt(self, place: Source) -> Report:
+        """
+        One attempt.  It goes on with another connection when the consumer takes more, if others got the one it had.
+        """
+        while (report := await self._until_yielding(place)) is None:
+            drained = self._pipe.valve.drained(open_=True)
+            if drained is not None:
+                await drained
+        return report
+
+    async def _until_yielding(self, place: Source) -> Report | None:
         pipe = self._pipe
         offset = pipe.offset
         failed: DownloadError | None = None
         self._place, self._since = place, self._clock.seconds()
         self._answer = self._waited = None
+        self._yielding = False
         pipe.attempt()
         try:
             if pipe.complete:  # others have brought all of it
                 self._continuing = True
             else:
                 await self._bring(place)
+            if self._yielding:
+                return None
             head, facts, advisories = await pipe.finish()
         except Exception as error:
             failed = self._blame(error, self._place)
@@ -325,7 +339,14 @@ class Download(_Visits):
         if answer.status in {304, 416}:
             body.abandon()
         else:
-            await pipe.take(body)
+            pipe.valve.rested = lambda: self._rested(place)
+            try:
+                await pipe.take(body)
+            except CancelledError:
+                if not self._yielding:
+                    raise
+            finally:
+                pipe.valve.rested = None
             if self._interruption is not None:  # by a write of what was there already
                 raise CancelledError
 
@@ -345,3 +366,17 @@ class Download(_Visits):
         if self._attempts:  # a client's conditions are for the first attempt
             place = evolve(place, conditions=())
         return self._fetcher(place).open(place, ask.span, ask.same_as)
+
+    def _rested(self, place: Source) -> None:
+        """
+        The consumer has not taken anything for some time.  If others wait for a connection, and the rest of this body
+        can be asked for, they get the one that it has: else a few slow clients would keep all others out.
+        """
+        if self._task is None or not self._shared.slots.overdue:
+            return
+        ask, head = self._pipe.ask(place), self._pipe.head
+        if ask.continues and ask.span is not None and head is not None:
+            stop = head.total if head.span is None else head.span.stop
+            if stop is not None and ask.span.start < stop:
+                self._yielding = True
+                self._task.wake()

@@ -96,6 +96,12 @@ class Slots:
             return True
         return not self.crowded(host) and self._open[host] < self.most(host) and self._all < self._total
 
+    @property
+    def overdue(self) -> bool:
+        """Has somebody waited for longer than what idles may keep a place?"""
+        now = self._clock.seconds()
+        return any(now - self._next(host).since > PATIENCE for host in self._queues)
+
     def _left(self, host: object, request: Deferred[ISlot]) -> None:
         self._leave(host, request)
         self._balance()  # those behind may have waited for it

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IConsumer, IProducer, IPushProducer
@@ -17,7 +17,10 @@ from zope.interface import implementer
 
 from .timers import Call, Clock
 
-__all__ = ["Valve"]
+__all__ = ["REST", "Valve"]
+
+REST: Final = 5.0
+"""Seconds for which a consumer takes nothing before that is told."""
 
 
 @implementer(IConsumer, IPushProducer)
@@ -27,7 +30,11 @@ class Valve:
 
     Bytes that come although the valve is closed (a producer may finish its receive buffer: Twisted #9132) are kept and
     let through in order later.  Pull producers are driven by the clock, one piece a turn.
+
+    @ivar rested: called each time that the consumer has taken nothing for another L{REST} seconds.
     """
+
+    rested: Callable[[], None] | None = None
 
     _flushing = False
     _producer: Any = None
@@ -35,6 +42,7 @@ class Valve:
     _pull: Call | None = None
     _streaming = True
     _drained: Deferred[None] | None = None
+    _rest: Call | None = None
 
     def __init__(
         self,
@@ -85,10 +93,23 @@ class Valve:
     # downstream: a push producer
 
     def pauseProducing(self) -> None:
+        if self._rest is None:
+            self._rest = self._clock.callLater(REST, self._rests)
         self.hold("consumer")
 
     def resumeProducing(self) -> None:
+        self._wake()
         self.release("consumer")
+
+    def _rests(self) -> None:
+        self._rest = self._clock.callLater(REST, self._rests)
+        if self.rested is not None:
+            self.rested()
+
+    def _wake(self) -> None:
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
 
     def stopProducing(self) -> None:
         self._stopped()
@@ -171,6 +192,7 @@ class Valve:
     def close(self) -> None:
         """It leads nowhere any more: bytes are lost, and nobody is told of anything."""
         self.unregisterProducer()
+        self._wake()
         self._kept.clear()
         self._sink = self._turned = _nobody
         self._stopped = _nothing

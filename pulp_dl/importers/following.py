@@ -61,6 +61,9 @@ class Beside(Scores):
         if not _is_here(place):
             super().answered(place, head, seconds)
 
+    def usual(self, place: Source) -> float:
+        return PATIENCE if _is_here(place) else super().usual(place)
+
     def hurried(self, place: Source, timeouts: Timeouts) -> Timeouts | None:
         return None if _is_here(place) else super().hurried(place, timeouts)
 

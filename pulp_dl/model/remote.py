@@ -163,6 +163,7 @@ class Remote:
     allow_private: bool = False
     cookies: bool = False
     ssh: SSH = field(factory=SSH)
+    _origin: tuple[str, str, int | None] | None = field(default=None, init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         kinds = {"tls": TLS, "timeouts": Timeouts, "limits": Limits, "retries": Retries, "ssh": SSH}
@@ -179,6 +180,7 @@ class Remote:
                 object.__setattr__(self, "auth", self.auth or Basic(place.user, place.password or ""))
                 place = evolve(place, user=None, password=None)
             object.__setattr__(self, "url", str(place))
+            object.__setattr__(self, "_origin", place.origin)
 
     @classmethod
     def from_pulp(cls, options: Mapping[str, Any]) -> Remote:
@@ -199,7 +201,7 @@ class Remote:
 
     def scope(self, source_url: str, source_scope: str | None) -> tuple[str, str, int | None]:
         """The origin that the secrets of this Remote may be shown to, for one source."""
-        return parse(self.url or source_scope or source_url).origin
+        return self._origin or parse(source_scope or source_url).origin
 
     def proxy_for(self, place: URL) -> Proxy | None:
         """The proxy that leads to a place, or None."""

@@ -33,6 +33,7 @@ class State:
     @ivar serves: what it serves, one line each, fit to be shown.
     @ivar mirrors: how each host of mirrors stands: C{host}, C{circuit}, C{latency}, C{speed}, C{trouble}, C{wait}.
     @ivar trouble: what was wrong with the configuration when it was last read again, or None.
+    @ivar needs_restart: names of settings that have changed, and take effect when it is started again.
     """
 
     ready: str | None
@@ -41,6 +42,7 @@ class State:
     serves: tuple[str, ...]
     trouble: str | None
     mirrors: tuple[Mapping[str, Any], ...] = ()
+    needs_restart: tuple[str, ...] = ()
 
 
 @implementer(IResource)
@@ -116,6 +118,7 @@ class Admin(Resource):
             "listening": state.listening,
             "serves": state.serves,
             "configuration_trouble": state.trouble,
+            "needs_restart": state.needs_restart,
             "mirrors": state.mirrors,
             "requests": traffic.answers.total(),
             "failures": dict(traffic.failures),

@@ -25,8 +25,10 @@ __all__ = ["Asking", "Channel"]
 
 log = Logger()
 
-FULL: Final = 64 * 1024 + 1
-"""Bytes that make a transport ask for a pause (twisted.internet.abstract)."""
+BUFFER: Final = 4096
+"""Bytes that are read at once, of requests, and more than which make a transport ask for a pause."""
+
+FULL: Final = BUFFER + 1
 
 BODY: Final = 64 * 1024
 """Bytes of a request's body that are read, to be thrown away, before the client is told that it may keep the rest."""
@@ -111,6 +113,7 @@ class Channel(_Untyped):  # type: ignore[misc]  # nothing in Twisted's channel h
         transport: Any = self.transport
         if ITCPTransport.providedBy(self.transport) and not ISSLTransport.providedBy(self.transport):
             self._socket = transport.getHandle()
+            transport.bufferSize = BUFFER
         self._host = transport.getHost()
         self.factory.opened(self)
 

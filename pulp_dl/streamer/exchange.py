@@ -54,7 +54,7 @@ class Exchange:
         self.path = printable(request.uri)
         self.client = str(getattr(request.client, "host", "local"))
         self.began_at: float = content.reactor.seconds()
-        self.url: str | None = None
+        self._source: Source | None = None
         self.report: Report | None = None
         self.error: BaseException | None = None
 
@@ -70,6 +70,10 @@ class Exchange:
     @property
     def total(self) -> int | None:
         return self._response.total
+
+    @property
+    def url(self) -> str | None:
+        return None if self._source is None else shown(self._source.url)
 
     def start(self, ended: Callable[[Exchange], None]) -> None:
         """
@@ -137,7 +141,7 @@ class Exchange:
         downloader, source = found
         if way is not None and source.place.scheme != "file":
             source = evolve(source, headers=(*source.headers, (b"Via", way)))
-        self.url = shown(source.url)
+        self._source = source
         wanted = asked(request.requestHeaders, source, part=request.method == b"GET")
         if isinstance(wanted, Plain):
             return wanted

@@ -29,6 +29,7 @@ def page(facts: Mapping[str, Any]) -> str:
     """
     ready = "ready" if facts["ready"] else f"not ready: {facts['why_not_ready']}"
     trouble = facts["configuration_trouble"]
+    late = ", ".join(facts["needs_restart"])
     return (
         "<!DOCTYPE html>\n"
         '<html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="5">'
@@ -36,6 +37,7 @@ def page(facts: Mapping[str, Any]) -> str:
         f"<title>pulp-streamer: {escape(ready)}</title><style>{STYLE}</style></head><body>\n"
         f"<h1>pulp-streamer <span{'' if facts['ready'] else CLASS_BAD}>{escape(ready)}</span></h1>\n"
         + ("" if trouble is None else f'<p class="bad">The configuration was not taken: {escape(trouble)}</p>\n')
+        + (f'<p class="bad">{escape(late)}: changed, which takes a restart</p>\n' if late else "")
         + f"<p>{_count(facts['requests'], 'request')} answered in {_time(facts['seconds'])}, "
         f"{size(facts['sent_bytes'])} sent, {size(facts['received_bytes'])} fetched. "
         f"Version {escape(facts['version'])}.</p>\n"

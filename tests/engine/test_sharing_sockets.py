@@ -35,6 +35,11 @@ class Summing:
         self.producer: Any = None
         self.stopped: Deferred[None] = Deferred()
 
+    def stop_at(self, size: int) -> None:
+        """Once more."""
+        self._stop_at = size
+        self.stopped = Deferred()
+
     @property
     def sha256(self) -> str:
         return self._sum.hexdigest()
@@ -103,6 +108,33 @@ async def test_fifty_clients_cost_the_server_one_file_and_a_slow_one_its_rest(re
     assert slow.sha256 == SHA256
     assert report.facts == {"sha256": SHA256}
     assert [(each.status, each.size) for each in await served(reactor, nginx, 1)] == [(206, len(DATA) - had)]
+    await sharing.close()
+
+
+@pytest.mark.limit(40)
+async def test_slow_clients_keep_nobody_out_whether_they_share_or_not(reactor: Any, nginx: Nginx) -> None:
+    """One of them alone with its file, one too slow for the transfer that it shared: they had both connections."""
+    (nginx.root / "other").write_bytes(DATA)
+    (nginx.root / "small").write_bytes(b"small")
+    sharing = Sharing(Downloader(reactor, Remote(limits=Limits(connections=2, per_host=2))), reactor)
+    digest = Digest("sha256", SHA256)
+    alone, left_behind, quick = Summing(stop_at=1_000_000), Summing(stop_at=1_000_000), Summing()
+    ends = [
+        sharing.download(Source(nginx.http + "other", digest), alone),
+        sharing.download(Source(nginx.http + "file", digest), left_behind),
+    ]
+    await sharing.download(Source(nginx.http + "file", digest), quick)
+    left_behind.stop_at(2_000_000)
+    left_behind.producer.resumeProducing()
+    await gatherResults([alone.stopped, left_behind.stopped])
+    small = Summing()
+    await sharing.download(nginx.http + "small", small)
+
+    assert small.finished
+    for slow in (alone, left_behind):
+        slow.producer.resumeProducing()
+    await gatherResults(ends)
+    assert alone.sha256 == left_behind.sha256 == SHA256
     await sharing.close()
 
 

@@ -19,7 +19,7 @@ from tests.service.test_admin import status
 
 FAST, SLOW = 900, 100
 SMALL, LARGE = 64 * 1024, 64 * 1024 * 1024  # bytes; the larger is more than all buffers on the way
-EACH = 256  # KiB: what a client that stalls may hold
+EACH = 128  # KiB: what a client that stalls may hold
 KEPT = 10  # connections to the origin
 LEFT = 48 * 1024  # KiB: what an allocator may keep, less than a half of what has gone through
 

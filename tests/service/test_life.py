@@ -162,6 +162,32 @@ async def test_settings_that_cannot_be_used_change_nothing_and_are_told(reactor:
     assert 'pulp_streamer_reloads_total{result="failed"} 1.0' in metrics
 
 
+async def test_what_takes_a_restart_is_named_as_long_as_it_does(reactor: Any, tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    anywhere = "tcp:0:interface=127.0.0.1"
+    where: dict[str, object] = {"listen": [anywhere], "admin": anywhere}
+    async with FaultServer(reactor, {"/b": answer(b"here")}) as origin:
+        settings(file, origin.url("/"), **where)
+        async with streamer(reactor, "--config", file, cwd=tmp_path, listen=False) as running:
+
+            async def read_again(**others: object) -> Any:
+                before = running.log.count("was read again")
+                settings(file, origin.url("/"), **{**where, **others})
+                running.signal(signal.SIGHUP)
+                await until(reactor, lambda: running.log.count("was read again") > before)
+                return json.loads((await ask(running.admin, "/status?format=json")).body)["needs_restart"]
+
+            assert await read_again(grace=3) == []
+            assert await read_again(listen=["tcp:1"]) == ["listen"]
+            assert await read_again(listen=["tcp:1"], admin="tcp:2") == ["listen", "admin"]  # nobody began it again
+            page = (await ask(running.admin, "/status")).body.decode()
+            assert (await ask(running.url, "/files/b")).body == b"here"
+            assert await read_again() == []
+
+    assert "listen, admin: changed, which takes a restart" in running.log
+    assert "listen, admin: changed, which takes a restart" in page
+
+
 @pytest.mark.parametrize("way", ["serve", "twistd"])
 @pytest.mark.parametrize(
     ("text", "message"),
