@@ -84,6 +84,7 @@ class Nginx:
     plain: int
     secure: int
     _process: list[subprocess.Popen[bytes]] = field(factory=list, init=False)
+    _told: list[str] = field(factory=list, init=False)  # lines of its log
 
     @classmethod
     def make(cls, reactor: Any, program: str, folder: Path, rate: int = 0) -> Nginx:
@@ -132,9 +133,10 @@ class Nginx:
 
     def served(self) -> list[Served]:
         """What was asked for since this was last called."""
-        log = self.folder / "access.log"
-        lines = log.read_text().splitlines()
-        log.write_text("")  # nginx appends
+        # The log is not emptied: what nginx appends between the reading and that would be lost.
+        whole, _, _ = (self.folder / "access.log").read_text().rpartition("\n")
+        lines = whole.splitlines()[len(self._told) :]
+        self._told.extend(lines)
         return [Served.read(line) for line in lines]
 
 
