@@ -20,12 +20,13 @@ __all__ = ["IScoring", "IVouching"]
 
 
 class IVouching(IMirrors):
-    """Mirrors that can tell, from an answer, what the file has to be."""
+    """Mirrors that can tell what the file has to be, when a place has answered with it."""
 
-    def vouched(source: Source, head: Head) -> Iterable[IExpectation]:
+    def vouched(source: Source, place: Source, head: Head) -> Iterable[IExpectation]:
         """
-        What this answer of the source's own URL says of the whole file.  Asked once for each download, before a byte
-        of it is read; then it is expected of all places.
+        What is known of the whole file, beside what is expected of C{source} already.  Asked when a place has answered
+        with a whole body (200), before a byte of it is read, until something was told; then that is expected of this
+        place and of all others.
         """
 
 
