@@ -1,9 +1,10 @@
-"""What mirrors may do besides, if they can: the engine looks for it."""
+"""What mirrors may do besides, if they can: the engine looks for it.  And how settings come to them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from twisted.plugin import IPlugin
 from zope.interface import Attribute
 
 from ..interfaces import IMirrors
@@ -13,10 +14,11 @@ if TYPE_CHECKING:
 
     from ..errors import DownloadError
     from ..interfaces import IExpectation
+    from ..model.mirrors import MirrorsSettings
     from ..model.remote import Timeouts
     from ..model.source import Head, Source
 
-__all__ = ["IScoring", "IVouching"]
+__all__ = ["IMirrorsKind", "IScoring", "IVouching"]
 
 
 class IVouching(IMirrors):
@@ -52,4 +54,17 @@ class IScoring(IMirrors):
         each download at most, so a slow network does not end what would have come slowly.
 
         @param timeouts: the usual ones.
+        """
+
+
+class IMirrorsKind(IPlugin):
+    """A kind of mirrors that the command and the settings can name, found by C{twisted.plugin}."""
+
+    name: str = Attribute("Letters in lower case, digits and hyphens.")
+
+    def mirrors(settings: MirrorsSettings) -> IMirrors:
+        """
+        Mirrors for one remote.  No reactor runs yet, so nothing is to be asked for.
+
+        @raise ValueError: the settings make no sense; the message says why.
         """

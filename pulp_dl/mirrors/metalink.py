@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
@@ -13,6 +14,7 @@ from zope.interface import implementer
 
 from ..interfaces import IDownloader, IExpectation
 from ..model.expect import Size
+from ..model.mirrors import MirrorsSettings
 from ..model.remote import Remote
 from ..model.report import Attempt
 from ..model.source import Head, Source
@@ -21,10 +23,10 @@ from .below import Below
 from .described import Described, Description
 from .document import REFRESH, Document
 from .interfaces import IVouching
-from .list import SCHEMES, Skipped
+from .list import SCHEMES, Skipped, substitute
 from .metalink_xml import read_metalink
 
-__all__ = ["Metalink"]
+__all__ = ["Metalink", "metalink_of"]
 
 log = Logger()
 
@@ -192,6 +194,15 @@ class Metalink:
             return {_rest(MIRRORMANAGER.get(each.name, each.name)): each for each in files}
         found = description.find(self._path) or (files[0] if len(files) == 1 else None)
         return {} if found is None else {_rest(self._path): found}
+
+
+def metalink_of(settings: MirrorsSettings) -> Metalink:
+    """
+    The kind that is called C{metalink}: that of a repository, if it is known where that is.  A path names a file.
+    """
+    where = substitute(settings.url(), settings.variables)
+    url = where if "://" in where else Path(where).absolute().as_uri()
+    return Metalink(url, under=settings.under, repository=settings.under is not None)
 
 
 def _rest(path: str) -> str:
