@@ -79,6 +79,7 @@ class _Account:
         self._source = source
         self._mirrors: Any = None if listed is None else listed.mirrors
         self._list: str | None = None if listed is None else getattr(listed.mirrors, "url", listed.name)
+        self._entry = "URL" if listed is not None and listed.name.startswith("metalink ") else "line"
         self._scores = scores
         self._before: list[tuple[str, Standing]] = []
         self._after: list[tuple[str, Standing]] = []
@@ -150,7 +151,7 @@ class _Account:
             if self._unlisted is not None:
                 yield f"  not to be had: {self._unlisted}"
             for each in self._skipped:
-                yield f"  line {each.number} is left out: {each.reason}"
+                yield f"  {self._entry} {each.number} is left out: {each.reason}"
         yield "places, the best first:"
         for number, (url, standing) in enumerate(self._before, 1):
             yield f"  {number}. {url}: {standing}"

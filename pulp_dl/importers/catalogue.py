@@ -275,7 +275,8 @@ class _Mirrors:
                 yield each
 
     def record(self, attempt: Attempt) -> None:
-        """The order is the publisher's."""
+        for each in self._mirrors.values():  # the order of the others is the publisher's
+            each.record(attempt)
 
 
 def _where(place: Place, listed: Listed) -> dict[str, Any]:

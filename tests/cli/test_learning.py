@@ -76,7 +76,8 @@ async def test_the_next_run_begins_where_it_went_well(mirrored: Mirrored, tmp_pa
 
 
 async def test_a_run_that_fails_has_learnt_as_well(mirrored: Mirrored, tmp_path: Path) -> None:
-    first = await run("get", *mirrored.args(1), "--max-size", "9", "--retries", "0", "-v", cwd=tmp_path)
+    nowhere = ("http://127.0.0.2:1/other/none", "--mirrorlist", mirrored.listing)
+    first = await run("get", *nowhere, "--retries", "0", "-v", cwd=tmp_path)
     second = await run("get", *mirrored.args(2), "-v", cwd=tmp_path)
 
     assert (first.code, second.code) == (4, 0)

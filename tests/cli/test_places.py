@@ -377,7 +377,8 @@ async def test_the_streamer_has_a_repository_s_metalink_and_gives_no_client_what
         manifest = await ask(running.url, "/p/PULP_MANIFEST")
 
     assert (bear.body, manifest.body) == (DATA, MANIFEST)
-    assert mirrored.asked(mirrored.origin) == ["/metalink?repo=pub"]
+    # One of which nothing is known is tried first, now and then.
+    assert mirrored.asked(mirrored.origin) in (["/metalink?repo=pub"], ["/metalink?repo=pub", "/pub/PULP_MANIFEST"])
     assert mirrored.asked(mirrored.broken) == ["/m/os/bear.rpm", "/m/PULP_MANIFEST"]
 
 
@@ -464,3 +465,19 @@ async def test_explain_says_that_a_list_cannot_be_had(mirrored: Mirrored, tmp_pa
     assert end.code == 0, end.err
     assert "  not to be had: " in end.out
     assert "404" in end.out
+
+
+async def test_explain_tells_what_a_metalink_has_that_is_no_place(mirrored: Mirrored, tmp_path: Path) -> None:
+    text = (
+        '<metalink xmlns="urn:ietf:params:xml:ns:metalink"><file name="bear.rpm"><url>rsync://h/bear.rpm</url>'
+        f"<url>{mirrored.good.url('/m/os/bear.rpm')}</url></file></metalink>"
+    )
+    (tmp_path / "m").write_text(text)
+    end = await run("explain", "-n", mirrored.url, "--metalink", "m", cwd=tmp_path)
+
+    assert end.code == 0, end.err
+    assert end.out.splitlines()[:3] == [
+        f"mirrors: {(tmp_path / 'm').as_uri()}",
+        "  URL 1 is left out: rsync: is none of the protocols that are allowed here",
+        "places, the best first:",
+    ]
