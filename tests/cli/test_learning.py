@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import signal
 import stat
 from collections.abc import AsyncIterator
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 from attrs import frozen
 
-from pulp_dl.testing import FaultServer, OnPath, answer
+from pulp_dl.testing import Cut, FaultServer, Hold, OnPath, answer
 from tests.cli.command import run
 from tests.service.running import ask, streamer, until
 
@@ -73,6 +74,25 @@ async def test_the_next_run_begins_where_it_went_well(mirrored: Mirrored, tmp_pa
     assert "hunter2" not in text
     assert len(json.loads(text)["mirrors"]) == 1
     assert sorted(each.name for each in tmp_path.iterdir()) == ["f1", "f2"]
+
+
+async def test_a_place_whose_speed_is_known_from_before_is_left_sooner_when_it_stalls(
+    mirrored: Mirrored, reactor: Any, tmp_path: Path
+) -> None:
+    """Of which nothing is known, it has five seconds."""
+    async with FaultServer(reactor, {"/pub/f1": answer(DATA)}) as other:
+        args = ["--mirrorlist", mirrored.good.url("/two.txt"), "--sha256", hashlib.sha256(DATA).hexdigest(), "-v"]
+        listing = answer(f"{other.url('/')}\n{mirrored.good.url('/')}\n".encode())
+        mirrored.good.script = OnPath({"/two.txt": listing, "/pub/f2": answer(DATA)})
+        other.script = OnPath({"/pub/f1": answer(DATA), "/pub/f2": Cut(answer(DATA), 100_000, Hold())})
+        for number in (1, 2):
+            end = await run("get", f"http://127.0.0.2:1/pub/f{number}", *args, cwd=tmp_path)
+            assert end.code == 0, end.err
+
+        (seconds,) = re.findall(r"no byte of the body for ([\d.]+) s \(100000 bytes", end.err)
+        assert 1.5 <= float(seconds) < 5
+        assert (tmp_path / "f2").read_bytes() == DATA
+        assert mirrored.good.requests[-1].get(b"range") == b"bytes=100000-"
 
 
 async def test_a_run_that_fails_has_learnt_as_well(mirrored: Mirrored, tmp_path: Path) -> None:
