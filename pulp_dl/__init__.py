@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .consumers.file import ToFile
     from .consumers.memory import ToMemory
     from .engine.downloader import Downloader
+    from .engine.kinds import MirrorsKind
     from .engine.schemes import Scheme
     from .engine.sharing import Sharing
     from .mirrors.links import Duplicates
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from .mirrors.scores import Scores
     from .model.auth import Basic
     from .model.expect import Digest, Measure, Size
+    from .model.mirrors import MirrorsSettings
     from .model.netrc import Netrc
     from .model.proxies import Proxies
     from .model.rate import Rate
@@ -47,6 +49,7 @@ _HOMES = {
     ".consumers.file": ("ToFile",),
     ".consumers.memory": ("ToMemory",),
     ".engine.downloader": ("Downloader",),
+    ".engine.kinds": ("MirrorsKind",),
     ".engine.schemes": ("Scheme",),
     ".engine.sharing": ("Sharing",),
     ".mirrors.links": ("Duplicates",),
@@ -56,6 +59,7 @@ _HOMES = {
     ".mirrors.scores": ("Scores",),
     ".model.auth": ("Basic",),
     ".model.expect": ("Digest", "Measure", "Size"),
+    ".model.mirrors": ("MirrorsSettings",),
     ".model.netrc": ("Netrc",),
     ".model.proxies": ("Proxies",),
     ".model.rate": ("Rate",),
@@ -84,6 +88,8 @@ __all__ = [
     "Measure",
     "Metalink",
     "MirrorList",
+    "MirrorsKind",
+    "MirrorsSettings",
     "Netrc",
     "Outcome",
     "Places",

@@ -337,6 +337,13 @@ def _module(_ready: Path) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def _nothing_learnt(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test learns of mirrors is not for another, nor for whoever runs them; ports come again."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+
+
+@pytest.fixture(autouse=True)
 def logged_errors(_module: None, _ready: Path, reactor: Any) -> Iterator[Errors]:
     """
     The errors that are logged while a test runs.  Those that the test does not C{flush} are its errors, and so is all

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -20,6 +21,8 @@ from twisted.protocols.basic import LineReceiver
 from pulp_dl._version import __version__
 from pulp_dl.cli import main
 from pulp_dl.cli.man import man_page
+from pulp_dl.testing import FaultServer, answer
+from tests.service.running import ask, streamer
 
 ROOT = Path(__file__).parent.parent
 
@@ -170,3 +173,55 @@ async def test_it_is_installed_and_used(wheel: Path, python: Path, tmp_path: Pat
     assert found["class"] == "pulp_dl_gopher.GopherFetcher"
     assert found["file"].startswith(str(python.parent.parent))
     assert found["usable"]
+
+
+# ---- that of docs/howto/mirrors-plugin
+
+
+MIRRORS = ROOT / "docs" / "examples" / "bears"
+
+
+def test_a_list_of_mirrors_has_fewer_than_ten_lines() -> None:
+    text = (MIRRORS / "bear_mirrors.py").read_text()
+    code = text[text.index("@implementer") :]
+
+    assert 0 < len([line for line in code.splitlines() if line.strip()]) < 10
+
+
+async def test_it_is_installed_and_an_importer_and_a_streamer_use_it(
+    wheel: Path, python: Path, tmp_path: Path, reactor: Any
+) -> None:
+    """Both by the same words in the settings; the origin is never asked."""
+    source = shutil.copytree(MIRRORS, tmp_path / "source")
+    files = {"bear": FILE, "PULP_MANIFEST": f"bear,{hashlib.sha256(FILE).hexdigest()},{len(FILE)}\n".encode()}
+
+    def importer(file: Path) -> Any:
+        install(python, wheel)
+        install(python, source)
+        command = python.with_name("pulp-dl")
+        run(command, "--config", file, "sync", "--remote", "bears", "PULP_MANIFEST", "-d", "here", cwd=tmp_path)
+        (found,) = [
+            each
+            for each in json.loads(run(command, "schemes", "--json", cwd=tmp_path))["mirrors"]
+            if each["name"] == "bears"
+        ]
+        return found
+
+    async with FaultServer(reactor, {f"/{name}": answer(data) for name, data in files.items()}) as mirror:
+        base = mirror.url("").rstrip("/")
+        async with FaultServer(reactor, {"/bears": answer(f"{base}\n".encode())}) as origin:
+            file = tmp_path / "settings.toml"
+            file.write_text(
+                f'mirror-state = ""\n[remotes.bears]\nurl = "{origin.url("")}"\n'
+                f'mirrors-from = "bears:{origin.url("/bears")}"\n'
+            )
+            found = await deferToThread(importer, file)
+            args = ("--config", file, "--passthrough", "/p=bears")
+            async with streamer(reactor, *args, cwd=tmp_path, python=python, PYTHONPATH="") as running:
+                served = await ask(running.url, "/p/bear")
+            asked = {each.path for each in origin.requests}
+
+    assert (tmp_path / "here" / "bear").read_bytes() == served.body == FILE
+    assert asked == {"/bears"}
+    assert (found["distribution"], found["usable"]) == ("bear-mirrors 1.0", True)
+    assert found["file"].startswith(str(python.parent.parent))

@@ -94,7 +94,8 @@ class World:
         (self.files / "PULP_MANIFEST").write_text(listing)
         for server in self._ftp:
             server.files["PULP_MANIFEST"] = listing.encode()
-        (self.files / "metalink").write_text(self._metalink())
+        (self.files / "metalink").write_text(self._metalink("docs/den.txt"))
+        (self.files / "repository.metalink").write_text(self._metalink("PULP_MANIFEST"))
         (self.files / "mirrors.txt").write_text(f"{self.names['http://mirror2.example.org']}\n{base}\n")
 
     async def open_ssh(self, folder: Path) -> None:
@@ -116,18 +117,18 @@ class World:
         servers: list[Any] = [*self._gateways, *self._ftp]
         await gatherResults([*(each.close() for each in servers), *(port.stopListening() for port in self._ports)])
 
-    def _metalink(self) -> str:
+    def _metalink(self, path: str) -> str:
         """As MirrorManager writes it, about one file."""
-        name = "docs/den.txt"
+        data = (self.files / path).read_bytes()
         urls = "".join(
-            f'<url protocol="http" preference="{100 - number}">{self.names[f"http://{host}.example.org"]}/{name}</url>'
+            f'<url protocol="http" preference="{100 - number}">{self.names[f"http://{host}.example.org"]}/{path}</url>'
             for number, host in enumerate(["mirror1", "mirror2"])
         )
         return (
             '<?xml version="1.0"?><metalink version="3.0" xmlns="http://www.metalinker.org/"><files>'
-            f'<file name="den.txt"><size>{len(FILES[name])}</size><verification>'
-            f'<hash type="sha256">{self.digests[name]}</hash></verification><resources>{urls}</resources></file>'
-            "</files></metalink>"
+            f'<file name="{path.rpartition("/")[2]}"><size>{len(data)}</size><verification>'
+            f'<hash type="sha256">{hashlib.sha256(data).hexdigest()}</hash></verification><resources>{urls}</resources>'
+            "</file></files></metalink>"
         )
 
     def here(self, text: str) -> str:

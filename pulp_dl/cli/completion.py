@@ -23,7 +23,7 @@ class _Path(click.types.StringParamType):
         return [CompletionItem(incomplete, type=self._kind)]
 
 
-_KINDS: Final = {"FILE": _Path("file"), "DIR": _Path("dir")}
+_KINDS: Final = {"FILE": _Path("file"), "URL|FILE": _Path("file"), "DIR": _Path("dir")}
 
 
 def complete_names_of_files(group: click.Group) -> None:

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .get import checked, expectations
+from .learning import learnt_of, state_option
 from .log import printable
 from .options import Bytes, make_remote, make_source, remote_options
 from .outcome import code_of, size_text
-from .places import Elsewhere, listed_mirrors
+from .places import Elsewhere, Listed, listed_mirrors
 from .words import in_options
 
 if TYPE_CHECKING:
     from ..errors import DownloadError
-    from ..mirrors.list import MirrorList
+    from ..mirrors.list import Skipped
+    from ..mirrors.scores import Scores
     from ..mirrors.standing import Standing
     from ..model.remote import Remote
     from ..model.report import Attempt, Report
@@ -33,6 +35,7 @@ __all__ = ["explain"]
 @click.option("--size", type=Bytes(), metavar="BYTES", help="How many bytes it has to have.")
 @click.option("--json", "as_json", is_flag=True, help="Print all of it as one JSON object on stdout.")
 @remote_options
+@state_option
 @click.pass_context
 def explain(
     ctx: click.Context,
@@ -47,8 +50,8 @@ def explain(
     """
     Say where a file comes from.
 
-    It is fetched, and not kept.  What is told: where it could be had, in which order and why; what became of each
-    attempt; and how many bytes came for nothing.
+    It is fetched, and neither it nor what is learnt meanwhile is kept.  What is told: where it could be had, in which
+    order and why; what became of each attempt; and how many bytes came for nothing.
 
     The exit code is the one that get would have.
     """
@@ -56,8 +59,10 @@ def explain(
 
     remote = make_remote(options)
     source = checked(make_source(url, expect=expectations(sha256, size)), None, url)
-    mirrors: Any = listed_mirrors(options)
-    account = _Account(source, mirrors)
+    listed = listed_mirrors(options)
+    given: Any = Elsewhere(None if listed is None else listed.mirrors)
+    learnt = learnt_of(options, lambda text: click.echo(printable(f"Warning: {text}"), err=True))
+    account = _Account(source, listed, learnt.scores("" if listed is None else listed.name, given, explore=0))
     call(lambda: account.make(remote, dry_run=dry_run))
     click.echo(json.dumps(account.facts()) if as_json else printable(in_options("\n".join(account.lines()))))
     ctx.exit(0 if account.error is None else code_of(account.error))
@@ -70,9 +75,12 @@ class _Account:
     @ivar error: why it failed, or why its mirrors are not known.
     """
 
-    def __init__(self, source: Source, mirrors: MirrorList | None) -> None:
+    def __init__(self, source: Source, listed: Listed | None, scores: Scores) -> None:
         self._source = source
-        self._mirrors = mirrors
+        self._mirrors: Any = None if listed is None else listed.mirrors
+        self._list: str | None = None if listed is None else getattr(listed.mirrors, "url", listed.name)
+        self._entry = "URL" if listed is not None and listed.name.startswith("metalink ") else "line"
+        self._scores = scores
         self._before: list[tuple[str, Standing]] = []
         self._after: list[tuple[str, Standing]] = []
         self._attempts: tuple[Attempt, ...] = ()
@@ -93,10 +101,8 @@ class _Account:
         from ..engine.downloader import Downloader
         from ..errors import DownloadError
         from ..mirrors.links import Duplicates
-        from ..mirrors.scores import Scores
 
-        given: Any = Elsewhere(self._mirrors)
-        scores: Any = Scores(given, explore=0)
+        scores: Any = self._scores
         async with Downloader(reactor, remote) as direct:
             places: list[Source] = []
             try:
@@ -126,6 +132,11 @@ class _Account:
         return [(shown(place.url), each) for place, each in zip(places, scores.standing(places), strict=True)]
 
     @property
+    def _skipped(self) -> tuple[Skipped, ...]:
+        """What stands in the list and is no place; a number is that of a line, or of a URL in a metalink."""
+        return getattr(self._mirrors, "skipped", ())
+
+    @property
     def _came(self) -> int:
         return sum(each.received for each in self._attempts)
 
@@ -135,12 +146,12 @@ class _Account:
 
     def lines(self) -> Iterator[str]:
         """For people."""
-        if self._mirrors is not None:
-            yield f"mirrors: {self._mirrors.url}"
+        if self._list is not None:
+            yield f"mirrors: {self._list}"
             if self._unlisted is not None:
                 yield f"  not to be had: {self._unlisted}"
-            for each in self._mirrors.skipped:
-                yield f"  line {each.number} is left out: {each.reason}"
+            for each in self._skipped:
+                yield f"  {self._entry} {each.number} is left out: {each.reason}"
         yield "places, the best first:"
         for number, (url, standing) in enumerate(self._before, 1):
             yield f"  {number}. {url}: {standing}"
@@ -167,8 +178,8 @@ class _Account:
         return {
             "ok": self.error is None,
             "url": shown(self._source.url),
-            "mirrors": None if self._mirrors is None else self._mirrors.url,
-            "skipped": [] if self._mirrors is None else [each._asdict() for each in self._mirrors.skipped],
+            "mirrors": self._list,
+            "skipped": [each._asdict() for each in self._skipped],
             "places": [{"url": url, **asdict(standing)} for url, standing in self._before],
             "attempts": [
                 {

@@ -7,16 +7,18 @@ import re
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
+from click.core import ParameterSource
 
+from .learning import learning, state_option
 from .options import Bytes, make_remote, make_source, output_options, remote_options
 from .outcome import DISK, Failed, Summary, code_of, concluding
-from .places import places_of, read_metalink_at
+from .places import Elsewhere, Listed, listed_mirrors, read_metalink_at, source_of
 from .progress import Ticker
 from .target import check_target, is_stdout
 from .words import blaming
@@ -41,14 +43,12 @@ STDOUT = "-"
     "-d", "--directory", metavar="DIR", help="Where to put them, by the last part of their URLs.  [default: .]"
 )
 @click.option("-i", "--input-file", metavar="FILE", help="Fetch what is listed there, as aria2 has it; - is stdin.")
-@click.option(
-    "--metalink", metavar="URL", help="Fetch what this metalink (a URL, or a file) describes, as it has to be."
-)
 @click.option("--sha256", metavar="HEX", help="What it has to be.")
 @click.option("--size", type=Bytes(), metavar="BYTES", help="How many bytes it has to have.")
 @click.option("--check", metavar="FILE", help="A SHA256SUMS, or its like, that lists what they have to be.")
 @click.option("-R", "--mtime", "--remote-time", "mtime", is_flag=True, help="Give them the time that the server tells.")
 @remote_options
+@state_option
 @output_options
 @click.pass_context
 def get(
@@ -58,7 +58,6 @@ def get(
     output: str | None,
     directory: str | None,
     input_file: str | None,
-    metalink: str | None,
     sha256: str | None,
     size: int | None,
     check: str | None,
@@ -71,14 +70,17 @@ def get(
     A file is at its path when it is whole and what it has to be, and not before; what was there stays until then.  If
     it is interrupted, it goes on from FILE.part the next time, if the server proves that it is the same file still.
 
+    With --metalink and no URL, what the metalink describes is fetched, as it has to be; with a URL, it names mirrors.
+
     In the FILE of -i each line is a URL, or several URLs of one file with tabs between them.  Indented lines below it
     are its options: out=NAME, dir=DIR, checksum=TYPE=DIGEST, header=NAME: VALUE.  A line that cannot be used is a
     failure of its own; the others are fetched.
     """
     what = {"URL": urls, "-i": input_file, "--sha256": sha256, "--size": size, "--check": check}
+    metalink = None if urls or input_file is not None else _metalink(options)
     _check_usage(what, metalink, output, directory, as_json=options["as_json"])
     stdout = output is not None and is_stdout(output)
-    remote, mirrors = make_remote(options), places_of(options, several=metalink is not None)
+    remote, listed = make_remote(options), listed_mirrors(options)
     sources = [make_source(url, expect=expectations(sha256, size)) for url in urls]
     summary = Summary(options)
     if input_file is None:
@@ -91,7 +93,7 @@ def get(
         except LookupError as error:
             raise click.UsageError(f"--check {check}: {error}") from error
         lines = None if input_file is None else stack.enter_context(_opened("-i", input_file))
-        with concluding(ctx, summary):
+        with concluding(ctx, summary), _places(options, listed, metalink, summary) as mirrors:
             if metalink is not None:
                 sources, paths = _described(metalink, remote, output, directory)
                 summary.files = len(sources)
@@ -109,9 +111,37 @@ def get(
             else:
                 from .inputs import InputFile
 
-                listed = InputFile(lines, str(input_file), directory or ".", sums, mtime=mtime, failed=summary.fail)
-                items = chain(items, listed.items(paths))
+                wanted = InputFile(lines, str(input_file), directory or ".", sums, mtime=mtime, failed=summary.fail)
+                items = chain(items, wanted.items(paths))
             _to_files(items, remote, summary, mirrors, whole=lines is None)
+
+
+def _metalink(options: dict[str, Any]) -> str | None:
+    """
+    The metalink that says what to fetch; then it is none that names mirrors.  One in the settings always is: it belongs
+    to a remote.
+    """
+    if source_of("metalink") not in {ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT}:
+        return None
+    metalink: str | None = options["metalink"]
+    options["metalink"] = None
+    return metalink
+
+
+def _places(
+    options: dict[str, Any], listed: Listed | None, metalink: str | None, summary: Summary
+) -> AbstractContextManager[IMirrors]:
+    """
+    Where the files may be had: their URLs and mirrors of these, in an order that learns if there are several for each.
+    """
+    from ..mirrors.links import Duplicates
+    from ..urls import shown
+
+    given: Any = Elsewhere(None if listed is None else listed.mirrors)
+    if listed is None and metalink is None:
+        return nullcontext(Duplicates(given))
+    name = listed.name if listed is not None else f"metalink {shown(str(metalink))}"
+    return learning(options, name, given, summary.warn)
 
 
 def _check_usage(

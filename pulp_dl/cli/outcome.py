@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from .log import ATTEMPTS, ERRORS, FILES, Log
+from .log import ATTEMPTS, ERRORS, FILES, RUN, Log
 from .signals import Interrupted
 from .words import in_options
 
@@ -185,6 +185,10 @@ class Summary:
     def say(self, text: str) -> None:
         """For who asked to hear of each file."""
         self.log.tell("note", text, FILES)
+
+    def warn(self, text: str) -> None:
+        """Something about mirrors, for whoever wants to hear of the run at all."""
+        self.log.tell("mirrors", f"Warning: {text}", RUN, "warn")
 
     def left(self, downloads: Iterable[Counted], brought: int) -> None:
         """

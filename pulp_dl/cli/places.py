@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 from click.core import ParameterSource
 
+from .config import spelled
 from .words import blaming
 
 if TYPE_CHECKING:
@@ -20,16 +21,34 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Elsewhere",
+    "Listed",
     "directory_of",
-    "learning",
     "listed_mirrors",
     "mirror_options",
-    "places_of",
     "read_metalink_at",
+    "source_of",
 ]
 
 LARGEST: Final = 5 * 1024 * 1024
 """Bytes of a metalink that somebody has named."""
+
+
+WAYS: Final = ("mirrorlist", "metalink", "mirrors_from")
+"""Options that name mirrors."""
+
+
+class _Kind(click.ParamType[tuple[str, str | None]]):
+    """C{KIND:WHERE}, or C{KIND} alone.  What is behind the colon may be a secret."""
+
+    name = "kind"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str | None]:
+        if isinstance(value, tuple):
+            return value
+        kind, colon, where = str(value).partition(":")
+        if not re.fullmatch("[a-z][a-z0-9-]*", kind) or (colon and not where):
+            self.fail("give KIND, or KIND:WHERE, such as mirrorlist:http://...; pulp-dl schemes lists them", param, ctx)
+        return kind, where or None
 
 
 class _Variable(click.ParamType[tuple[str, str]]):
@@ -52,6 +71,18 @@ class _Variable(click.ParamType[tuple[str, str]]):
 mirror_options = (
     click.option("--mirrorlist", metavar="URL", help="A list of mirrors, as Fedora, CentOS, pacman and apt have it."),
     click.option(
+        "--metalink",
+        metavar="URL|FILE",
+        help="A metalink that names mirrors, as Fedora has it for a repository.  get without a URL fetches what it "
+        "describes.",
+    ),
+    click.option(
+        "--mirrors-from",
+        type=_Kind(),
+        metavar="KIND[:WHERE]",
+        help="Mirrors of another kind, which a plugin knows; pulp-dl schemes lists them.",
+    ),
+    click.option(
         "--mirrors-under",
         metavar="URL",
         help="The place of what follows this in a file's URL is taken by each mirror.  [default: the remote's URL; for "
@@ -68,24 +99,60 @@ mirror_options = (
 )
 
 
-def listed_mirrors(options: Mapping[str, Any], under: str | None = None) -> IMirrors | None:
+class Listed(NamedTuple):
+    """
+    The mirrors that options name.
+
+    @ivar name: of their list, for people and for what is learnt of them; without a secret.
+    """
+
+    mirrors: IMirrors
+    name: str
+
+
+def listed_mirrors(options: Mapping[str, Any], under: str | None = None) -> Listed | None:
     """
     The mirrors that the options name, in the order of their list; None: they name none.
 
     @param under: where they are if the options do not say.
     @raise click.UsageError: a value makes no sense.
     """
-    from ..mirrors.list import MirrorList
+    from ..urls import shown
 
-    url = options["mirrorlist"]
-    if url is None:
+    option = _chosen([name for name in WAYS if options[name] is not None])
+    if option is None:
         for name in ("mirrors_under", "mirror_variables"):
-            if options[name] and click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE:
-                raise click.UsageError(f"--{name.replace('_', '-').removesuffix('s')}: there is no --mirrorlist")
+            if options[name] and source_of(name) is ParameterSource.COMMANDLINE:
+                wanted = "--mirrorlist, --metalink or --mirrors-from"
+                raise click.UsageError(f"--{name.replace('_', '-').removesuffix('s')}: there is no {wanted}")
         return None
-    under = options["mirrors_under"] or options["remote"] or under
-    with blaming("mirrorlist"):
-        return MirrorList(url, under=under, variables=dict(options["mirror_variables"]))
+    kind, argument = (option, options[option]) if option != "mirrors_from" else options[option]
+    with blaming(option):
+        from ..engine.kinds import mirrors_of
+        from ..model.mirrors import MirrorsSettings
+
+        beginning = options["mirrors_under"] or options["remote"] or under
+        settings = MirrorsSettings(argument, beginning, dict(options["mirror_variables"]))
+        name = kind if argument is None else f"{kind} {shown(argument)}"
+        return Listed(mirrors_of(kind, settings), name)
+
+
+def source_of(name: str) -> ParameterSource | None:
+    """Where the value of an option comes from."""
+    return click.get_current_context().get_parameter_source(name)
+
+
+def _chosen(given: Sequence[str]) -> str | None:
+    """Of several options one, if they are not equally near."""
+    if len(given) < 2:
+        return given[0] if given else None
+    for source in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT, ParameterSource.DEFAULT_MAP):
+        near = [name for name in given if source_of(name) is source]
+        if len(near) > 1:
+            raise click.UsageError(f"{' and '.join(map(spelled, near))} exclude each other")
+        if near:
+            return near[0]
+    return given[0]
 
 
 def directory_of(manifests: Sequence[Source]) -> str | None:
@@ -94,33 +161,25 @@ def directory_of(manifests: Sequence[Source]) -> str | None:
     return directories.pop() if len(directories) == 1 else None
 
 
-def learning(mirrors: IMirrors) -> IMirrors:
-    """The same in an order that learns; and behind them, what answers tell of."""
-    from ..mirrors.links import Duplicates
-    from ..mirrors.scores import Scores
-
-    return Duplicates(Scores(mirrors))
-
-
-def places_of(options: Mapping[str, Any], *, several: bool) -> IMirrors:
-    """
-    Where the files of a command may be had: the URLs that were given, and mirrors of theirs.
-
-    @param several: they are to be asked in an order that learns.  It always is if there is a list of mirrors.
-    @raise click.UsageError: a value makes no sense.
-    """
-    from ..mirrors.links import Duplicates
-
-    listed = listed_mirrors(options)
-    given: Any = Elsewhere(listed)
-    return learning(given) if several or listed is not None else Duplicates(given)
-
-
 class Elsewhere:
-    """The URLs of a file in the order in which they were given; before each of them, its mirrors."""
+    """
+    The URLs of a file in the order in which they were given; before each of them, its mirrors.
+
+    It is an IMirrors, and an IVouching if the mirrors are: declared when it is made, since this module imports neither.
+    """
 
     def __init__(self, mirrors: IMirrors | None) -> None:
+        from zope.interface import alsoProvides
+
+        from ..interfaces import IMirrors
+        from ..mirrors.interfaces import IVouching
+
         self._mirrors = mirrors
+        alsoProvides(self, IMirrors)
+        if IVouching.providedBy(mirrors):
+            alsoProvides(self, IVouching)
+            vouching: Any = mirrors
+            self.vouched = vouching.vouched
 
     async def locate(self, source: Source, direct: IDownloader) -> AsyncIterator[Source]:
         from ..mirrors.located import located
@@ -134,7 +193,8 @@ class Elsewhere:
                     yield each
 
     def record(self, attempt: Attempt) -> None:
-        """Nothing is learnt here."""
+        if self._mirrors is not None:
+            self._mirrors.record(attempt)
 
 
 def read_metalink_at(where: str, downloader: Any) -> Iterator[Described]:

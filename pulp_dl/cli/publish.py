@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from .config import CHOSEN, configured_option
+from .learning import learning, state_option
 from .options import make_remote, make_source, output_options, remote_options
 from .outcome import DISK, USAGE, Failed, Summary, concluding, size_text
-from .places import directory_of, learning, listed_mirrors
+from .places import directory_of, listed_mirrors
 from .progress import Ticker
 
 if TYPE_CHECKING:
@@ -126,6 +127,7 @@ def opening(file: str, *, make: bool = False) -> Iterator[sqlite3.Connection]:
 )
 @catalogue_option
 @remote_options
+@state_option
 @output_options
 @click.pass_context
 def publish(
@@ -164,8 +166,12 @@ def publish(
         kept = kept_by(catalogue)
         publishing = Publishing(base, policy, ctx.meta.get(CHOSEN), places)
         progress = Progress()
-        learnt = None if listed is None else learning(listed)
-        with BlockingDownloader(remote, progress=progress, mirrors=learnt) as downloader, Ticker(summary, progress):
+        learnt = None if listed is None else learning(options, listed.name, listed.mirrors, summary.warn)
+        with (
+            learnt or nullcontext() as elsewhere,
+            BlockingDownloader(remote, progress=progress, mirrors=elsewhere) as downloader,
+            Ticker(summary, progress),
+        ):
             try:
                 with fetch_manifest_blocking(downloader, source) as manifest:
                     if policy == "immediate":

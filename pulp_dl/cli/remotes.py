@@ -80,9 +80,9 @@ class Remotes(Mapping[str, "Remote"]):
             with ctx:
                 _options.parse_args(ctx, [])
                 options = {**ctx.params, "remote": url}
-                mirrors = listed_mirrors(options)
-                if mirrors is not None:
-                    self.mirrors[name] = mirrors
+                listed = listed_mirrors(options)
+                if listed is not None:
+                    self.mirrors[name] = listed.mirrors
                 return make_remote(options)
         except click.ClickException as error:
             raise ConfigError(error.format_message()) from error

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from .config import configured_option
+from .learning import state_file, state_option
 from .options import Bytes, Seconds
 from .remotes import Remotes
 from .words import blaming
@@ -68,6 +69,7 @@ class _Serve(click.Command):
     metavar="BYTES",
     help="Of what is kept there: what was not asked for the longest goes first.",
 )
+@state_option
 @click.option(
     "--admin",
     metavar="ENDPOINT",
@@ -205,6 +207,7 @@ def _configuration(ctx: click.Context) -> Configuration:
             remotes=remotes,
             anonymous=remotes.anonymous,
             mirrors=remotes.mirrors,
+            mirror_state=state_file(options["mirror_state"]),
             answers=Answers(
                 max_age=options["max_age"],
                 patience=options["patience"],

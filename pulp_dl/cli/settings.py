@@ -18,6 +18,7 @@ __all__ = ["ConfigError", "File", "Layer", "Setting", "keys"]
 
 REMOTES: Final = "remotes"
 URL: Final = "url"
+PATHS: Final = frozenset({"FILE", "DIR", "URL|FILE"})
 
 _WORDS: Final[dict[type, str]] = {
     bool: "true or false",
@@ -136,7 +137,7 @@ class File:
         try:
             option.type.convert(value, option, None)
             # A shell would have looked for "~" before, in the directory that one is in.
-            if option.metavar in {"FILE", "DIR"} and value not in {"", "-"}:
+            if option.metavar in PATHS and value not in {"", "-"} and "://" not in value:
                 return str(self._path.absolute().parent / Path(value).expanduser())
         except click.BadParameter as error:
             raise self._error(where, error.message) from None
@@ -199,7 +200,9 @@ def _secret(name: str, found: Setting) -> bool:
     match name:
         case "user" | "proxy_user":
             return ":" in value
-        case "remote" | "proxy" | "mirrorlist":
+        case "mirrors_from":
+            return _PASSWORD_IN_URL.match(value.partition(":")[2]) is not None
+        case "remote" | "proxy" | "mirrorlist" | "metalink":
             return _PASSWORD_IN_URL.match(value) is not None
         case "headers":
             return any(_SECRET_FIELD.search(each.partition(":")[0]) for each in value)

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .get import name_of
+from .learning import learning, state_option
 from .log import printable
 from .options import make_remote, make_source, output_options, remote_options
 from .outcome import SOME, Failed, Summary, concluding
-from .places import directory_of, learning, listed_mirrors
+from .places import directory_of, listed_mirrors
 from .progress import Ticker
 from .target import check_target, is_stdout
 
@@ -44,6 +45,7 @@ __all__ = ["sync", "synchronize"]
 @click.option("--fail-fast", is_flag=True, help="Stop at the first failure.")
 @click.option("-n", "--dry-run", is_flag=True, help="Only print the URLs of what would be fetched, what would go.")
 @remote_options
+@state_option
 @output_options
 @click.pass_context
 def sync(
@@ -82,7 +84,7 @@ def sync(
         raise click.UsageError("--digest-file needs a file, which takes its place when it is whole; stdout is none")
     remote = make_remote(options)
     sources = [make_source(url) for url in dict.fromkeys(urls)]
-    mirrors = listed_mirrors(options, directory_of(sources) if options["mirrorlist"] else None)
+    listed = listed_mirrors(options, directory_of(sources))
     names = {name_of(source) for source in sources}
     summary = Summary(options, dry_run=dry_run)
     mirror = Mirror(directory, verify=verify, mtime=mtime)
@@ -91,17 +93,19 @@ def sync(
     with concluding(ctx, summary), nullcontext() if dry_run else mirror.lock():
         if digest_file is not None:
             check_target(digest_file)
-        synchronize(
-            sources,
-            remote,
-            mirror,
-            summary,
-            delete=delete,
-            force=force,
-            digest_file=digest_file,
-            fail_fast=fail_fast,
-            mirrors=None if mirrors is None else learning(mirrors),
-        )
+        learnt = None if listed is None else learning(options, listed.name, listed.mirrors, summary.warn)
+        with learnt or nullcontext() as mirrors:
+            synchronize(
+                sources,
+                remote,
+                mirror,
+                summary,
+                delete=delete,
+                force=force,
+                digest_file=digest_file,
+                fail_fast=fail_fast,
+                mirrors=mirrors,
+            )
 
 
 def synchronize(

@@ -90,11 +90,11 @@ class Advice:
             self._scoring.answered(place, answer, seconds)
 
     def vouch(self, place: Source, answer: Head, pipe: Pipe) -> None:
-        """The answer may tell what the file has to be."""
-        if self._vouching is not None and answer.status == 200 and place.url == self._source.url:
-            more = tuple(self._vouching.vouched(self._source, answer))
-            self._vouching = None
+        """Now it may be known what the file has to be."""
+        if self._vouching is not None and answer.status == 200:
+            more = tuple(self._vouching.vouched(self._source, place, answer))
             if more:
+                self._vouching = None
                 pipe.expect(more)
 
 

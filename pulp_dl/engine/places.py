@@ -27,6 +27,7 @@ class Candidates:
     A place that the mirrors name twice is asked once.  If they fail, the source's own URL is left.
 
     @ivar known: those that have been read and did not drop out.
+    @ivar wrong: those that had another file, and are asked again only when no other place is left.
     @ivar failure: why the mirrors could not say more, or None.
     """
 
@@ -35,6 +36,7 @@ class Candidates:
         self._mirrors = mirrors
         self._direct = direct
         self.known = [source] if mirrors is None else []
+        self.wrong: list[Source] = []
         self._seen: set[str] = set()
         self._read = 0
         self._located: Iterator[Source] | AsyncIterator[Source] | None = None
@@ -98,6 +100,15 @@ class Candidates:
     def drop(self, index: int) -> None:
         """Do not ask this place again."""
         del self.known[index]
+
+    def doubt(self, index: int) -> None:
+        """This place has another file: do not ask it while there are others."""
+        self.wrong.append(self.known.pop(index))
+
+    def restore(self) -> bool:
+        """Nobody else is left: those that were wrong may be right now.  Returns whether there are any."""
+        self.known, self.wrong = [*self.known, *self.wrong], []
+        return bool(self.known)
 
     async def close(self) -> None:
         """Nothing more is wanted of the mirrors."""

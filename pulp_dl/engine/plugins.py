@@ -1,40 +1,70 @@
-"""The protocols that are installed, where each comes from, and what is broken of them."""
+"""The plugins that are installed, where each comes from, and what is broken of them."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from attrs import frozen
 from twisted.logger import Logger
 from twisted.plugin import getCache
 from twisted.python.modules import getModule
+from twisted.python.reflect import namedAny
 
 import twisted.plugins
 
 from ..interfaces import IScheme
+from ..mirrors.interfaces import IMirrorsKind
 
-__all__ = ["BrokenPlugin", "Installed", "Plugin", "installed", "names_of", "origin"]
+__all__ = ["BrokenPlugin", "Installed", "Lazy", "Plugin", "claims", "installed", "name_of", "names_of", "origin"]
 
 log = Logger()
 _NAME: Final = re.compile(r"[a-z][a-z0-9+.\-]*")
+T = TypeVar("T")
+
+
+class Lazy:
+    """
+    What a plugin is made of, by its name, so that it is not imported before somebody uses it.
+
+    @ivar path: C{"package.module.Class"}.
+    """
+
+    def __init__(self, path: str, extra: str | None = None) -> None:
+        """
+        @param extra: what to install for it to be importable, as for pip, if it may not be: C{"my_gopher[tls]"}.
+        """
+        self.path = path
+        self._extra = extra
+
+    def load(self, what: str, names: str) -> Any:
+        """
+        @param what: the plugin, for people; C{names}: what is missing without it.
+        @raise ImportError: it cannot be imported; the message says what to install, the cause says why.
+        """
+        try:
+            return namedAny(self.path)
+        except Exception as error:
+            if self._extra is not None and isinstance(error, ImportError):
+                raise ImportError(f"{names} needs more: pip install '{self._extra}' ({error})") from error
+            raise ImportError(f"{what} is installed but cannot be loaded: {error}") from error
 
 
 @frozen
-class Plugin:
+class Plugin(Generic[T]):
     """
-    A protocol and the file that told of it.
+    A plugin and the file that told of it.
 
-    @ivar names: the URL schemes that it claims.
+    @ivar names: what it claims: URL schemes, or the name of a kind of mirrors.
     """
 
-    scheme: IScheme
+    plugin: T
     names: tuple[str, ...]
     file: str
 
@@ -51,27 +81,31 @@ class BrokenPlugin:
 class Installed:
     """What C{twisted.plugin} finds."""
 
-    plugins: tuple[Plugin, ...]
+    schemes: tuple[Plugin[IScheme], ...]
+    mirrors: tuple[Plugin[IMirrorsKind], ...]
     broken: tuple[BrokenPlugin, ...]
 
 
 @lru_cache(1)
 def installed() -> Installed:
     """
-    All protocols.  They are looked for once, where C{sys.path} led when C{twisted.plugins} was imported; what is broken
+    All of ours.  They are looked for once, where C{sys.path} led when C{twisted.plugins} was imported; what is broken
     is logged then, and passed over: somebody else's fault does not stop http.
     """
     dropins = getCache(twisted.plugins)
     files = {module.name: module.filePath.path for module in getModule("twisted.plugins").iterModules()}
-    plugins: list[Plugin] = []
+    schemes: list[Plugin[IScheme]] = []
+    mirrors: list[Plugin[IMirrorsKind]] = []
     broken: list[BrokenPlugin] = []
     for name, file in sorted(files.items()):
         dropin = dropins.get(name.rpartition(".")[2])
         for cached in [] if dropin is None else dropin.plugins:
             try:
-                scheme = IScheme(cached, None)
+                scheme, kind = IScheme(cached, None), IMirrorsKind(cached, None)
                 if scheme is not None:
-                    plugins.append(Plugin(scheme, names_of(scheme), file))
+                    schemes.append(Plugin(scheme, names_of(scheme), file))
+                if kind is not None:
+                    mirrors.append(Plugin(kind, (name_of(kind),), file))
             except Exception as error:
                 broken.append(BrokenPlugin(file, _words(error)))
         if dropin is None:
@@ -82,7 +116,7 @@ def installed() -> Installed:
             file=each.file,
             error=each.error,
         )
-    return Installed(tuple(plugins), tuple(broken))
+    return Installed(tuple(schemes), tuple(mirrors), tuple(broken))
 
 
 def names_of(scheme: IScheme) -> tuple[str, ...]:
@@ -98,6 +132,35 @@ def names_of(scheme: IScheme) -> tuple[str, ...]:
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise ValueError(f"names: {name!r} is no URL scheme in lower case")
     return tuple(dict.fromkeys(names))
+
+
+def name_of(kind: IMirrorsKind) -> str:
+    """
+    What a kind of mirrors is called.
+
+    @raise Exception: it is no name, or it raises something itself.
+    """
+    name = kind.name
+    if not isinstance(name, str) or not re.fullmatch("[a-z][a-z0-9-]*", name):
+        raise ValueError(f"name: {name!r} is no name of letters in lower case, digits and hyphens")
+    return name
+
+
+def claims(found: Iterable[tuple[object, str]]) -> str:
+    """
+    Several that claim one name, and how to get rid of each.
+
+    @param found: plugins, and their files; an empty one if they have none.
+    """
+    return " and ".join(sorted(_claim(*each) for each in found))
+
+
+def _claim(plugin: object, file: str) -> str:
+    if not file:
+        return repr(plugin)
+    distribution = origin(file)
+    how = "delete it" if distribution is None else f"pip uninstall {distribution.partition(' ')[0]}"
+    return f"{plugin!r} of {distribution or 'no distribution'} in {file} ({how})"
 
 
 def _why(module: str) -> str:

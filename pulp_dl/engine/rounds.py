@@ -2,7 +2,8 @@
 Rounds over places: the one loop that owns attempts.
 
 In each round every place that may still have the file is asked once.  What another try cannot change (not found, TLS,
-credentials, policy) takes a place out for good; for the rest there is another round after a wait.
+credentials, policy) takes a place out for good; for the rest there is another round after a wait.  Who has brought a
+whole body and a wrong one, or announced one, is not asked again while there are others: each try would cost a file.
 """
 
 from __future__ import annotations
@@ -12,7 +13,15 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from twisted.internet.task import deferLater
 
-from ..errors import CircuitOpen, ConsumerFailed, ConsumerGone, DownloadError, NotFound, Unavailable
+from ..errors import (
+    CircuitOpen,
+    ConsumerFailed,
+    ConsumerGone,
+    DownloadError,
+    NotFound,
+    Unavailable,
+    ValidationError,
+)
 from ..flow.timers import Clock
 from ..model.remote import Retries
 from ..model.source import Source
@@ -54,11 +63,16 @@ async def visit_all(clock: Clock, retries: Retries, places: Candidates, visit: C
                 if not error.transient:
                     places.drop(index)
                     continue
+                if isinstance(error, ValidationError):
+                    places.doubt(index)
+                    continue
                 asks = error.retry_after if isinstance(error, Unavailable | CircuitOpen) else None
                 asked = min(asked, asks or 0.0)
                 index += 1
         if not places.known:
-            break
+            asked = 0.0
+            if not places.restore():
+                break
     if places.failure is not None and (verdict is None or isinstance(verdict, NotFound)):
         verdict = places.failure
     raise verdict or NotFound(404, "no mirror knows a place for it")

@@ -6,14 +6,13 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from twisted.logger import Logger
-from twisted.python.reflect import namedAny
 from zope.interface import implementer
 
 from ..errors import UnsupportedScheme
 from ..interfaces import IFetcher, IScheme, IShared
 from ..model.remote import Remote
 from ..urls import URL
-from .plugins import installed, names_of, origin
+from .plugins import Lazy, claims, installed, names_of
 
 __all__ = ["Scheme", "carrier", "find", "gate"]
 
@@ -36,8 +35,8 @@ class Scheme:
         @param extra: what to install for it to be importable, as for pip, if it may not be: C{"my_gopher[tls]"}.
         """
         self.names = (names.lower(),) if isinstance(names, str) else tuple(name.lower() for name in names)
+        self._fetcher = Lazy(fetcher, extra)
         self.path = fetcher
-        self._extra = extra
 
     def __repr__(self) -> str:
         return f"Scheme({', '.join(self.names)}: {self.path})"
@@ -59,12 +58,9 @@ class Scheme:
 
     def _load(self) -> Any:
         try:
-            return namedAny(self.path)
-        except Exception as error:
-            if self._extra is not None and isinstance(error, ImportError):
-                names = " and ".join(f"{name}:" for name in self.names)
-                raise UnsupportedScheme(f"{names} needs more: pip install '{self._extra}' ({error})") from error
-            raise UnsupportedScheme(f"{self!r} is installed but cannot be loaded: {error}") from error
+            return self._fetcher.load(repr(self), " and ".join(f"{name}:" for name in self.names))
+        except ImportError as error:
+            raise UnsupportedScheme(str(error)) from error.__cause__
 
 
 def carrier(place: URL, remote: Remote) -> str:
@@ -103,15 +99,14 @@ def find(scheme: str, plugins: Iterable[IScheme] | None = None) -> IScheme:
         there = ", ".join(sorted(known)) or "none"
         raise UnsupportedScheme(f"no protocol is installed for {scheme}: URLs; there are: {there}")
     if len(found) > 1:
-        claims = " and ".join(sorted(_claim(*each) for each in found))
         count = "two" if len(found) == 2 else str(len(found))
-        raise UnsupportedScheme(f"{count} protocols are installed for {scheme}: URLs; remove one of {claims}")
+        raise UnsupportedScheme(f"{count} protocols are installed for {scheme}: URLs; remove one of {claims(found)}")
     return found[0][0]
 
 
 def _installed() -> Iterator[tuple[IScheme, tuple[str, ...], str]]:
-    for each in installed().plugins:
-        yield each.scheme, each.names, each.file
+    for each in installed().schemes:
+        yield each.plugin, each.names, each.file
 
 
 def _given(plugins: Iterable[IScheme]) -> Iterator[tuple[IScheme, tuple[str, ...], str]]:
@@ -120,11 +115,3 @@ def _given(plugins: Iterable[IScheme]) -> Iterator[tuple[IScheme, tuple[str, ...
             yield plugin, names_of(plugin), ""
         except Exception:
             log.failure("a protocol plugin is broken and is passed over: {plugin!r}", plugin=type(plugin))
-
-
-def _claim(plugin: IScheme, file: str) -> str:
-    if not file:
-        return repr(plugin)
-    distribution = origin(file)
-    how = "delete it" if distribution is None else f"pip uninstall {distribution.partition(' ')[0]}"
-    return f"{plugin!r} of {distribution or 'no distribution'} in {file} ({how})"

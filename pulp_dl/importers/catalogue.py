@@ -14,6 +14,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from ..engine.downloader import Downloader
+from ..engine.learnt import Learnt
 from ..engine.plugins import installed
 from ..engine.sharing import Sharing
 from ..errors import Refused
@@ -76,6 +77,7 @@ class Catalogue:
         store: Store | None = None,
         keep_share: float = 0.5,
         mirrors: Mapping[str | None, IMirrors] | None = None,
+        learnt: Learnt | None = None,
     ) -> None:
         """
         @param path: the SQLite file; it is made if it is missing.  Its own files are beside it, in C{PATH.files}.
@@ -84,12 +86,14 @@ class Catalogue:
         @param store: for what is C{on_demand}; without one that is streamed.
         @param keep_share: when all clients have left, a file is still stored if more than this share of it has come.
         @param mirrors: where else the files of a remote are, by its name; None for what was published without one.
+        @param learnt: what is known of them.
         @raise CatalogueError: there is no place for its files.
         """
         self._reactor = reactor
         self._remotes = remotes or {}
         self._anonymous = anonymous or Remote()
         self._listed = mirrors or {}
+        self._learnt = learnt or Learnt()
         self._scores: dict[str | None, Scores] = {}
         self.kept = kept_by(path)
         self._store = store
@@ -188,10 +192,10 @@ class Catalogue:
         if name not in self._upstreams:
             schemes: list[IScheme] | None = None
             if self._store is not None:
-                schemes = [*(each.scheme for each in installed().plugins), Following(self._store)]
+                schemes = [*(each.plugin for each in installed().schemes), Following(self._store)]
             mirrors: IMirrors = _Mirrors(self._remote, self._listed)
             if self._listed:  # else the order is the publisher's
-                mirrors = self._scores[name] = Beside(mirrors)
+                mirrors = self._scores[name] = self._learnt.scores(f"catalogue {name or ''}", mirrors, Beside)
             downloader = Downloader(self._reactor, self._remote(name), mirrors=mirrors, schemes=schemes)
             share = self._keep_share
             self._upstreams[name] = Sharing(downloader, self._reactor, keep=self._keep, keep_share=share)
@@ -271,7 +275,8 @@ class _Mirrors:
                 yield each
 
     def record(self, attempt: Attempt) -> None:
-        """The order is the publisher's."""
+        for each in self._mirrors.values():  # the order of the others is the publisher's
+            each.record(attempt)
 
 
 def _where(place: Place, listed: Listed) -> dict[str, Any]:

@@ -70,7 +70,7 @@ class Document(Generic[T]):
         self._known: tuple[T] | None = None
         self._etag: bytes | None = None
         self._failed: DownloadError | None = None
-        self._due = 0.0  # when somebody has to ask again
+        self._asked = self._due = 0.0  # when somebody has asked, and when somebody has to ask again
         self._waiting: dict[Deferred[T], tuple[IDownloader, str]] = {}
         self._running: Deferred[Any] | None = None
 
@@ -84,14 +84,15 @@ class Document(Generic[T]):
         """What was read last, however old."""
         return None if self._known is None else self._known[0]
 
-    def get(self, direct: IDownloader, scope: str) -> Deferred[T]:
+    def get(self, direct: IDownloader, scope: str, within: float | None = None) -> Deferred[T]:
         """
         Fires with what stands there; fails with a L{DownloadError} if it cannot be had and never could.  Cancelling
         only stops waiting.
 
         @param scope: a URL; the secrets of the Downloader's Remote are shown to its origin alone.
+        @param within: seconds for which it may be taken as it is, if that is less than usual.
         """
-        if self._clock() < self._due:
+        if self._clock() < (self._due if within is None else min(self._due, self._asked + within)):
             if self._known is not None:
                 return succeed(self._known[0])
             if self._failed is not None:
@@ -127,7 +128,8 @@ class Document(Generic[T]):
             except ValueError as error:
                 raise ProtocolError(f"this is no list of mirrors: {error}", self._source.url) from error
             self._etag = report.head.etag
-        self._failed, self._due = None, self._clock() + self._refresh
+        self._asked = self._clock()
+        self._failed, self._due = None, self._asked + self._refresh
 
     def _ended(self, result: object, running: Deferred[Any], direct: IDownloader) -> None:
         if self._running is not running:
@@ -159,7 +161,8 @@ class Document(Generic[T]):
         if not isinstance(error, DownloadError):
             error = DownloadError(f"the look-up raised {type(error).__name__}", self._source.url)
             error.__cause__ = failure.value
-        self._due = self._clock() + min(AGAIN, self._refresh)
+        self._asked = self._clock()
+        self._due = self._asked + min(AGAIN, self._refresh)
         if self._known is None:
             self._failed = error
         log.warn(GONE if self._known is None else KEPT, url=self.url, error=error)  # noqa: G010  # twisted.logger

@@ -1,9 +1,10 @@
-"""What mirrors may do besides, if they can: the engine looks for it."""
+"""What mirrors may do besides, if they can: the engine looks for it.  And how settings come to them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from twisted.plugin import IPlugin
 from zope.interface import Attribute
 
 from ..interfaces import IMirrors
@@ -13,19 +14,21 @@ if TYPE_CHECKING:
 
     from ..errors import DownloadError
     from ..interfaces import IExpectation
+    from ..model.mirrors import MirrorsSettings
     from ..model.remote import Timeouts
     from ..model.source import Head, Source
 
-__all__ = ["IScoring", "IVouching"]
+__all__ = ["IMirrorsKind", "IScoring", "IVouching"]
 
 
 class IVouching(IMirrors):
-    """Mirrors that can tell, from an answer, what the file has to be."""
+    """Mirrors that can tell what the file has to be, when a place has answered with it."""
 
-    def vouched(source: Source, head: Head) -> Iterable[IExpectation]:
+    def vouched(source: Source, place: Source, head: Head) -> Iterable[IExpectation]:
         """
-        What this answer of the source's own URL says of the whole file.  Asked once for each download, before a byte
-        of it is read; then it is expected of all places.
+        What is known of the whole file, beside what is expected of C{source} already.  Asked when a place has answered
+        with a whole body (200), before a byte of it is read, until something was told; then that is expected of this
+        place and of all others.
         """
 
 
@@ -51,4 +54,17 @@ class IScoring(IMirrors):
         each download at most, so a slow network does not end what would have come slowly.
 
         @param timeouts: the usual ones.
+        """
+
+
+class IMirrorsKind(IPlugin):
+    """A kind of mirrors that the command and the settings can name, found by C{twisted.plugin}."""
+
+    name: str = Attribute("Letters in lower case, digits and hyphens.")
+
+    def mirrors(settings: MirrorsSettings) -> IMirrors:
+        """
+        Mirrors for one remote.  No reactor runs yet, so nothing is to be asked for.
+
+        @raise ValueError: the settings make no sense; the message says why.
         """

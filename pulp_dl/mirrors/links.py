@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from zope.interface import alsoProvides, implementer
 
-from ..interfaces import IDownloader, IMirrors
+from ..interfaces import IDownloader, IExpectation, IMirrors
 from ..model.expect import ALGORITHMS, Digest
 from ..model.headers import Pairs
 from ..model.report import Attempt
@@ -121,6 +121,7 @@ class Duplicates:
         @param schemes: protocols that a place may have.
         """
         self._mirrors = mirrors
+        self._vouching: IVouching | None = mirrors if IVouching.providedBy(mirrors) else None
         if mirrors is not None and IScoring.providedBy(mirrors):
             alsoProvides(self, IScoring)
             scoring: Any = mirrors
@@ -133,10 +134,12 @@ class Duplicates:
         places = _own(source) if self._mirrors is None else located(self._mirrors, source, direct)
         return _Located(source, places, self._told)
 
-    def vouched(self, source: Source, head: Head) -> tuple[Digest, ...]:
-        known = any(isinstance(each, Digest) and each.enforced for each in source.expect)
-        encoded = head.get(b"content-encoding")
-        return () if known or encoded else digests_told((*head.headers, *head.hints))[:1]
+    def vouched(self, source: Source, place: Source, head: Head) -> tuple[IExpectation, ...]:
+        told = () if self._vouching is None else tuple(self._vouching.vouched(source, place, head))
+        known = any(isinstance(each, Digest) and each.enforced for each in (*source.expect, *told))
+        if known or place.url != source.url or head.get(b"content-encoding"):
+            return told
+        return (*told, *digests_told((*head.headers, *head.hints))[:1])
 
     def record(self, attempt: Attempt) -> None:
         if self._mirrors is not None:

@@ -11,6 +11,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from ..interfaces import IDownloader, IMirrors
+from ..model.mirrors import MirrorsSettings
 from ..model.remote import Remote
 from ..model.report import Attempt
 from ..model.source import Head, Source
@@ -18,7 +19,7 @@ from ..urls import parse, shown
 from .below import Below
 from .document import LIMIT, REFRESH, Document
 
-__all__ = ["SCHEMES", "Entry", "Listing", "MirrorList", "Skipped", "read_list", "substitute"]
+__all__ = ["SCHEMES", "Entry", "Listing", "MirrorList", "Skipped", "list_of", "read_list", "substitute"]
 
 log = Logger()
 
@@ -27,8 +28,6 @@ SCHEMES: Final = ("https", "http", "ftp")
 
 MOST: Final = 1000
 """Places that are read of a list; it may have ten times as many lines that are none."""
-
-"""Entries that are read of one list."""
 
 LEFT_OUT: Final = "line {number} of the mirror list {url} is left out: {reason}"
 
@@ -201,3 +200,8 @@ class MirrorList:
         for each in listing.skipped[:10]:
             log.warn(LEFT_OUT, number=each.number, url=shown(head.url), reason=each.reason)  # noqa: G010  # twisted.logger
         return listing
+
+
+def list_of(settings: MirrorsSettings) -> MirrorList:
+    """The kind that is called C{mirrorlist}."""
+    return MirrorList(settings.url(), under=settings.under, variables=settings.variables)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from attrs import evolve
+from attrs import evolve, frozen
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from ..interfaces import IDownloader, IMirrors
-from ..model.expect import Digest, Size
+from ..interfaces import IDownloader, IExpectation
+from ..model.expect import Size
+from ..model.mirrors import MirrorsSettings
 from ..model.remote import Remote
 from ..model.report import Attempt
 from ..model.source import Head, Source
@@ -20,31 +22,55 @@ from ..urls import shown
 from .below import Below
 from .described import Described, Description
 from .document import REFRESH, Document
-from .list import SCHEMES
+from .interfaces import IVouching
+from .list import SCHEMES, Skipped, substitute
 from .metalink_xml import read_metalink
 
-__all__ = ["Metalink"]
+__all__ = ["Metalink", "metalink_of"]
 
 log = Logger()
 
 LIMIT: Final = 1024 * 1024
 """Bytes: read in about 50 ms.  Who has a larger one, with the digests of many pieces, says so."""
 
+MIRRORMANAGER: Final = {"repomd.xml": "repodata/repomd.xml"}
+"""Where in a repository the files are that it names without their folder."""
+
 LEFT_OUT: Final = "URL {number} of the metalink {url} is left out: {reason}"
 
 
-@implementer(IMirrors)
+NOW: Final = 60.0
+"""Seconds for which it is taken as it is where it says what a file has to be: mirrors get new versions at any time."""
+
+
+@frozen
+class _Known:
+    """
+    What a metalink says.
+
+    @ivar described: the files that it is about, by what follows the URL of the repository.
+    @ivar bases: where the repository is, the best first.
+    """
+
+    description: Description
+    described: Mapping[str, Described]
+    bases: tuple[str, ...]
+
+
+@implementer(IVouching)
 class Metalink:
     """
     Mirrors that are named in a metalink (RFC 5854, or version 3), which is fetched when it is first needed, and again
     when it is old.
 
-    With C{describes}, the metalink is about one file of a repository, as MirrorManager's is about
-    C{repodata/repomd.xml}; then all files of the repository are where that one is.  Without it, the files that it names
-    have its places, and others have none.
+    That of a repository is about a file of it, as MirrorManager's is about C{repodata/repomd.xml}; all files of the
+    repository are where that one is.  Of any other metalink the files that it names have its places, and others have
+    none.
 
-    C{await metalink.wanted(source, direct)} adds what it says of a file's size and digest; a mirror can then give
-    nothing else.
+    A file that it is about has to be what it says, wherever it comes from; others are not touched by that.
+    C{await metalink.wanted(source, direct)} tells it before anything is asked for.
+
+    @ivar skipped: places that were left out.
     """
 
     def __init__(
@@ -52,6 +78,7 @@ class Metalink:
         url: str,
         *,
         under: str | None = None,
+        repository: bool = False,
         describes: str | None = None,
         original: bool = True,
         country: str | None = None,
@@ -63,22 +90,26 @@ class Metalink:
     ) -> None:
         """
         @param under: the URL of the repository; None: scheme, host and port of any URL.
-        @param describes: the path below it of the file that the metalink is about.
+        @param repository: it is the metalink of a repository.
+        @param describes: then, the path in the repository of the file that it is about; None: its name in the metalink,
+            behind C{repodata/} if that is C{repomd.xml}, as MirrorManager has it.
         @param original: ask the source's own URL too, after the others (or where it stands among them).
         @param country: places of this country (ISO 3166-1) come first.
         @param schemes: protocols that a place may have; others are skipped.
         @param remote: the settings to fetch it with; None: those of the Downloader.  The secrets of a Downloader's
             Remote are not shown to its host, unless it is theirs.
         @param limit: bytes that it may have.
-        @param refresh: seconds after which it is fetched again.
+        @param refresh: seconds after which it is fetched again; a minute, at most, for a file that it is about.
         @raise InvalidURL: this is no URL.
         """
         self._schemes = tuple(schemes)
         self._country = None if country is None else country.lower()
         self._original = original
         self._below = Below(under, original=original)
+        self._repository = repository or describes is not None
         self._path = None if describes is None else describes.strip("/")
         self._document = Document(url, self._read, remote=remote, limit=limit, refresh=refresh, clock=clock)
+        self.skipped: tuple[Skipped, ...] = ()
 
     @property
     def url(self) -> str:
@@ -86,15 +117,12 @@ class Metalink:
         return self._document.url
 
     async def locate(self, source: Source, direct: IDownloader) -> Iterator[Source]:
-        if self._path is not None and self._below.rest(source) is None:
+        if self._repository and self._below.rest(source) is None:
             return iter((source,))
-        description = await self._document.get(direct, source.scope or source.url)
-        described = self._described(description, source)
-        urls = [] if described is None else self._ordered(described)
-        if self._path is None:
-            return self._whole(source, urls, known=described is not None)
-        end = "/" + quote(self._path)
-        return self._below.places(source, [url.removesuffix(end) for url in urls if url.endswith(end)])
+        known, described = await self._look(source, direct)
+        if self._repository:
+            return self._below.places(source, known.bases)
+        return self._whole(source, described)
 
     async def wanted(self, source: Source, direct: IDownloader) -> Source:
         """
@@ -104,21 +132,33 @@ class Metalink:
         @raise DownloadError: the metalink cannot be had.
         @raise LookupError: it says nothing of this file.
         """
-        description = await self._document.get(direct, source.scope or source.url)
-        described = self._described(description, source)
-        if described is None or (self._path is not None and self._below.rest(source) != "/" + quote(self._path)):
+        _, described = await self._look(source, direct)
+        if described is None:
             raise LookupError(f"the metalink {self.url} says nothing of {shown(source.url)}")
-        known = {type(each) for each in source.expect if isinstance(each, Digest | Size) and each.enforced}
-        added = [each for each in described.expect if not (type(each) is Size and Size in known)]
-        return evolve(source, expect=(*source.expect, *added))
+        return evolve(source, expect=(*source.expect, *_more(described, source)))
+
+    def vouched(self, source: Source, place: Source, head: Head) -> tuple[IExpectation, ...]:
+        known = self._document.known
+        described = None if known is None else self._described(known, source)
+        return () if described is None else _more(described, source)
 
     def record(self, attempt: Attempt) -> None:
         """The order is the metalink's."""
 
-    def _described(self, description: Description, source: Source) -> Described | None:
-        if self._path is not None:
-            return description.find(self._path) or (description.files[0] if len(description.files) == 1 else None)
-        return description.find(source.place.path.rpartition("/")[2])
+    async def _look(self, source: Source, direct: IDownloader) -> tuple[_Known, Described | None]:
+        """What is known, and what of this file."""
+        scope = source.scope or source.url
+        known = await self._document.get(direct, scope)
+        described = self._described(known, source)
+        if described is not None:
+            known = await self._document.get(direct, scope, NOW)
+            described = self._described(known, source)
+        return known, described
+
+    def _described(self, known: _Known, source: Source) -> Described | None:
+        if self._repository:
+            return known.described.get(self._below.rest(source) or "")
+        return known.description.find(source.place.path.rpartition("/")[2])
 
     def _ordered(self, described: Described) -> list[str]:
         locations = described.locations
@@ -126,15 +166,50 @@ class Metalink:
             locations = tuple(sorted(locations, key=lambda each: each.country != self._country))
         return [each.url for each in locations]
 
-    def _whole(self, source: Source, urls: list[str], *, known: bool) -> Iterator[Source]:
+    def _whole(self, source: Source, described: Described | None) -> Iterator[Source]:
         """A file that has whole URLs."""
+        urls = [] if described is None else self._ordered(described)
         for url in urls:
             yield source if url == source.url else source.at(url)
-        if source.url not in urls and (self._original or not known):
+        if source.url not in urls and (self._original or described is None):
             yield source
 
-    def _read(self, data: bytes, head: Head) -> Description:
+    def _read(self, data: bytes, head: Head) -> _Known:
         description = read_metalink(data, self._schemes)
+        self.skipped = description.skipped
         for each in description.skipped[:10]:
             log.warn(LEFT_OUT, number=each.number, url=shown(head.url), reason=each.reason)  # noqa: G010
-        return description
+        described = self._in_repository(description) if self._repository else {}
+        bases = [
+            url.removesuffix(rest)
+            for rest, each in described.items()
+            for url in self._ordered(each)
+            if url.endswith(rest)
+        ]
+        return _Known(description, described, tuple(dict.fromkeys(bases)))
+
+    def _in_repository(self, description: Description) -> dict[str, Described]:
+        files = description.files
+        if self._path is None:
+            return {_rest(MIRRORMANAGER.get(each.name, each.name)): each for each in files}
+        found = description.find(self._path) or (files[0] if len(files) == 1 else None)
+        return {} if found is None else {_rest(self._path): found}
+
+
+def metalink_of(settings: MirrorsSettings) -> Metalink:
+    """
+    The kind that is called C{metalink}: that of a repository, if it is known where that is.  A path names a file.
+    """
+    where = substitute(settings.url(), settings.variables)
+    url = where if "://" in where else Path(where).absolute().as_uri()
+    return Metalink(url, under=settings.under, repository=settings.under is not None)
+
+
+def _rest(path: str) -> str:
+    return "/" + quote(path)
+
+
+def _more(described: Described, source: Source) -> tuple[IExpectation, ...]:
+    """What it has to be, as far as that is not expected already."""
+    sized = any(isinstance(each, Size) and each.enforced for each in source.expect)
+    return tuple(each for each in described.expect if each not in source.expect and not (sized and type(each) is Size))

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, Final, TypeVar
 
 from attrs import evolve
-from zope.interface import implementer
+from zope.interface import alsoProvides, implementer
 
 from ..errors import (
     AuthFailed,
@@ -31,6 +31,7 @@ from ..model.report import Attempt
 from ..model.source import Head, Source
 from ..urls import shown
 from .interfaces import IScoring, IVouching
+from .links import Duplicates
 from .located import located
 from .standing import HEAL, Faded, Host, Standing
 
@@ -102,12 +103,16 @@ class Scores:
             may be long and a place costs a little for each file.
         @param wall: seconds since the epoch, for what is saved; C{clock} never goes back.
         """
-        if IVouching.providedBy(mirrors):
+        if isinstance(mirrors, Duplicates):
             raise TypeError("Scores reads several places at once, too early to be told of others: put it inside")
         if not 0 <= hedge <= 1:
             raise ValueError(f"Scores: hedge={hedge!r} is no share; give a number from 0 (never) to 1")
         self.hedge = hedge
         self._mirrors = mirrors
+        if IVouching.providedBy(mirrors):
+            alsoProvides(self, IVouching)
+            vouching: Any = mirrors
+            self.vouched = vouching.vouched
         self._explore = explore
         self._heal = heal
         self._slow_window = slow_window

@@ -55,6 +55,7 @@ class Configuration:
     @ivar remotes: what the catalogue's remotes are, by their names.
     @ivar anonymous: and for what was published without a name.
     @ivar mirrors: where else the files of remotes are, by the names of these; None for those without a name.
+    @ivar mirror_state: the file for what is learnt of them, or None.
     @ivar grace: seconds that answers have to end in when the service does; those that take longer are cut.
     @ivar log_requests: a line in the log for each.
     """
@@ -68,6 +69,7 @@ class Configuration:
     remotes: Mapping[str, Remote] = field(factory=dict, repr=False)
     anonymous: Remote = field(factory=Remote, repr=False)
     mirrors: Mapping[str | None, IMirrors] = field(factory=dict, repr=False)
+    mirror_state: str | None = None
     answers: Answers = field(factory=Answers)
     connections: ConnectionLimits = field(factory=ConnectionLimits)
     grace: float = field(default=60.0, validator=ge(0))

@@ -8,12 +8,12 @@ from typing import Any
 from attrs import evolve
 from twisted.logger import Logger
 
+from ..engine.learnt import Learnt
 from ..importers.catalogue import Catalogue
 from ..importers.passthrough import Passthrough
 from ..importers.several import Several
 from ..importers.store import Store
 from ..interfaces import IImporter
-from ..mirrors.scores import Scores
 from ..model.remote import Remote
 from .configuration import Configuration
 
@@ -22,17 +22,21 @@ __all__ = ["open_importer"]
 log = Logger()
 
 
-def open_importer(reactor: Any, configuration: Configuration, name: str | None = None) -> IImporter:
+def open_importer(
+    reactor: Any, configuration: Configuration, name: str | None = None, learnt: Learnt | None = None
+) -> IImporter:
     """
     Who knows all that is to be served: the catalogue first, then prefixes, the longer ones before the shorter.
 
     @param name: what requests call us in Via, so that one that comes back is known.
+    @param learnt: what is known of mirrors.
     @raise Exception: one of them cannot be opened; none of them is left open.
     """
 
     def named(remote: Remote) -> Remote:
         return remote if name is None else evolve(remote, headers=(*remote.headers, (b"Via", f"1.1 {name}")))
 
+    learnt = learnt or Learnt()
     opened: list[IImporter] = []
     try:
         if configuration.catalogue is not None:
@@ -50,10 +54,11 @@ def open_importer(reactor: Any, configuration: Configuration, name: str | None =
                 anonymous=named(configuration.anonymous),
                 store=store,
                 mirrors=configuration.mirrors,
+                learnt=learnt,
             )
             opened.append(catalogue)
         for prefix in sorted(configuration.passthrough, key=lambda each: len(each.path), reverse=True):
-            mirrors = None if prefix.mirrors is None else Scores(prefix.mirrors)
+            mirrors = None if prefix.mirrors is None else learnt.scores(f"serve {prefix.path}", prefix.mirrors)
             opened.append(Passthrough(reactor, prefix.path, prefix.url, named(prefix.remote), mirrors=mirrors))
     except BaseException:
         for each in opened:  # which a comprehension would not know

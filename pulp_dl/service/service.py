@@ -26,6 +26,7 @@ from ..streamer.traffic import Traffic
 from .configuration import Configuration
 from .importers import open_importer
 from .listeners import Listeners
+from .memory import Memory
 from .signals import Signals
 
 __all__ = ["StreamerService"]
@@ -60,6 +61,7 @@ class StreamerService(Service):
         self._read = read
         self._say = say or _log
         self._configuration = self._begun_with = configuration = read()
+        self._memory = Memory(reactor, configuration.mirror_state)
         self._traffic = Traffic(reactor, log_requests=configuration.log_requests)
         # Nobody answers before the process is who it will be: a catalogue is not opened by root.
         self._importer: IImporter = Several(())
@@ -101,7 +103,9 @@ class StreamerService(Service):
         bytes(LARGEST)
         if not self._listening:
             self._listen()
-        self._use(open_importer(self._reactor, self._configuration, self._name))
+        self._memory.load()
+        self._use(open_importer(self._reactor, self._configuration, self._name, self._memory.learnt))
+        self._memory.begin()
         super().startService()  # type: ignore[no-untyped-call]  # of Twisted
         self._signals.listen()
         self._reactor.callWhenRunning(self._announce)
@@ -127,13 +131,15 @@ class StreamerService(Service):
             return
         try:
             configuration = self._read()
-            importer = open_importer(self._reactor, configuration, self._name)
+            learnt = self._memory.learnt.successor(configuration.mirror_state)
+            importer = open_importer(self._reactor, configuration, self._name, learnt)
         except Exception as error:
             self._trouble = getattr(error, "message", None) or str(error)
             self._reloads["failed"] += 1
             log.error("the configuration was not taken: {trouble}", trouble=self._trouble)
             return
         self._configuration = configuration
+        self._memory.learnt = learnt
         self._retire(self._importer)
         self._use(importer)
         self._content.answers = configuration.answers
@@ -215,6 +221,7 @@ class StreamerService(Service):
         await self._content.draining()
         self._no_grace()
         await DeferredList([*self._retired, self._importer.close()])
+        await self._memory.end()
         await self._admin.close()
         self._signals.ignore()
         self._stopped = True

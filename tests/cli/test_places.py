@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from attrs import frozen
 
-from pulp_dl.testing import Cut, FaultServer, Wait, answer
+from pulp_dl.testing import Cut, FaultServer, OnPath, Wait, answer
 from tests.cli.command import refused, run
 from tests.service.running import ask, streamer
 
@@ -55,7 +55,21 @@ async def mirrored(reactor: Any) -> AsyncIterator[Mirrored]:
             '<metalink xmlns="urn:ietf:params:xml:ns:metalink"><file name="os/bear.rpm">'
             f'<size>{len(DATA)}</size><hash type="sha-256">{SHA}</hash>{links}</file></metalink>'
         )
-        lists = {"/mirrors.txt": answer(text.encode()), "/bear.meta4": answer(metalink.encode())}
+        places = "".join(
+            f'<url preference="{number}">{server.url("/m/PULP_MANIFEST")}</url>'
+            for number, server in ((100, bad), (90, good))
+        )
+        repository = (
+            '<metalink version="3.0" xmlns="http://www.metalinker.org/"><files><file name="PULP_MANIFEST">'
+            f"<size>{len(MANIFEST)}</size><verification>"
+            f'<hash type="sha256">{hashlib.sha256(MANIFEST).hexdigest()}</hash></verification>'
+            f"<resources>{places}</resources></file></files></metalink>"
+        )
+        lists = {
+            "/mirrors.txt": answer(text.encode()),
+            "/bear.meta4": answer(metalink.encode()),
+            "/metalink": answer(repository.encode()),
+        }
         async with FaultServer(reactor, lists) as origin:
             yield Mirrored(origin, bad, good)
 
@@ -167,9 +181,15 @@ async def test_a_metalink_that_is_not_there_is_not_found(mirrored: Mirrored, tmp
 @pytest.mark.parametrize(
     ("args", "why"),
     [
-        (["get", "http://h/f", "--metalink", "m"], "exclude each other"),
+        (["get", "http://h/f", "--metalink", "m", "--mirrorlist", "http://m/"], "--mirrorlist and --metalink exclude"),
+        (["get", "http://h/f", "--metalink", "m", "--mirrors-from", "metalink:m"], "--metalink and --mirrors-from"),
         (["get", "--metalink", "m", "--sha256", SHA], "exclude each other"),
-        (["get", "--metalink", "m", "-i", "list"], "exclude each other"),
+        (["get", "http://h/f", "--metalink", "http://"], "--metalink: "),
+        (["get", "http://h/f", "--metalink", "http://m/?repo=$repo"], "$repo"),
+        (["get", "http://h/f", "--mirrors-from", "nobody:x"], "no kind of mirrors is called 'nobody'; there are: meta"),
+        (["get", "http://h/f", "--mirrors-from", "mirrorlist"], "--mirrors-from: the URL of the list is needed"),
+        (["get", "http://h/f", "--mirrors-from", "mirrorlist:"], "KIND:WHERE"),
+        (["get", "http://h/f", "--mirrors-from", "http://h/"], "no kind of mirrors is called 'http'"),
         (["get", "http://h/f", "--mirrorlist", "nowhere"], "--mirrorlist: "),
         (["get", "http://h/f", "--mirrorlist", "http://m/$repo"], "$repo"),
         (["get", "http://h/f", "--mirrors-under", "http://m/"], "there is no --mirrorlist"),
@@ -183,12 +203,10 @@ def test_what_makes_no_sense_is_refused(args: list[str], why: str) -> None:
     assert why in end.err
 
 
-def settings(mirrored: Mirrored, path: Path) -> Path:
+def settings(mirrored: Mirrored, path: Path, *lines: str) -> Path:
     file = path / "settings.toml"
-    file.write_text(
-        f'[remotes.pub]\nurl = "{mirrored.origin.url("/pub")}"\nmirrorlist = "{mirrored.listing}"\n'
-        'mirror-variable = ["repo=m"]\n'
-    )
+    lines = lines or (f'mirrorlist = "{mirrored.listing}"', 'mirror-variable = ["repo=m"]')
+    file.write_text("\n".join([f'[remotes.pub]\nurl = "{mirrored.origin.url("/pub")}"', *lines, ""]))
     return file
 
 
@@ -268,6 +286,100 @@ async def test_a_catalogue_has_the_same_and_a_client_does_not_notice_that_a_mirr
     assert bear.body == DATA
     assert mirrored.asked(mirrored.origin) == ["/mirrors.txt", "/mirrors.txt"]
     assert mirrored.good.requests[-1].get(b"range") == b"bytes=500000-"
+
+
+# ---- the metalink of a repository
+
+
+def of_repository(mirrored: Mirrored) -> str:
+    return mirrored.origin.url("/metalink?repo=pub")
+
+
+async def test_sync_has_a_repository_s_metalink(mirrored: Mirrored, tmp_path: Path) -> None:
+    url = mirrored.origin.url("/pub/PULP_MANIFEST")
+    end = await run("sync", url, "--metalink", of_repository(mirrored), "-d", "here", cwd=tmp_path)
+
+    assert end.code == 0, end.err
+    assert (tmp_path / "here/os/bear.rpm").read_bytes() == DATA
+    assert mirrored.asked(mirrored.origin)[0] == "/metalink?repo=pub"
+    assert mirrored.asked(mirrored.broken)[0] == "/m/PULP_MANIFEST"
+
+
+async def test_a_mirror_that_is_behind_is_left_for_another(mirrored: Mirrored, tmp_path: Path) -> None:
+    """What the metalink is about is what it says, though nothing else is known of it."""
+    mirrored.broken.script = answer(b"old.rpm," + SHA.encode() + b",3\n")
+    file = settings(mirrored, tmp_path, f'metalink = "{of_repository(mirrored)}"')
+
+    end = await run("--config", file, "get", "--remote", "pub", "PULP_MANIFEST", "-o", "m", "--json", cwd=tmp_path)
+
+    assert end.code == 0, end.err
+    assert (tmp_path / "m").read_bytes() == MANIFEST
+    assert len(mirrored.broken.requests) == 1
+    assert mirrored.asked(mirrored.origin) == ["/metalink?repo=pub"]
+
+
+async def test_a_metalink_may_be_a_file_beside_the_settings(mirrored: Mirrored, tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    end = await run("get", mirrored.origin.url("/metalink"), "-d", there, cwd=tmp_path)
+    assert end.code == 0, end.err
+    file = settings(mirrored, there, 'metalink = "metalink"')
+
+    end = await run("--config", file, "get", "--remote", "pub", "os/bear.rpm", "--sha256", SHA, cwd=tmp_path)
+
+    assert end.code == 0, end.err
+    assert mirrored.asked(mirrored.origin) == ["/metalink"]
+
+
+async def test_the_metalink_of_one_file_names_its_mirrors_and_what_it_has_to_be(
+    mirrored: Mirrored, tmp_path: Path
+) -> None:
+    wrong = mirrored.broken.url("/elsewhere/bear.rpm")
+    mirrored.broken.script = answer(b"x" * len(DATA))
+    end = await run("get", wrong, "--metalink", mirrored.origin.url("/bear.meta4"), "-v", cwd=tmp_path)
+
+    assert end.code == 0, end.err
+    assert (tmp_path / "bear.rpm").read_bytes() == DATA
+    assert "DigestMismatch" in end.err
+
+
+async def test_a_metalink_in_the_settings_is_never_what_is_to_be_fetched(mirrored: Mirrored, tmp_path: Path) -> None:
+    file = settings(mirrored, tmp_path, f'metalink = "{of_repository(mirrored)}"')
+    end = await run("--config", file, "get", "--remote", "pub", cwd=tmp_path)
+
+    assert end.code == 2
+    assert "Missing argument" in end.err
+
+
+async def test_what_is_typed_counts_more_than_another_way_in_the_settings(mirrored: Mirrored, tmp_path: Path) -> None:
+    file = settings(mirrored, tmp_path, 'mirrorlist = "http://127.0.0.1:1/"')
+    metalink = ("--metalink", of_repository(mirrored))
+    end = await run("--config", file, "get", "--remote", "pub", "os/bear.rpm", *metalink, cwd=tmp_path)
+    assert end.code == 0, end.err
+    assert mirrored.asked(mirrored.origin) == ["/metalink?repo=pub"]
+
+    # That of one file is fetched, from the places that it names.
+    end = await run(
+        "--config", file, "get", "--remote", "pub", "--metalink", mirrored.origin.url("/bear.meta4"), "-o", "b",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert end.code == 0, end.err
+
+
+async def test_the_streamer_has_a_repository_s_metalink_and_gives_no_client_what_is_old(
+    reactor: Any, mirrored: Mirrored, tmp_path: Path
+) -> None:
+    old = MANIFEST.replace(b"bear", b"cubs")
+    mirrored.broken.script = OnPath({"/m/PULP_MANIFEST": answer(old), "/m/os/bear.rpm": answer(DATA)})
+    file = settings(mirrored, tmp_path, f'metalink = "{of_repository(mirrored)}"')
+    async with streamer(reactor, "--config", file, "--passthrough", "/p=pub", cwd=tmp_path) as running:
+        bear = await ask(running.url, "/p/os/bear.rpm")
+        manifest = await ask(running.url, "/p/PULP_MANIFEST")
+
+    assert (bear.body, manifest.body) == (DATA, MANIFEST)
+    # One of which nothing is known is tried first, now and then.
+    assert mirrored.asked(mirrored.origin) in (["/metalink?repo=pub"], ["/metalink?repo=pub", "/pub/PULP_MANIFEST"])
+    assert mirrored.asked(mirrored.broken) == ["/m/os/bear.rpm", "/m/PULP_MANIFEST"]
 
 
 # ---- explain
@@ -353,3 +465,19 @@ async def test_explain_says_that_a_list_cannot_be_had(mirrored: Mirrored, tmp_pa
     assert end.code == 0, end.err
     assert "  not to be had: " in end.out
     assert "404" in end.out
+
+
+async def test_explain_tells_what_a_metalink_has_that_is_no_place(mirrored: Mirrored, tmp_path: Path) -> None:
+    text = (
+        '<metalink xmlns="urn:ietf:params:xml:ns:metalink"><file name="bear.rpm"><url>rsync://h/bear.rpm</url>'
+        f"<url>{mirrored.good.url('/m/os/bear.rpm')}</url></file></metalink>"
+    )
+    (tmp_path / "m").write_text(text)
+    end = await run("explain", "-n", mirrored.url, "--metalink", "m", cwd=tmp_path)
+
+    assert end.code == 0, end.err
+    assert end.out.splitlines()[:3] == [
+        f"mirrors: {(tmp_path / 'm').as_uri()}",
+        "  URL 1 is left out: rsync: is none of the protocols that are allowed here",
+        "places, the best first:",
+    ]

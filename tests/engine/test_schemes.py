@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from pulp_dl.engine.schemes import Scheme, find
 from pulp_dl.errors import UnsupportedScheme
 from pulp_dl.interfaces import IScheme
 from pulp_dl.model.remote import Remote
+from tests.plugins import Site
 
 
 class Toy:
@@ -115,52 +115,6 @@ def test_a_fetcher_that_cannot_be_imported_says_which_and_why() -> None:
 
 
 # ---- what is installed
-
-
-class Site:
-    """A directory on the path, with plugins in it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.plugins = folder / "twisted" / "plugins"
-        self.plugins.mkdir(parents=True)
-
-    def plugin(self, name: str, text: str, distribution: str | None = None) -> Path:
-        """One that says this; of a distribution, or of none."""
-        path = self.plugins / f"{name}.py"
-        path.write_text(text)
-        if distribution is not None:
-            info = self.folder / f"{distribution}-1.0.dist-info"
-            info.mkdir()
-            (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
-            (info / "RECORD").write_text(f"twisted/plugins/{name}.py,,\n")
-        return path
-
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        root = Path(__file__).parents[2]
-        environment = {
-            **os.environ, "PYTHONPATH": f"{self.folder}:{root}", "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "200"
-        }  # fmt: skip
-        return subprocess.run(
-            [sys.executable, *words], env=environment, cwd="/", check=False, capture_output=True, text=True
-        )
-
-    def find(self, *names: str) -> subprocess.CompletedProcess[str]:
-        code = """
-from pulp_dl.engine.schemes import find
-for name in {}:
-    try: print(find(name))
-    except Exception as error: print(error)
-"""
-        return self.run("-c", code.format(names))
-
-    def schemes(self) -> tuple[dict[str, list[dict[str, Any]]], list[dict[str, Any]]]:
-        """What C{pulp-dl schemes} says: what there is by scheme, and what is broken."""
-        found = json.loads(self.run("-m", "pulp_dl", "schemes", "--json").stdout)
-        by_name: dict[str, list[dict[str, Any]]] = {}
-        for each in found["schemes"]:
-            by_name.setdefault(each["scheme"], []).append(each)
-        return by_name, found["broken"]
 
 
 @pytest.fixture

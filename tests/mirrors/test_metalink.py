@@ -15,11 +15,11 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
-from pulp_dl import Digest, Metalink, Remote, Retries, Size, Source, ToMemory
+from pulp_dl import Digest, Duplicates, Metalink, Remote, Retries, Scores, Size, Source, ToMemory
 from pulp_dl.engine.downloader import Downloader
 from pulp_dl.errors import DigestMismatch, NotFound
-from pulp_dl.interfaces import IMirrors
 from pulp_dl.mirrors.described import Location, Pieces
+from pulp_dl.mirrors.interfaces import IVouching
 from pulp_dl.mirrors.metalink_xml import read_metalink
 from pulp_dl.testing import MemoryFetcher, MemoryScheme, Place
 
@@ -204,13 +204,14 @@ FEDORA = V3.replace("http://b.example/os", "memory://b/linux/os").replace("https
 
 
 class Case:
-    def __init__(self, places: dict[str, Any], mirrors: Metalink | None = None, **how: Any) -> None:
+    def __init__(self, places: dict[str, Any], mirrors: Metalink | None = None, wrap: Any = None, **how: Any) -> None:
         self.clock = Clock()
         self.fetcher = MemoryFetcher({META: Place(FEDORA.encode()), **places})
         self.mirrors = mirrors or Metalink(META, schemes=["memory"], clock=self.clock.seconds, **how)
         remote = Remote(retries=Retries(count=0))
         schemes = [MemoryScheme(self.fetcher)]
-        self.downloader = Downloader(self.clock, remote, mirrors=self.mirrors, schemes=schemes)
+        around = self.mirrors if wrap is None else wrap(self.mirrors)
+        self.downloader = Downloader(self.clock, remote, mirrors=around, schemes=schemes)
         self.direct = Downloader(self.clock, remote, schemes=schemes)
 
     def fetch(self, source: Source | str) -> bytes:
@@ -226,6 +227,11 @@ class Case:
     def asked(self) -> list[str]:
         return [each.url for each in self.fetcher.asked]
 
+    def asked_since(self) -> list[str]:
+        found = self.asked()
+        self.fetcher.asked.clear()
+        return found
+
 
 def _result(deferred: Deferred[Any]) -> Any:
     ends: list[Any] = []
@@ -237,7 +243,7 @@ def _result(deferred: Deferred[Any]) -> Any:
 
 
 def test_it_keeps_the_promises_of_mirrors() -> None:
-    assert verifyObject(IMirrors, Metalink("http://m/"))
+    assert verifyObject(IVouching, Metalink("http://m/"))
 
 
 def test_a_repository_is_where_the_file_is_that_is_described() -> None:
@@ -330,3 +336,93 @@ def test_one_that_is_too_large_is_not_read() -> None:
 
     assert case.fetch(OWN) == b"own"
     assert case.asked() == [META, OWN]
+
+
+# ---- the metalink of a repository
+
+
+RPM = "os/Packages/b/bear.rpm"
+REPOSITORY: dict[str, Any] = {"under": "memory://origin/os/", "repository": True}
+
+
+def test_what_mirrormanager_is_asked_for_needs_no_more_words() -> None:
+    """It calls the file C{repomd.xml}, wherever that is; what its mirrors have in common is the rest."""
+    case = Case({f"memory://b/linux/{RPM}": Place(b"rpm"), B: Place(DATA)}, **REPOSITORY)
+
+    assert case.fetch(f"memory://origin/{RPM}") == b"rpm"
+    assert case.fetch(OWN) == DATA
+    assert case.asked() == [META, f"memory://a/{RPM}", f"memory://b/linux/{RPM}", A, B]
+
+
+def test_a_name_may_be_the_way_and_every_file_that_is_described_tells_of_mirrors() -> None:
+    text = v4(
+        f'<file name="PULP_MANIFEST"><size>{len(DATA)}</size><url>memory://a/os/PULP_MANIFEST</url></file>'
+        f'<file name="x y/cub"><hash type="sha-256">{SHA256}</hash><url>memory://b/os/x%20y/cub</url>'
+        "<url>memory://c/elsewhere</url></file>"
+    )
+    places = {META: Place(text), "memory://a/os/x%20y/cub": Place(b"other"), "memory://b/os/x%20y/cub": Place(DATA)}
+    case = Case(places, **REPOSITORY)
+
+    assert case.fetch("memory://origin/os/x%20y/cub") == DATA
+    assert case.asked() == [META, "memory://a/os/x%20y/cub", "memory://b/os/x%20y/cub"]
+    with pytest.raises(NotFound):
+        case.fetch("memory://origin/os/none")
+    assert case.asked()[3:] == [f"memory://{host}/os/none" for host in ("a", "b", "origin")]
+
+
+@pytest.mark.parametrize("wrap", [None, Scores, Duplicates, lambda each: Duplicates(Scores(each))])
+def test_the_file_that_it_is_about_has_to_be_what_it_says_and_no_other_has(wrap: Any) -> None:
+    places = {A: Place(b"old"), B: Place(DATA), "memory://a/os/other": Place(b"any")}
+    case = Case(places, wrap=wrap, **REPOSITORY)
+
+    assert case.fetch(OWN) == DATA
+    assert case.asked() == [META, A, B]
+    assert case.fetch("memory://origin/os/other") == b"any"
+
+
+def test_nor_is_a_file_believed_that_comes_from_its_own_url() -> None:
+    case = Case({OWN: Place(DATA[:-1] + b"!")}, **REPOSITORY)
+
+    with pytest.raises(DigestMismatch):
+        case.fetch(OWN)
+
+
+def test_who_knows_better_is_not_contradicted() -> None:
+    """What a caller expects stays; a digest of another kind is one more proof."""
+    case = Case({A: Place(b"new")}, **REPOSITORY)
+
+    with pytest.raises(DigestMismatch):
+        case.fetch(Source(OWN, [Size(3)]))
+    case.fetcher.places[A] = Place(DATA)
+    assert case.fetch(Source(OWN, [Size(len(DATA)), Digest("sha256", SHA256)])) == DATA
+
+
+def test_for_the_file_that_it_is_about_it_is_looked_up_again_after_a_minute_and_for_others_after_an_hour() -> None:
+    new = b"the version of today"
+    later = FEDORA.replace(SHA256, hashlib.sha256(new).hexdigest()).replace(f">{len(DATA)}<", f">{len(new)}<")
+    places = {META: [Place(FEDORA.encode()), Place(later.encode(), b'"2"')], A: [Place(DATA), Place(new)]}
+    case = Case({**places, "memory://a/os/x": Place(b"x")}, **REPOSITORY)
+    assert case.fetch(OWN) == DATA
+    assert case.asked_since() == [META, A]
+
+    case.clock.advance(61)
+    case.fetch("memory://origin/os/x")
+    assert case.asked_since() == ["memory://a/os/x"]
+    assert case.fetch(OWN) == new
+    assert case.asked_since() == [META, A]
+
+
+def test_one_that_cannot_be_had_again_is_not_asked_for_with_each_file() -> None:
+    case = Case({META: [Place(FEDORA.encode()), Place(error=NotFound(404))], A: Place(DATA)}, **REPOSITORY)
+    for seconds in (0, 61, 1, 58):
+        case.clock.advance(seconds)
+        assert case.fetch(OWN) == DATA
+
+    assert case.asked_since() == [META, A, META, A, A, A]
+
+
+def test_places_that_are_left_out_can_be_read() -> None:
+    case = Case({A: Place(DATA)}, **REPOSITORY)
+    case.fetch(OWN)
+
+    assert [each.number for each in case.mirrors.skipped] == [2]

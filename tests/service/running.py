@@ -50,10 +50,18 @@ class Streamer:
     url = admin = ""
 
     def __init__(
-        self, reactor: Any, *args: object, cwd: Path, way: str = "serve", listen: bool = True, **environment: str
+        self,
+        reactor: Any,
+        *args: object,
+        cwd: Path,
+        way: str = "serve",
+        listen: bool = True,
+        python: Path | str = sys.executable,
+        **environment: str,
     ) -> None:
         """
         @param listen: to free ports; else the arguments say where.
+        @param python: whose it is.
         """
         self._reactor = reactor
         ports = ("--listen", "tcp:0:interface=127.0.0.1", "--admin", "tcp:0:interface=127.0.0.1")
@@ -61,7 +69,7 @@ class Streamer:
         self._log = cwd / "streamer.log"
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, *COMMANDS[way], *(ports if listen else ()), *given],
+                [str(python), *COMMANDS[way], *(ports if listen else ()), *given],
                 cwd=cwd,
                 env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **environment},
                 stdin=subprocess.DEVNULL,
@@ -110,11 +118,9 @@ class Streamer:
 
 
 @asynccontextmanager
-async def streamer(
-    reactor: Any, *args: object, cwd: Path, way: str = "serve", listen: bool = True, **env: str
-) -> AsyncIterator[Streamer]:
+async def streamer(reactor: Any, *args: object, cwd: Path, **how: Any) -> AsyncIterator[Streamer]:
     """One that runs."""
-    running = Streamer(reactor, *args, cwd=cwd, way=way, listen=listen, **env)
+    running = Streamer(reactor, *args, cwd=cwd, **how)
     try:
         await running.started()
         yield running
