@@ -49,6 +49,7 @@ RECORD: Final = 16 * 1024
 """Bytes that a record holds at most (RFC 8446 section 5.1)."""
 
 _HEADER: Final = 5
+_FLUSHED: Final = 2 * RECORD
 _LONGEST: Final = RECORD + 2048  # what the oldest version allows an encrypted record to have
 
 
@@ -229,12 +230,13 @@ class TLSTransport(Protocol):
 
     def _flush(self) -> None:
         """Send what OpenSSL has to say."""
-        with suppress(SSL.WantReadError):  # nothing
-            while True:
-                data = self._tls.bio_read(2 * RECORD)
-                self._below.send(data)
-                if len(data) < 2 * RECORD:
-                    break
+        data = b"?" * _FLUSHED
+        while len(data) == _FLUSHED:
+            try:
+                data = self._tls.bio_read(_FLUSHED)
+            except SSL.WantReadError:  # nothing
+                break
+            self._below.send(data)
 
     def pauseProducing(self) -> None:
         transport: Any = self.transport
