@@ -90,7 +90,7 @@ class Many:
             except Exception:  # StopIteration among them
                 self._no_more(Failure())
                 return
-            if isinstance(item, Deferred):
+            if not isinstance(item, tuple) and isinstance(item, Deferred):  # the latter alone takes its time to say no
                 taken: list[Item] = []
                 self._asking = item
                 yield item.addCallback(taken.append).addErrback(self._no_more)
@@ -99,7 +99,8 @@ class Many:
                     return
                 item = taken[0]
             self._start(item)
-            yield None
+            if not self._full:
+                yield None
 
     @property
     def _full(self) -> bool:

@@ -8,15 +8,17 @@ from typing import Any
 import pytest
 import trustme
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, wrapClientTLS
+from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.error import ConnectionLost
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.internet.ssl import Certificate, optionsForClientTLS
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
 from pulp_dl.errors import TLSFailed, Truncated
+from pulp_dl.model.tls import TLS
 from pulp_dl.protocols.http.connection import Answer, HTTPConnection
+from pulp_dl.protocols.http.tls import creator
+from pulp_dl.protocols.http.tls_transport import Encrypted
 from pulp_dl.testing import Close, CutTLS, FaultServer, Hold, Reset, Script, Send, ServerTLS
 from tests.http.lines import ASK, HELLO, OK, URL
 from tests.sinks import Sink, turn, until
@@ -37,8 +39,7 @@ async def connected(reactor: Any, server: Any, ca: trustme.CA | None = None) -> 
     told: list[str] = []
     endpoint: Any = TCP4ClientEndpoint(reactor, "127.0.0.1", server.port)
     if ca is not None:
-        trust = Certificate.loadPEM(ca.cert_pem.bytes())
-        endpoint = wrapClientTLS(optionsForClientTLS("localhost", trustRoot=trust), endpoint)
+        endpoint = Encrypted(endpoint, creator(TLS(ca=ca.cert_pem.bytes(), system=False), "localhost"))
     factory = Factory()
     factory.buildProtocol = lambda addr: listened(reactor, told)
     connection: HTTPConnection = await endpoint.connect(factory)
@@ -368,9 +369,8 @@ class TestTLS:
 
         factory = Factory()
         factory.buildProtocol = build
-        trust = Certificate.loadPEM(ca.cert_pem.bytes())
         endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", server.port)
-        await wrapClientTLS(optionsForClientTLS("localhost", trustRoot=trust), endpoint).connect(factory)
+        await Encrypted(endpoint, creator(TLS(ca=ca.cert_pem.bytes(), system=False), "localhost")).connect(factory)
         ready = connections[0].ready()
         await turn(reactor)
         assert not ready.called

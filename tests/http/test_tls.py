@@ -29,7 +29,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from OpenSSL import SSL, crypto
 from service_identity import CertificateError, VerificationError
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, wrapClientTLS, wrapServerTLS
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, wrapServerTLS
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -37,6 +37,7 @@ from zope.interface import implementer
 
 from pulp_dl.model.tls import TLS
 from pulp_dl.protocols.http.tls import ChainError, creator, explain
+from pulp_dl.protocols.http.tls_transport import Encrypted
 from tests.needs import lacking
 
 NOW = dt.datetime.now(dt.UTC)
@@ -188,7 +189,7 @@ class Network:
         """Say hello to the last server as this host; its answer, or the reason why there is none."""
         endpoint = TCP4ClientEndpoint(self.reactor, "127.0.0.1", self.ports[-1].getHost().port)
         client = Client()
-        await wrapClientTLS(creator(tls, host), endpoint).connect(Making(lambda: client))
+        await Encrypted(endpoint, creator(tls, host)).connect(Making(lambda: client))
         try:
             return await client.answer
         finally:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IReactorTime
+from twisted.internet.interfaces import IHandshakeListener, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -22,6 +22,7 @@ from ...flow.timers import Call, Clock
 from .answer import Answer
 from .framing import Framing, Malformed
 from .tls import explain
+from .tls_transport import TLSTransport, wire
 from .wire import Wire
 
 __all__ = ["Answer", "HTTPConnection"]
@@ -81,10 +82,8 @@ class HTTPConnection(Protocol):
         self._paused = False
         self._just_read = False
         self._drained = False  # there was room for more in the last read
-        self._gathered: list[bytes] = []
-        self._gathering: IDelayedCall | None = None
         self._lost: Failure | None = None
-        self._wire: Wire | None = None
+        self._wire: Wire | TLSTransport | None = None
         self._getting_ready: Deferred[None] | None = None
         self._asking: Deferred[Answer] | None = None
         self._limit: Call | None = None
@@ -140,7 +139,7 @@ class HTTPConnection(Protocol):
         if self._aborted:
             transport.abortConnection()
             return
-        self._wire = Wire(transport)
+        self._wire = wire(transport)
         if not self._wire.tls:
             self.handshakeCompleted()
 
@@ -201,22 +200,6 @@ class HTTPConnection(Protocol):
     # the answer
 
     def dataReceived(self, data: bytes) -> None:
-        if (self._gathered or self._buffer == LARGE) and self._wire is not None and self._wire.tls:
-            self._gathered.append(data)
-            if self._gathering is None:
-                self._gathering = self.clock.callLater(0, self._gather)
-        else:
-            self._received(data)
-
-    def _gather(self) -> None:
-        """
-        TLS hands out records of 16 KiB, many from one read of a large body; each by itself would go the whole way.
-        """
-        self._gathering = None
-        gathered, self._gathered = self._gathered, []
-        self._received(b"".join(gathered))
-
-    def _received(self, data: bytes) -> None:
         if self._aborted:
             return
         asking, answer = self._asking, self._answer
@@ -293,10 +276,8 @@ class HTTPConnection(Protocol):
         self._unpaused = self._steady = 0
         self._read_at_once(USUAL)
         answer.ended()
-        # What came with it would become the answer to the next request.  To look for it costs something over TLS, so
-        # there it is done when the next request is at hand.
-        wire = self._wire
-        alone = wire is None or wire.tls or wire.exhausted(drained=self._drained)
+        # What came with it would become the answer to the next request.
+        alone = self._wire is None or self._wire.exhausted(drained=self._drained)
         if self._framing.reusable and self._lost is None and alone:
             self.resume()
             self._just_read = True
@@ -355,9 +336,6 @@ class HTTPConnection(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._lost = reason
-        if self._gathering is not None:
-            self._gathering.cancel()
-            self._gather()
         if self._wire is not None:
             self._wire.close()
             self._wire = None

@@ -9,7 +9,7 @@ from OpenSSL import SSL
 from twisted.internet import error
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
+from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -20,6 +20,7 @@ from ...model.tls import TLS
 from ...urls import URL, shown
 from .sessions import NotResumed
 from .tls import creator, explain, of_proxy
+from .tls_transport import Encrypted
 from .tunnel import ProxyLost, Refusal
 
 __all__ = ["Dialled", "is_address", "reach", "secured", "translate"]
@@ -39,12 +40,12 @@ def reach(reactor: Any, place: URL, tls: TLS | None) -> IStreamClientEndpoint:
         kind = TCP4ClientEndpoint
     elif isIPv6Address(host):
         kind = TCP6ClientEndpoint
-    return secured(reactor, kind(reactor, host, port, no_limit), host, tls)
+    return secured(kind(reactor, host, port, no_limit), host, tls)
 
 
-def secured(reactor: Any, endpoint: IStreamClientEndpoint, host: str, tls: TLS | None) -> IStreamClientEndpoint:
+def secured(endpoint: IStreamClientEndpoint, host: str, tls: TLS | None) -> IStreamClientEndpoint:
     """TLS with a host over this way to it, or the way itself, if C{tls} is None."""
-    return endpoint if tls is None else wrapClientTLS(creator(tls, host), endpoint, clock=reactor)
+    return endpoint if tls is None else Encrypted(endpoint, creator(tls, host))
 
 
 def is_address(host: str) -> bool:

@@ -95,6 +95,8 @@ class Framing:
         """
         if not self.status:
             self._feed_head(data)
+        elif not self._chunked:
+            return self._pass(data)
         else:
             self._wire += len(data)
             self._parse(data)
@@ -112,6 +114,19 @@ class Framing:
         if self._chunked and self._wire - self.received > MAX_OVERHEAD + OVERHEAD_PER_CHUNK * self._chunks:
             raise Malformed("there is more around the chunks of the body than in them")
         return body
+
+    def _pass(self, data: bytes) -> bytes:
+        """
+        More of a body that has nothing but its bytes: the parser, which would copy them, does not see it any more.
+        """
+        if self.length is not None:
+            left = self.length - self.received
+            if len(data) >= left:
+                self.complete, self.reusable = True, self._persistent and len(data) == left
+                self._parser = HttpResponseParser(self)  # the one before waits for the end of this body
+                data = data[:left]
+        self.received += len(data)
+        return data
 
     def _count_fields(self) -> None:
         """Those of a head that is not complete, or trailers, which are counted and dropped."""

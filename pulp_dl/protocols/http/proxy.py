@@ -60,7 +60,7 @@ def route(reactor: Any, remote: Remote, place: URL, *, inside: bool, floor: Spac
         # One connection to the proxy serves all origins.
         return Route(PoolKey(gate, ("proxy", *known)), _entrance(reactor, proxy), 0, host, _login(proxy), True)
     key = PoolKey(gate, (place.scheme, place.host, place.port, tls, *known))
-    return Route(key, secured(reactor, _tunnel(reactor, proxy, place, floor), place.host, tls), origin_form, host)
+    return Route(key, secured(_tunnel(reactor, proxy, place, floor), place.host, tls), origin_form, host)
 
 
 def _entrance(reactor: Any, proxy: Proxy) -> IStreamClientEndpoint:

@@ -65,7 +65,8 @@ class Question:
         trail = self._trail
         if trail.home is not None:
             return self._fetcher.homes.space(trail.home).addCallback(self._begin_at)
-        self._url = url = str(trail.place)
+        place, source = trail.place, self._source
+        self._url = url = source.url if place is source.place else str(place)
         self._login = login = self._fetcher.login(self._method, url, trail)
         if login is None:
             return self._send(())

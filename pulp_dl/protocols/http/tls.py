@@ -18,7 +18,6 @@ from service_identity import CertificateError, VerificationError
 from service_identity.cryptography import verify_certificate_hostname, verify_certificate_ip_address
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.logger import Logger
-from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -97,7 +96,7 @@ class _Creator:
             self._server_name = None
             self._check = partial(verify_certificate_ip_address, ip_address=host)
 
-    def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
+    def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
         connection = self._sessions.connection()
         connection.set_connect_state()
         if self._verify or self._pins:
@@ -148,7 +147,7 @@ def _trust(context: SSL.Context, tls: TLS) -> None:
 
 
 def _judge(
-    protocol: TLSMemoryBIOProtocol,
+    protocol: Any,  # Twisted's TLS or ours
     check: Callable[[x509.Certificate], None] | None,
     pins: frozenset[str],
     _connection: SSL.Connection,

@@ -14,13 +14,14 @@ from twisted.internet.interfaces import (
     IHandshakeListener,
     IProtocol,
     IProtocolFactory,
-    ISSLTransport,
     IStreamClientEndpoint,
 )
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
+
+from .tls_transport import wire
 
 __all__ = ["Opening", "ProxyLost", "Refusal", "Tunnel", "early"]
 
@@ -144,7 +145,7 @@ class _Entrance(TwistedProtocol):
         self.closed: Deferred[None] = Deferred()
 
     def connectionMade(self) -> None:
-        if not ISSLTransport.providedBy(self.transport):
+        if not wire(self.transport).tls:
             self.handshakeCompleted()
 
     def handshakeCompleted(self) -> None:

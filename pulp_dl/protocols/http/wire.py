@@ -10,7 +10,6 @@ import select
 import socket
 from typing import Any
 
-from OpenSSL import SSL
 from twisted.internet import tcp
 from twisted.internet.interfaces import ISSLTransport
 
@@ -21,23 +20,16 @@ class Wire:
     """
     Made when the transport is connected; C{close} it when that is lost.
 
-    @ivar tls: the transport encrypts.
+    @ivar tls: the transport encrypts.  (Ours is a L{TLSTransport}, which needs no such thing; this is somebody else's.)
     """
 
     def __init__(self, transport: Any) -> None:
         self._transport = transport
         self.tls = bool(ISSLTransport.providedBy(transport))
-        # TLS through a proxy that is reached over TLS lies in TLS.
-        self._records: list[SSL.Connection] = []
-        below: Any = transport
-        while bool(ISSLTransport.providedBy(below)) and hasattr(below, "transport"):
-            handle = below.getHandle()
-            if isinstance(handle, SSL.Connection):
-                self._records.append(handle)
-            below = below.transport
-        self._below = below
-        self._socket: socket.socket | None = below.getHandle() if isinstance(below, tcp.Connection) else None
-        self._direct = None if self.tls else self._socket
+        self._socket: socket.socket | None = None
+        if isinstance(transport, tcp.Connection) and not self.tls:
+            self._socket = transport.getHandle()
+        self._direct = self._socket
         self._readable = select.poll()
         if self._socket is not None:
             self._readable.register(self._socket, select.POLLIN)
@@ -63,7 +55,7 @@ class Wire:
         """Read so many bytes at once, at most."""
         # It is an attribute of every transport of Twisted's reactors (twisted.internet.tcp.Connection.bufferSize);
         # what has none is not harmed.
-        self._below.bufferSize = size
+        self._transport.bufferSize = size
 
     def silent(self) -> bool:
         """Would a read have to wait?  If not, there are bytes, or the end."""
@@ -73,20 +65,6 @@ class Wire:
         """
         Is what was read last all that has come?
 
-        TLS hands out what one read brought record by record.
-
         @param drained: there was room for more in that read.
         """
-        if self._records:
-            return all(map(_nothing_in, self._records))
         return drained or self.silent()
-
-
-def _nothing_in(records: SSL.Connection) -> bool:
-    try:
-        records.recv(1, socket.MSG_PEEK)
-    except SSL.WantReadError:
-        return True
-    except SSL.Error:
-        pass
-    return False

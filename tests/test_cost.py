@@ -1,0 +1,140 @@
+"""
+What a file and a piece of a body cost, in calls of Python functions, over a network in memory.
+
+No clock is read, so no machine is too slow for this; but a call that somebody adds to each file or to each piece shows.
+The bounds are a tenth above what is.  If one is passed: is it worth it?  Then it is raised, and the commit says why.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+import trustme
+from twisted.internet.defer import Deferred
+
+import pulp_dl
+from pulp_dl import TLS, Digest, Downloader, Limits, Remote, Size, Source, ToFile, ToMemory
+from pulp_dl.interfaces import IBodyConsumer
+from pulp_dl.testing import MemoryNetwork, Script, Send, ServerTLS, answer
+
+OURS = os.path.join(os.path.dirname(pulp_dl.__file__), "")
+OTHERS = (os.path.join(OURS, "testing", ""), os.path.dirname(__file__), "<attrs generated methods pulp_dl.testing")
+CLOCK = (os.path.join("internet", "task.py"), os.path.join("internet", "base.py"))  # what stands for a reactor here
+TLS_OF_SERVERS = os.path.join("protocols", "tls.py")  # ours is another one
+OPENSSL = os.path.join("OpenSSL", "SSL.py")  # servers use it, too
+HEAD = (
+    b"HTTP/1.1 200 OK\r\nServer: nginx\r\nDate: Sat, 28 Nov 2026 17:00:00 GMT\r\nContent-Type: application/octet-stream"
+    b"\r\nContent-Length: %d\r\nLast-Modified: Sat, 28 Nov 2026 16:00:00 GMT\r\nConnection: keep-alive"
+    b'\r\nETag: "6a1b2c3d-2800"\r\nAccept-Ranges: bytes\r\n\r\n'
+)
+SMALL = b"x" * 10_240
+PIECE = 4096  # in all less than what is worth a thread
+
+
+class Calls:
+    """Counts the Python functions that are entered, but for those of the tests, of their clock and of their servers."""
+
+    def __init__(self) -> None:
+        self.counted: Counter[str] = Counter()
+        self._counts: dict[Any, bool] = {}
+
+    def __call__(self, frame: FrameType, event: str, arg: object) -> None:
+        if event != "call":
+            return
+        code = frame.f_code
+        counts = self._counts.get(code)
+        if counts is None:
+            # How a comprehension is run differs from Python to Python.
+            name, inner = code.co_filename, code.co_name.startswith("<") and code.co_name != "<lambda>"
+            counts = not inner and not name.startswith(OTHERS) and not name.endswith((*CLOCK, TLS_OF_SERVERS))
+            self._counts[code] = counts
+        caller = frame.f_back
+        if counts and code.co_filename.endswith(OPENSSL):
+            counts = caller is not None and caller.f_code.co_filename.startswith(OURS)
+        if counts:
+            self.counted[f"{os.path.basename(code.co_filename)}:{code.co_name}"] += 1
+
+
+def calls_of(run: Callable[[], object]) -> Counter[str]:
+    """What is called in there."""
+    calls, before = Calls(), sys.getprofile()
+    sys.setprofile(calls)
+    try:
+        run()
+    finally:
+        sys.setprofile(before)
+    return calls.counted
+
+
+def assert_each(found: Counter[str], more: Counter[str], number: int, most: float) -> None:
+    """C{more} has this number of files, or pieces, more than C{found}: each costs no more than C{most} calls."""
+    costs = {name: count / number for name, count in (more - found).items()}
+    told = "\n".join(f"{cost:6.2f} {name}" for name, cost in sorted(costs.items(), key=lambda item: -item[1])[:60])
+    assert sum(costs.values()) <= most, f"{sum(costs.values()):.1f} calls, {most:g} at most:\n{told}"
+
+
+class Mirroring:
+    """Small files into a directory, or one large body into memory."""
+
+    def __init__(self, scheme: str, ca: trustme.CA, directory: Path) -> None:
+        self._directory = directory
+        self._network = MemoryNetwork()
+        identity = ca.issue_cert("h.example").private_key_and_cert_chain_pem.bytes()
+        tls = ServerTLS(identity) if scheme == "https" else None
+        script: dict[str, Script] = {"/small": Send(HEAD % len(SMALL) + SMALL)}  # in one piece, as servers do
+        script |= {f"/{pieces}": answer(self.body(pieces), piece=PIECE) for pieces in (4, 54)}
+        self._server = self._network.serve("h.example", script, tls=tls)
+        self._remote = Remote(tls=TLS(ca=ca.cert_pem.bytes(), system=False), limits=Limits(connections=4, per_host=4))
+
+    @staticmethod
+    def body(pieces: int) -> bytes:
+        return b"y" * (pieces * PIECE)
+
+    def files(self, number: int) -> Counter[str]:
+        return self._fetch("/small", SMALL, [ToFile(self._directory / str(n), durable=False) for n in range(number)])
+
+    def pieces(self, number: int) -> Counter[str]:
+        return self._fetch(f"/{number}", self.body(number), [ToMemory()])
+
+    def _fetch(self, path: str, data: bytes, consumers: list[IBodyConsumer]) -> Counter[str]:
+        url, digest, network = self._server.url(path), sha256(data).hexdigest(), self._network
+        items = ((Source(url, [Size(len(data)), Digest("sha256", digest)]), consumer) for consumer in consumers)
+
+        async def fetch() -> int:
+            validated = 0
+            async with Downloader(network, self._remote) as downloader, downloader.download_many(items) as outcomes:
+                async for outcome in outcomes:
+                    validated += bool(outcome.report and outcome.report.validated)
+            return validated
+
+        found: list[int] = []
+        calls = calls_of(lambda: found.append(network.result(Deferred.fromCoroutine(fetch()))))
+        assert found == [len(consumers)]
+        return calls
+
+
+@pytest.mark.parametrize(("scheme", "most"), [("http", 355), ("https", 372)])
+def test_calls_for_a_small_file(scheme: str, most: float, ca: trustme.CA, tmp_path: Path) -> None:
+    mirroring = Mirroring(scheme, ca, tmp_path)
+    mirroring.files(4)  # what is done once
+    assert_each(mirroring.files(8), mirroring.files(48), 40, most)
+
+
+@pytest.mark.parametrize(("scheme", "most"), [("http", 21), ("https", 34)])
+def test_calls_for_a_piece_of_a_large_body(scheme: str, most: float, ca: trustme.CA, tmp_path: Path) -> None:
+    mirroring = Mirroring(scheme, ca, tmp_path)
+    mirroring.pieces(4)
+    assert_each(mirroring.pieces(4), mirroring.pieces(54), 50, most)
+
+
+@pytest.fixture(scope="module")
+def ca() -> trustme.CA:
+    return trustme.CA()
