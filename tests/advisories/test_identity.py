@@ -27,8 +27,8 @@ from pulp_dl.testing import (
     redirect,
     response_head,
 )
-from tests.advisories.network import CA, ONCE, TRUST, asking, client, identity, world
 from tests.http.test_tls import signed
+from tests.memory import CA, ONCE, TRUST, asking, client, identity, world
 
 HOST = "https://a.example/"
 

@@ -20,8 +20,8 @@ from pulp_dl.importers.file import ManifestError, read_manifest
 from pulp_dl.mirrors.metalink_xml import read_metalink
 from pulp_dl.testing import FaultFTP, FaultServer, Port, answer, redirect, reply
 from pulp_dl.urls import InvalidURL, parse
-from tests.advisories.network import ONCE, world
 from tests.cli.command import files, run
+from tests.memory import ONCE, world
 
 ESCAPES = ["../x", "a/../../x", "/x", "..", "a//x", "a\\..\\x", "a\0x", "x/"]
 

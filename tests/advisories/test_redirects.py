@@ -13,7 +13,7 @@ import pytest
 from pulp_dl import Basic, Remote, Source
 from pulp_dl.errors import DownloadError, ProtocolError, Refused
 from pulp_dl.testing import Nth, Request, Respond, answer, redirect
-from tests.advisories.network import ONCE, TRUST, identity, world
+from tests.memory import ONCE, TRUST, identity, world
 
 SECRETS = {b"authorization", b"cookie", b"x-auth-token"}
 REMOTE = Remote(

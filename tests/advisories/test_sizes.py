@@ -17,7 +17,7 @@ from pulp_dl import Size, Source
 from pulp_dl.errors import DownloadError, ProtocolError, Refused, TooLarge
 from pulp_dl.testing import Chunk, Drip, Repeat, Send, answer, response_head
 from pulp_dl.urls import parse
-from tests.advisories.network import world
+from tests.memory import world
 
 URL = "http://a.example/f"
 LIMIT = 1_000_000
