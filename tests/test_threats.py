@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+import pulp_dl
+from pulp_dl.flow import tail
+from pulp_dl.importers import file as manifest
+from pulp_dl.mirrors import document, metalink
+from pulp_dl.mirrors import list as mirror_list
+from pulp_dl.protocols.ftp import data, replies
+from pulp_dl.protocols.http import addresses, cookies, framing, pool
+from pulp_dl.protocols.sftp import client as sftp
 
 TESTS = Path(__file__).parent
 PAGE = TESTS.parent / "docs" / "threat-model.rst"
@@ -53,6 +63,47 @@ def advisories(text: str) -> list[tuple[list[str], str, str]]:
     table = text.partition("\nAdvisories\n")[2]
     found = re.findall(r"^   \* - (.*)\n     - ``(\S+\.py)::(\S+)``$", table, re.MULTILINE)
     return [(re.findall(ADVISORY, ids), file, test) for ids, file, test in found]
+
+
+FIXED = {
+    "Bytes of an answer's head, interim answers included": framing.MAX_HEAD,
+    "Fields of a head": framing.MAX_FIELDS,
+    "Interim answers": framing.MAX_INTERIM,
+    f"Bytes around the chunks of a body, and {framing.OVERHEAD_PER_CHUNK} for each": framing.MAX_OVERHEAD,
+    "Bytes of a reply of FTP": replies.SIZE,
+    "Lines of a reply of FTP": replies.LINES,
+    "Lowest port of an FTP data connection": data._LOWEST,
+    "Bytes of a packet of SFTP": sftp.LARGEST,
+    "Bytes of a list of mirrors": document.LIMIT,
+    "Bytes of a metalink": metalink.LIMIT,
+    "Places of a list": mirror_list.MOST,
+    "Bytes of a manifest": manifest.LIMIT,
+    "Bytes of all cookies of an origin": cookies.TOGETHER,
+    "Sockets that are about to connect, for one connection": addresses.AT_ONCE,
+    "Seconds that a connection idles": pool.IDLE,
+    "Bytes that are held back until they are proven": tail.HOLD,
+}
+
+
+def default(setting: str) -> object:
+    """Of C{Class.attribute} or C{Class(parameter)}."""
+    kind, name = re.findall(r"\w+", setting)
+    if "(" in setting:
+        found: object = inspect.signature(getattr(pulp_dl, kind)).parameters[name].default
+    else:
+        found = getattr(getattr(pulp_dl, kind)(), name)
+    return found
+
+
+def test_the_defaults_are_those_of_the_code() -> None:
+    text = (PAGE.parent / "security.rst").read_text()
+    found = re.findall(r"^   \* - (.*)\n     - (.*)\n     - (.*)$", text, re.MULTILINE)[1:]
+
+    assert {what for what, _, setting in found if setting == "fixed"} == {*FIXED}
+    for what, told, setting in found:
+        value = FIXED[what] if setting == "fixed" else default(setting.strip("`"))
+        assert told == (f"{value:g}" if isinstance(value, float) else str(value)), what
+    assert len(found) > 30
 
 
 def test_every_threat_has_a_test_and_every_test_that_is_named_is_there() -> None:
