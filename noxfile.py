@@ -55,6 +55,13 @@ def news(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def kills(session: nox.Session) -> None:
+    """Two hundred runs of the command that are killed at random moments, over one directory; it needs nginx."""
+    session.install("--editable", ".[test]")
+    session.run("python", "-m", "pytest", "tests/cli/test_killed_often.py", env={"PULP_DL_KILLS": "200"})
+
+
+@nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """Beside its peers; see benchmarks/README.rst."""
     session.install("--editable", ".[bench]")

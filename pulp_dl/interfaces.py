@@ -378,7 +378,7 @@ class IExchange(Interface):
     method: str = Attribute("As the client sent it.")
     path: str = Attribute("What was asked for, decoded, fit to be printed; without the query.")
     client: str = Attribute("The client's address.")
-    began_at: float = Attribute("Seconds since the epoch.")
+    began_at: float = Attribute("Seconds, on the clock of the reactor.")
     status: int | None = Attribute("The status of the answer, or None before there is one.")
     sent: int = Attribute("Bytes of the body that were handed to the network.")
     total: int | None = Attribute("Bytes of the body that will be sent, if that is known.")

@@ -27,6 +27,7 @@ from twisted.python import threadable
 from twisted.python.failure import Failure
 
 from ..errors import TimedOut
+from ..flow.steady import steady
 
 __all__ = ["GRACE", "Box", "Home", "ReactorStopped", "call"]
 
@@ -225,6 +226,7 @@ def _run(reactor: Any) -> None:
     """See to it that it runs: in a thread of our own, if nobody else does it."""
     if reactor.running:
         return
+    steady(reactor)
     told: SimpleQueue[BaseException | None] = SimpleQueue()
 
     def run() -> None:

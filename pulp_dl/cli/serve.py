@@ -146,7 +146,10 @@ def serve(ctx: click.Context, /, quiet: bool, log_format: str, **_: Any) -> None
     """  # fmt: skip
     from twisted.internet import reactor as installed
 
+    from ..flow.steady import steady
+
     reactor: Any = installed
+    steady(reactor)
     service = make_service(reactor, ctx, (lambda _: None) if quiet else _say)
     _begin_log(quiet=quiet, log_format=log_format)
     try:

@@ -11,6 +11,7 @@ from twisted.application.service import IService, MultiService
 from twisted.python.usage import Options as TwistedOptions
 from twisted.python.usage import UsageError
 
+from ..flow.steady import steady
 from .serve import make_service, parsed
 
 __all__ = ["Options", "makeService"]
@@ -66,6 +67,7 @@ def makeService(options: Any) -> IService:
     """What Twisted's plugin calls."""
     from twisted.internet import reactor
 
+    steady(reactor)
     try:
         service = make_service(reactor, options.ctx)
     except click.ClickException as error:

@@ -183,5 +183,6 @@ def _step(place: Place, parent: str, above: int, disk: Any, made: Callable[[int]
             raise _bent(place, parent) from error
         raise
     finally:
-        disk.close(above)
+        with suppress(OSError):  # it tells nothing of what was read there
+            disk.close(above)
     return fd

@@ -52,7 +52,8 @@ class MemoryNetwork(Clock):
         server = network.serve("example.org", {"/a": answer(b"hello")})
         body = network.result(fetcher.open(Source(server.url("/a"))))
 
-    Nothing happens but in C{run}, C{advance} and C{result}.  For TLS, give it as the C{clock} of C{wrapClientTLS} too.
+    Nothing happens but in C{step}, C{run}, C{advance} and C{result}.  For TLS, give it as the C{clock}
+    of C{wrapClientTLS} too.
 
     @ivar names: what a name resolves to: IP addresses.  C{serve} adds to it.
     @ivar silent: addresses at which nothing ever answers, not even with a refusal.
@@ -112,9 +113,20 @@ class MemoryNetwork(Clock):
         @raise RuntimeError: it seems to be without end.
         """
         for _ in range(_BUSY):
-            if not self._step():
+            if not self.step():
                 return
         raise RuntimeError(f"still busy after {_BUSY} turns")
+
+    def step(self) -> bool:
+        """The next thing that happens without time going on.  Returns False if there is none."""
+        if self._turns:
+            self._turns.popleft()()
+            return True
+        call = self._next_call()
+        if call is None or call > self.seconds() + _AT_ONCE:
+            return False
+        super().advance(max(0, call - self.seconds()))
+        return True
 
     def advance(self, amount: float = 0) -> None:
         """Let so many seconds go by, with all that happens in them."""
@@ -136,7 +148,7 @@ class MemoryNetwork(Clock):
         deferred.addBoth(found.append)
         end = self.seconds() + seconds
         while not found:
-            if self._step():
+            if self.step():
                 continue
             call = self._next_call()
             if call is None or call > end:
@@ -218,17 +230,6 @@ class MemoryNetwork(Clock):
             return self.names[host]
         literal = isIPv6Address(host) or host.replace(".", "").isdigit()
         return [host] if literal else []
-
-    def _step(self) -> bool:
-        """The next thing that happens without time going on; False: there is none."""
-        if self._turns:
-            self._turns.popleft()()
-            return True
-        call = self._next_call()
-        if call is None or call > self.seconds() + _AT_ONCE:
-            return False
-        super().advance(max(0, call - self.seconds()))
-        return True
 
     def _next_call(self) -> float | None:
         calls = self.getDelayedCalls()

@@ -46,9 +46,9 @@ def fetch(downloader, name="a", **options):
 """
 
 
-def script(code: str, timeout: float = 30) -> Deferred[subprocess.CompletedProcess[str]]:
+def script(code: str, timeout: float = 30, preamble: str = PREAMBLE) -> Deferred[subprocess.CompletedProcess[str]]:
     """Fires with the end of a new process that runs this; fails with TimeoutExpired if it hangs."""
-    program = PREAMBLE + textwrap.dedent(code)
+    program = preamble + textwrap.dedent(code)
 
     def run() -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -16,9 +16,11 @@ import pytest
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
+from pulp_dl import Downloader
 from pulp_dl.consumers.file import ToFile
 from pulp_dl.errors import ConsumerFailed
 from pulp_dl.flow.workers import BUDGET, Workers
+from pulp_dl.testing import FaultServer, Repeat, Send, answer, response_head
 from tests.consumers.disks import (
     DATA,
     KIB,
@@ -33,6 +35,8 @@ from tests.consumers.disks import (
     pieces,
     without_unnamed_files,
 )
+from tests.needs import lacking
+from tests.sinks import turn
 
 SIZES = [0, 1, 64 * KIB, 64 * KIB + 1, 256 * KIB, MIB]
 
@@ -249,8 +253,10 @@ def mount(directory: Path, options: str) -> bool:
 
 @pytest.fixture(params=["disk", "limit"])
 def room(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    """A directory in which no file can have more than 512 KiB: a small disk, where we may mount one, or a limit."""
+    """A directory in which no file can have more than 512 KiB: a small disk, or a limit."""
     mounted = request.param == "disk" and mount(tmp_path, "size=512k")
+    if request.param == "disk" and not mounted:
+        lacking("no file system may be mounted here")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     if not mounted:
         resource.setrlimit(resource.RLIMIT_FSIZE, (512 * KIB, before[1]))
@@ -281,6 +287,38 @@ async def test_a_full_disk_ends_the_download_and_leaves_what_was_there(
         assert 0 < (room / "file.part").stat().st_size <= 512 * KIB
     else:
         assert names(room) == ["file"]
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked", "close"])
+async def test_a_full_disk_ends_the_connection_at_once_and_is_no_reason_to_try_again(
+    reactor: Any, room: Path, framing: Any
+) -> None:
+    (room / "file").write_bytes(b"old")
+    endless = [Send(response_head(200)), Repeat(Send(DATA))]
+    script = endless if framing == "close" else answer(DATA * 20, framing=framing)
+    async with FaultServer(reactor, script) as server, Downloader(reactor) as downloader:
+        with pytest.raises(ConsumerFailed, match=r"make room there|raise the limit"):
+            await downloader.download(server.url("/f"), ToFile(room / "file"))
+        await turn(reactor)
+
+        assert server.connections.open == 0
+        assert len(server.requests) == 1
+    assert names(room) == ["file"]
+    assert (room / "file").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.EDQUOT])
+@pytest.mark.parametrize("operation", ["open", "writev", "fsync", "link"])
+async def test_so_does_one_that_is_broken(reactor: Any, tmp_path: Path, operation: str, code: int) -> None:
+    broken = failing(code, operation, when=lambda call: operation != "open" or call.arguments[1] & os.O_WRONLY)
+    async with FaultServer(reactor, answer(DATA * 4)) as server, Downloader(reactor) as downloader:
+        with pytest.raises(ConsumerFailed) as raised:
+            await downloader.download(server.url("/f"), ToFile(tmp_path / "file", disk=broken))
+
+        assert isinstance(raised.value.__cause__, OSError)
+        assert raised.value.__cause__.errno == code
+        assert len(server.requests) == 1
+    assert names(tmp_path) == []
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import ssl
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from twisted.internet.threads import deferToThread
 
 from pulp_dl.testing import FaultServer, Hold, Send, answer
 from tests.servers import free_ports
-from tests.service.running import Streamer, ask, connect, open_request, rest_of, streamer, until
+from tests.service.running import ROOT, Streamer, ask, connect, open_request, rest_of, streamer, until
 
 HELD = (Send(b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n0123456789"), Hold("rest"), Send(b"9876543210"))
 
@@ -84,6 +85,39 @@ async def test_a_client_that_sends_its_head_slowly_is_cut(reactor: Any, tmp_path
                 return sent
 
         assert await deferToThread(drip) < 100
+
+
+CLOCK = """
+import os, time
+real = time.time
+time.time = lambda: real() + os.path.exists("late") * 86400 - os.path.exists("early") * 86400
+"""
+
+
+@pytest.mark.parametrize("way", ["serve", "twistd", "twist"])
+async def test_limits_hold_whatever_becomes_of_the_systems_clock(reactor: Any, tmp_path: Path, way: str) -> None:
+    (tmp_path / "sitecustomize.py").write_text(CLOCK)
+    path = f"{tmp_path}:{ROOT}"
+    async with streamer(reactor, "--request-timeout", 1.5, cwd=tmp_path, way=way, PYTHONPATH=path) as running:
+        request = b"GET / HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n"
+
+        def halves(name: str) -> bytes:
+            """The answer to a request in whose middle the clock is set; without its end, if that does not come."""
+            with connect(running.url) as client:
+                client.settimeout(20)
+                client.sendall(request[:9])
+                time.sleep(0.2)
+                (tmp_path / name).touch()
+                client.sendall(request[9:20])
+                time.sleep(0.2)
+                client.sendall(request[20:] if name == "late" else b"")
+                return client.recv(100)
+
+        on_time = await deferToThread(halves, "late")
+        cut = await deferToThread(halves, "early")
+
+    assert on_time.startswith(b"HTTP/1.1 404")
+    assert not cut.startswith(b"HTTP/1.1 404")
 
 
 @pytest.mark.parametrize(

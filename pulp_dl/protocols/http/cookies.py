@@ -17,6 +17,9 @@ MOST: Final = 50
 LONGEST: Final = 4096
 """Bytes of a cookie: its name, its value and its path."""
 
+TOGETHER: Final = 8000
+"""Bytes of all cookies of one origin: a field of more would be refused by most servers, until the cookies end."""
+
 ORIGINS: Final = 64
 """Origins that have a jar."""
 
@@ -61,16 +64,25 @@ class _Jar(CookieJar):
 
     def set_cookie(self, cookie: Cookie) -> None:
         super().set_cookie(cookie)
-        kept = list(self)
-        if len(kept) > MOST:
+        if not _fit(list(self)):
             self.clear_expired_cookies()
-            for oldest in list(self)[:-MOST]:
+            kept = list(self)
+            while not _fit(kept):
+                oldest = kept.pop(0)
                 self.clear(oldest.domain, oldest.path, oldest.name)
+
+
+def _text(cookie: Cookie) -> str:
+    return f"{cookie.name}{cookie.value or ''}{cookie.path}"
+
+
+def _fit(cookies: list[Cookie]) -> bool:
+    return len(cookies) <= MOST and sum(len(_text(each)) for each in cookies) <= TOGETHER
 
 
 class _Policy(DefaultCookiePolicy):
     def set_ok(self, cookie: Cookie, request: Any) -> bool:
-        text = f"{cookie.name}{cookie.value or ''}{cookie.path}"
+        text = _text(cookie)
         if len(text) > LONGEST or CONTROL.search(text.encode("latin-1", "replace")):
             return False
         return bool(super().set_ok(cookie, request))

@@ -18,6 +18,7 @@ from ...errors import ConnectFailed, DownloadError, ProxyFailed, RedirectRefused
 from ...flow.deadline import deadline
 from ...model.tls import TLS
 from ...urls import URL, shown
+from .addresses import DELAY, Few
 from .sessions import NotResumed
 from .tls import creator, explain, of_proxy
 from .tls_transport import Encrypted
@@ -35,12 +36,19 @@ def reach(reactor: Any, place: URL, tls: TLS | None) -> IStreamClientEndpoint:
     host, port, no_limit = place.host, place.port, None
     # An address needs no name server, and no thread to ask one; and HostnameEndpoint would wait 0.3 s for more
     # addresses before it says that the only one refuses.
-    kind: Any = HostnameEndpoint
+    kind: Any = _ByName
     if isIPAddress(host):
         kind = TCP4ClientEndpoint
     elif isIPv6Address(host):
         kind = TCP6ClientEndpoint
     return secured(kind(reactor, host, port, no_limit), host, tls)
+
+
+class _ByName(HostnameEndpoint):
+    """By one address after the other."""
+
+    def __init__(self, reactor: Any, host: str, port: int, timeout: Any) -> None:
+        super().__init__(Few(reactor), host, port, timeout, attemptDelay=DELAY)
 
 
 def secured(endpoint: IStreamClientEndpoint, host: str, tls: TLS | None) -> IStreamClientEndpoint:

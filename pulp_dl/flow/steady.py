@@ -1,0 +1,29 @@
+"""Time that goes on evenly, whatever becomes of the clock on the wall."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import Any
+
+from twisted.internet.base import DelayedCall
+from twisted.python import runtime
+
+__all__ = ["steady"]
+
+
+def steady(reactor: Any) -> None:
+    """
+    Have a reactor count its seconds by the monotonic clock, if it counts them by the system's.
+
+    That is what Twisted does (its ticket 2424): a system clock that is set forward ends all that waits, and one that is
+    set back has it wait for so much longer.  For reactors of our own processes only; whoever brings a reactor has
+    chosen its clock.  What is to be called already is called when it would have been.
+    """
+    if reactor.seconds is not runtime.seconds:
+        return
+    ahead = monotonic() - reactor.seconds()
+    reactor.seconds = monotonic
+    for call in reactor.getDelayedCalls():
+        if isinstance(call, DelayedCall):
+            call.time += ahead
+            call.seconds = monotonic
