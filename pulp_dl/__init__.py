@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .model.auth import Basic
     from .model.expect import Digest, Measure, Size
     from .model.netrc import Netrc
+    from .model.pieces import Pieces
     from .model.proxies import Proxies
     from .model.rate import Rate
     from .model.remote import Limits, Proxy, Remote, Retries, Timeouts
@@ -57,6 +58,7 @@ _HOMES = {
     ".model.auth": ("Basic",),
     ".model.expect": ("Digest", "Measure", "Size"),
     ".model.netrc": ("Netrc",),
+    ".model.pieces": ("Pieces",),
     ".model.proxies": ("Proxies",),
     ".model.rate": ("Rate",),
     ".model.remote": ("Limits", "Proxy", "Remote", "Retries", "Timeouts"),
@@ -86,6 +88,7 @@ __all__ = [
     "MirrorList",
     "Netrc",
     "Outcome",
+    "Pieces",
     "Places",
     "Progress",
     "Proxies",

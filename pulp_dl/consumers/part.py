@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from errno import EWOULDBLOCK
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from stat import S_ISREG
 from typing import Any, Final
@@ -33,8 +33,6 @@ NOTE: Final = ".part.json"
 
 CHECKPOINT: Final = 256 * 1024 * 1024
 """Bytes between two fsyncs of a large file: no more than this is lost when the machine goes down."""
-
-PIECE: Final = 256 * 1024
 
 _PART = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW_NOTE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -168,7 +166,7 @@ class PartFile(NewFile):
         self._disk.lseek(fd, size, os.SEEK_SET)
         if note.boot != _boot():
             self._write_note(evolve(note, boot=_boot()))
-        return Kept(size, note.head, self._pieces)
+        return Kept(size, note.head, partial(self._read_again, size))
 
     def open(self, head: Head) -> None:
         if not self._looked and self.look() is not None:
@@ -176,7 +174,7 @@ class PartFile(NewFile):
         if self._fd >= 0:
             return
         self._enter()
-        self._create(os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC)
+        self._create()
         if not self._free():
             return
         self._lock(self._fd)
@@ -317,15 +315,9 @@ class PartFile(NewFile):
         if self._durable:
             self._disk.fsync(self._directory)
 
-    def _pieces(self) -> Iterator[bytes]:
-        """Read again what was kept, from its beginning.  For a worker thread; ends when the file is discarded."""
-        size, offset = self._size, 0
+    def _read_again(self, size: int) -> Iterator[bytes]:
+        """For a worker thread; ends when the file is discarded."""
         try:
-            while offset < size:
-                data = self._disk.pread(self._fd, min(PIECE, size - offset), offset)
-                if not data:
-                    raise ConsumerFailed(f"{self._place.path + PART!r}: somebody made it shorter")
-                yield data
-                offset += len(data)
+            yield from self.read(0, size)
         except OSError as error:
             raise disk_error(error, self._place.path + PART) from error

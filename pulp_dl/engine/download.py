@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from copy import copy
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -60,6 +60,7 @@ class _Visits:
         self._mirrors = mirrors
         self._advice = None if mirrors is None else advice_of(mirrors, shared, source)
         self._remote = source.remote or shared.remote
+        self._retries = self._remote.retries
         self._attempts: list[Attempt] = []
         self._candidates = Candidates(source, mirrors, shared.direct)
         self._began = self._clock.seconds()
@@ -78,6 +79,11 @@ class _Visits:
             if total is not None:
                 self._timer = self._clock.callLater(total, self._late, total)
         return task
+
+    @property
+    def interrupted(self) -> bool:
+        """Somebody has ended it from the side."""
+        return self._interruption is not None
 
     def _late(self, total: float) -> None:
         self._timer = None
@@ -148,7 +154,7 @@ class Heading(_Visits):
 
     async def run(self) -> Head:
         try:
-            return await visit_all(self._clock, self._remote.retries, self._candidates, self._visit)
+            return await visit_all(self._clock, self._retries, self._candidates, self._visit)
         except BaseException as error:
             reason = self._reason(error)
             if reason is error:
@@ -226,7 +232,7 @@ class Download(_Visits):
                 raise self._interruption
             if IResumable.providedBy(self._consumer):
                 await self._pipe.resume(self._consumer)
-            return await visit_all(self._clock, self._remote.retries, self._candidates, self._visit)
+            return await visit_all(self._clock, self._retries, self._candidates, self._visit)
         except BaseException as error:
             reason = self._reason(error)
             self._pipe.fail(reason)
@@ -299,15 +305,19 @@ class Download(_Visits):
             self._record(
                 Attempt(place, offset, received, seconds, pipe.open_seconds, status, failed, self._waited, answer)
             )
+        return self._report(head, facts, advisories)
+
+    def _report(self, head: Head, facts: Mapping[str, object], advisories: tuple[ValidationError, ...]) -> Report:
+        """It went well: this is what C{Pipe.finish} told."""
         return Report(
             self._source,
             head,
-            pipe.outlet.given,
+            self._pipe.outlet.given,
             facts,
             advisories,
             tuple(self._attempts),
             self._clock.seconds() - self._began,
-            pipe.validated,
+            self._pipe.validated,
         )
 
     async def _bring(self, place: Source) -> None:

@@ -79,7 +79,7 @@ class Candidates:
         it, that is known then.
         """
         if await self.at(self._index(place) + 1) is None:
-            self._exhausted = self._mirrors is None or self.failure is not None or self._read >= MOST
+            self.reopen()
         return len(self.known) > 1
 
     def behind(self, place: Source) -> Source | None:
@@ -94,6 +94,10 @@ class Candidates:
 
     def _index(self, place: Source) -> int:
         return next((index for index, each in enumerate(self.known) if each.url == place.url), -1)
+
+    def reopen(self) -> None:
+        """All places were read; there may be more of them when others have been asked."""
+        self._exhausted = self._mirrors is None or self.failure is not None or self._read >= MOST
 
     def drop(self, index: int) -> None:
         """Do not ask this place again."""

@@ -118,6 +118,29 @@ async def test_get_fetches_what_a_metalink_describes(mirrored: Mirrored, tmp_pat
     assert mirrored.good.requests[0].get(b"range") == b"bytes=500000-"
 
 
+async def test_get_mends_a_file_by_the_pieces_of_a_metalink(reactor: Any, tmp_path: Path) -> None:
+    wrong = DATA[:-1] + bytes([DATA[-1] ^ 1])
+    length = 100_000
+    pieces = "".join(
+        f"<hash>{hashlib.sha1(DATA[at:][:length]).hexdigest()}</hash>" for at in range(0, len(DATA), length)
+    )
+    async with FaultServer(reactor, answer(wrong)) as bad, FaultServer(reactor, answer(DATA)) as good:
+        links = "".join(f'<url priority="{n}">{each.url("/f")}</url>' for n, each in enumerate([bad, good]))
+        (tmp_path / "m").write_text(
+            '<metalink xmlns="urn:ietf:params:xml:ns:metalink"><file name="f">'
+            f'<size>{len(DATA)}</size><hash type="sha-256">{SHA}</hash>'
+            f'<pieces length="{length}" type="sha-1">{pieces}</pieces>{links}</file></metalink>'
+        )
+        end = await run("get", "--metalink", "m", "-v", cwd=tmp_path)
+        asked = [each.get(b"range") for each in good.requests]
+
+    assert end.code == 0, end.err
+    assert (tmp_path / "f").read_bytes() == DATA
+    start = (len(DATA) - 1) // length * length
+    assert asked == [b"bytes=%d-%d" % (start, len(DATA) - 1)]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["f", "m"]
+
+
 async def test_a_metalink_may_be_a_file_and_the_name_somebody_s_own(mirrored: Mirrored, tmp_path: Path) -> None:
     end = await run("get", mirrored.origin.url("/bear.meta4"), "-o", "m", cwd=tmp_path)
     assert end.code == 0, end.err
