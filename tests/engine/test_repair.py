@@ -17,6 +17,7 @@ from twisted.internet.task import deferLater
 from pulp_dl import (
     Digest,
     Downloader,
+    Duplicates,
     Metalink,
     Pieces,
     Places,
@@ -129,7 +130,7 @@ async def test_the_same_place_is_asked_if_there_is_no_other(reactor: Any, tmp_pa
 async def test_a_place_that_fails_makes_room_for_the_next_and_what_came_stays(reactor: Any, tmp_path: Path) -> None:
     bad = wrong_at(0, 300_000, 600_000)
     b = [Place(DATA), Place(DATA, drop_at=1000), Place(DATA)]
-    report, memory = await fetch(reactor, tmp_path, {A: Place(bad), B: b, C: Place(DATA)})
+    report, memory = await fetch(reactor, tmp_path, {A: Place(bad), B: b, C: Place(DATA)}, rounds=2)
 
     assert asked(memory) == [
         ("a", None),
@@ -359,6 +360,19 @@ async def test_a_metalink_tells_the_pieces_and_a_mirror_has_the_right_one(reacto
     assert [each.name for each in tmp_path.iterdir()] == ["file"]
     assert asked_b == [b"bytes=%d-%d" % (SPAN[0], SPAN[1] - 1)]
     assert sum(each.received for each in report.attempts) == len(DATA) + PIECE
+
+
+async def test_places_that_answers_tell_of_later_are_asked_too(reactor: Any, tmp_path: Path) -> None:
+    async with FaultServer(reactor, answer(ONE)) as a, FaultServer(reactor, answer(DATA)) as c:
+        told = ((b"Link", f"<{c.url('/file')}>; rel=duplicate".encode()),)
+        async with FaultServer(reactor, Nth([answer(DATA[1:]), answer(b"", 404, headers=told)])) as b:
+            mirrors = Duplicates(Places([a.url(""), b.url("")]))
+            async with Downloader(reactor, Remote(retries=Retries(count=0)), mirrors=mirrors) as downloader:
+                report = await downloader.download(Source(a.url("/file"), EXPECT), ToFile(tmp_path / "file"))
+            places = [each.url for each in report.attempts]
+            assert places == [each.url("/file") for each in (a, b, a, b, c)]
+
+    assert (tmp_path / "file").read_bytes() == DATA
 
 
 async def test_a_piece_that_breaks_off_over_a_socket_is_asked_for_again(reactor: Any, tmp_path: Path) -> None:
