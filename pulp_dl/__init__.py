@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .model.pieces import Pieces
     from .model.proxies import Proxies
     from .model.rate import Rate
-    from .model.remote import Limits, Proxy, Remote, Retries, Timeouts
+    from .model.remote import Limits, Proxy, Remote, Retries, Segments, Timeouts
     from .model.report import Attempt, Outcome, Report
     from .model.source import Head, Kept, Source, Span, Validators
     from .model.ssh import SSH
@@ -61,7 +61,7 @@ _HOMES = {
     ".model.pieces": ("Pieces",),
     ".model.proxies": ("Proxies",),
     ".model.rate": ("Rate",),
-    ".model.remote": ("Limits", "Proxy", "Remote", "Retries", "Timeouts"),
+    ".model.remote": ("Limits", "Proxy", "Remote", "Retries", "Segments", "Timeouts"),
     ".model.report": ("Attempt", "Outcome", "Report"),
     ".model.source": ("Head", "Kept", "Source", "Span", "Validators"),
     ".model.ssh": ("SSH",),
@@ -99,6 +99,7 @@ __all__ = [
     "Retries",
     "Scheme",
     "Scores",
+    "Segments",
     "Sharing",
     "Size",
     "Source",

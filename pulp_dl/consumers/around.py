@@ -140,6 +140,9 @@ class Around:
         part: IRewindable = self._consumer.part(start)
         return part
 
+    def seek(self, offset: int) -> None:
+        self._consumer.seek(offset)
+
     def reread(self, start: int, stop: int, see: Callable[[bytes], object]) -> Deferred[None]:
         seen: Deferred[None] = self._consumer.reread(start, stop, see)
         return seen

@@ -78,6 +78,10 @@ class NewFile:
             written = self._disk.pwrite(self._fd, rest, offset)
             rest, offset = rest[written:], offset + written
 
+    def seek(self, offset: int) -> None:
+        """C{write} goes on there; all before is there."""
+        self._disk.lseek(self._fd, offset, os.SEEK_SET)
+
     def read(self, start: int, stop: int) -> Iterator[bytes]:
         """What is between these offsets, in order."""
         while start < stop:

@@ -195,6 +195,11 @@ class ToFile:
             self._flush()  # what came before may have been for the same place
             self._put(held, self._file.patch, offset, pieces)
 
+    def seek(self, offset: int) -> None:
+        assert self._file is not None
+        self._flush()
+        self._put(0, self._file.seek, offset)
+
     def reread(self, start: int, stop: int, see: Callable[[bytes], object]) -> Deferred[None]:
         self._check()
         assert self._file is not None

@@ -27,6 +27,9 @@ class IRandomAccess(IRewindable):
         and until C{rewind} of the whole.
         """
 
+    def seek(offset: int) -> None:
+        """What C{write} brings goes on there; all before is there."""
+
     def reread(start: int, stop: int, see: Callable[[bytes], object]) -> Deferred[None]:
         """
         Have the bytes between these offsets looked at, as they are when all that came before is written: C{see} gets

@@ -191,6 +191,7 @@ class Heading(_Visits):
 class Download(_Visits):
     """Bring it."""
 
+    _pipes: type[Pipe] = Pipe
     # of the current attempt
     _place: Source
     _since = 0.0  # when that was asked
@@ -207,7 +208,7 @@ class Download(_Visits):
         if self._advice is not None and self._advice.scores:
             self._hedge = Hedge(shared, self._remote, self._candidates, self._advice, self._record, self._blame)
         remote = self._remote
-        self._pipe = Pipe(
+        self._pipe = self._pipes(
             self._clock,
             source,
             consumer,
@@ -235,7 +236,7 @@ class Download(_Visits):
             return await visit_all(self._clock, self._retries, self._candidates, self._visit)
         except BaseException as error:
             reason = self._reason(error)
-            self._pipe.fail(reason)
+            self._fail(reason)
             if reason is error:
                 raise
             raise reason from reason.__cause__
@@ -244,6 +245,10 @@ class Download(_Visits):
             # All of them lead back here; a collector would have to find what is forgotten now.
             self._pipe.close()
             del self._pipe, self._consumer, self._hedge
+
+    def _fail(self, reason: BaseException) -> None:
+        """It has ended with this."""
+        self._pipe.fail(reason)
 
     async def _visit(self, place: Source) -> Report:
         """One place; first the URL there that answered before, then the one that led to it."""
@@ -320,6 +325,9 @@ class Download(_Visits):
             self._pipe.validated,
         )
 
+    async def _admitted(self, place: Source) -> None:
+        """An answer of this place has been taken; its body will be read."""
+
     async def _bring(self, place: Source) -> None:
         """A body from there, into the pipe."""
         pipe = self._pipe
@@ -341,6 +349,7 @@ class Download(_Visits):
                 self._advice.heard(place, answer, self._waited)
                 self._advice.vouch(place, answer, pipe)
             await pipe.admit(answer, place, ask)
+            await self._admitted(place)
             if self._interruption is not None:  # by what admit() called
                 raise CancelledError
         except BaseException:

@@ -95,6 +95,21 @@ class Candidates:
     def _index(self, place: Source) -> int:
         return next((index for index, each in enumerate(self.known) if each.url == place.url), -1)
 
+    async def elsewhere(self, hosts: set[str], most: int) -> list[Source]:
+        """
+        Places of other hosts than these, one of each.
+
+        @param most: how many.
+        """
+        found: dict[str, Source] = {}
+        index = 0
+        while len(found) < most and (place := await self.at(index)) is not None:
+            index += 1
+            if place.place.base not in hosts:
+                found.setdefault(place.place.base, place)
+        self.reopen()
+        return [*found.values()]
+
     def reopen(self) -> None:
         """All places were read; there may be more of them when others have been asked."""
         self._exhausted = self._mirrors is None or self.failure is not None or self._read >= MOST

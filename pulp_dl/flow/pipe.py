@@ -138,14 +138,6 @@ class Pipe:
         self._earlier = fingerprint(kept.head.url)
         self._checks = checks
 
-    async def again(self, reread: Callable[[int, int, Callable[[bytes], object]], Deferred[None]]) -> None:
-        """Some of the bytes are others than those that came: judge all anew, as C{IRandomAccess.reread} has them."""
-        assert self.head is not None
-        self._checks = self._start_checks(self.head)
-        with in_our_words:
-            await reread(0, self.outlet.given, self._checks.look)
-        self.offset = self.outlet.given
-
     def expect(self, more: tuple[IExpectation, ...]) -> None:
         """More is expected, of the next body that begins and of all that follow."""
         self._source = evolve(self._source, expect=(*self._source.expect, *more))

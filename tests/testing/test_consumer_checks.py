@@ -63,6 +63,9 @@ class Right:
     def part(self, start: int) -> Any:
         return Part(self, start)
 
+    def seek(self, offset: int) -> None:
+        pass
+
     def reread(self, start: int, stop: int, see: Callable[[bytes], object]) -> Deferred[None]:
         try:
             see(b"".join(self.pieces)[start:stop])
