@@ -80,11 +80,6 @@ class _Visits:
                 self._timer = self._clock.callLater(total, self._late, total)
         return task
 
-    @property
-    def interrupted(self) -> bool:
-        """Somebody has ended it from the side."""
-        return self._interruption is not None
-
     def _late(self, total: float) -> None:
         self._timer = None
         self._interrupt(TimedOut("total", total, self._source.url))

@@ -68,7 +68,7 @@ class RandomAccess(Download):
                     await super()._bring(place)
             if pipe.others is None or self._team is None:
                 return
-            if self.interrupted:
+            if self._interruption is not None:
                 raise CancelledError
             if not pipe.complete:
                 await self._team.gather(self._place)

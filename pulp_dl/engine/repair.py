@@ -85,6 +85,6 @@ class Repair:
                 raise
             except DownloadError:  # it is in the attempts
                 return spans[number:]
-            if self._whole.interrupted:
+            if self._whole._interruption is not None:
                 raise CancelledError
         return []
