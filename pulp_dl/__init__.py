@@ -32,9 +32,10 @@ if TYPE_CHECKING:
     from .model.expect import Digest, Measure, Size
     from .model.mirrors import MirrorsSettings
     from .model.netrc import Netrc
+    from .model.pieces import Pieces
     from .model.proxies import Proxies
     from .model.rate import Rate
-    from .model.remote import Limits, Proxy, Remote, Retries, Timeouts
+    from .model.remote import Limits, Proxy, Remote, Retries, Segments, Timeouts
     from .model.report import Attempt, Outcome, Report
     from .model.source import Head, Kept, Source, Span, Validators
     from .model.ssh import SSH
@@ -61,9 +62,10 @@ _HOMES = {
     ".model.expect": ("Digest", "Measure", "Size"),
     ".model.mirrors": ("MirrorsSettings",),
     ".model.netrc": ("Netrc",),
+    ".model.pieces": ("Pieces",),
     ".model.proxies": ("Proxies",),
     ".model.rate": ("Rate",),
-    ".model.remote": ("Limits", "Proxy", "Remote", "Retries", "Timeouts"),
+    ".model.remote": ("Limits", "Proxy", "Remote", "Retries", "Segments", "Timeouts"),
     ".model.report": ("Attempt", "Outcome", "Report"),
     ".model.source": ("Head", "Kept", "Source", "Span", "Validators"),
     ".model.ssh": ("SSH",),
@@ -92,6 +94,7 @@ __all__ = [
     "MirrorsSettings",
     "Netrc",
     "Outcome",
+    "Pieces",
     "Places",
     "Progress",
     "Proxies",
@@ -102,6 +105,7 @@ __all__ = [
     "Retries",
     "Scheme",
     "Scores",
+    "Segments",
     "Sharing",
     "Size",
     "Source",

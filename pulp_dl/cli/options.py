@@ -107,6 +107,8 @@ remote_options = _together(
     click.option("-j", "--concurrency", type=click.IntRange(1), default=10, show_default=True, metavar="N",
                  help="Files, and connections, at once."),
     click.option("--per-host", type=click.IntRange(1), metavar="N", help="Connections to one host.  [default: as -j]"),
+    click.option("--segments", type=click.IntRange(1, 100), default=3, show_default=True, metavar="N",
+                 help="Places that a large file comes from at once, if its digest is known and several have it."),
     click.option("--retries", type=click.IntRange(0, 1000), default=4, show_default=True, metavar="N",
                  help="Tries after the first, with growing waits between them."),
     click.option("--max-size", type=Bytes(), metavar="BYTES", help="Refuse what is larger: 1000, 64k, 1.5G."),
@@ -146,7 +148,7 @@ def make_remote(options: dict[str, Any]) -> Remote:
 
     @raise click.UsageError: a file cannot be used, or a value makes no sense; it names the option, and no secret.
     """
-    from ..model.remote import Limits, Remote, Retries, Timeouts
+    from ..model.remote import Limits, Remote, Retries, Segments, Timeouts
 
     concurrency = options["concurrency"]
     limits: dict[str, Any] = {"connections": concurrency, "per_host": options["per_host"] or concurrency}
@@ -172,6 +174,7 @@ def make_remote(options: dict[str, Any]) -> Remote:
             timeouts=times,
             limits=at_once,
             retries=Retries(count=options["retries"]),
+            segments=Segments(places=options["segments"]) if options["segments"] > 1 else None,
             cookies=options["cookies"],
             allow_private=options["allow_private"],
         )

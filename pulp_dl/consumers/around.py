@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
@@ -12,6 +13,7 @@ from zope.interface import Interface, alsoProvides, implementer
 from ..errors import DownloadError
 from ..interfaces import IBodyConsumer, IResumable, IRewindable, IWorkers, IWorkerUser
 from ..model.source import Head, Kept, Source
+from .interfaces import IRandomAccess
 
 __all__ = ["Around", "Counted", "IProgress", "Progress", "Tee"]
 
@@ -99,11 +101,15 @@ class Around:
     """
     Hands everything on to another consumer, and can do what that can.  To be inherited from: override what is to be
     different.
+
+    @cvar passed: the abilities that are handed on.
     """
+
+    passed: tuple[Any, ...] = (IRandomAccess, IRewindable, IResumable, IWorkerUser)
 
     def __init__(self, consumer: IBodyConsumer) -> None:
         self._consumer: Any = consumer
-        abilities = [each for each in (IRewindable, IResumable, IWorkerUser) if each.providedBy(consumer)]
+        abilities = [each for each in self.passed if each.providedBy(consumer)]
         if abilities:
             alsoProvides(self, *abilities)
 
@@ -129,6 +135,17 @@ class Around:
 
     def rewind(self, head: Head) -> None:
         self._consumer.rewind(head)
+
+    def part(self, start: int) -> IRewindable:
+        part: IRewindable = self._consumer.part(start)
+        return part
+
+    def seek(self, offset: int) -> None:
+        self._consumer.seek(offset)
+
+    def reread(self, start: int, stop: int, see: Callable[[bytes], object]) -> Deferred[None]:
+        seen: Deferred[None] = self._consumer.reread(start, stop, see)
+        return seen
 
     def unregisterProducer(self) -> None:
         self._consumer.unregisterProducer()
@@ -189,6 +206,19 @@ class Counted(Around):
         self._progress.rewound(self.size)
         self.size = 0
 
+    def part(self, start: int) -> IRewindable:
+        part: Any = _CountedPart(super().part(start), self.more)
+        return part  # type: ignore[no-any-return]  # it can do what the part can
+
+    def more(self, size: int) -> None:
+        """So many bytes came to a part.  Where all are there already, they take the place of others."""
+        over = self.size + size - (self.expected or 0)
+        if over > 0:
+            self._progress.rewound(over)
+            self.size -= over
+        self.size += size
+        self._progress.received(size)
+
     def finish(self) -> Deferred[None] | None:
         ending = super().finish()
         if ending is None:
@@ -199,6 +229,18 @@ class Counted(Around):
     def fail(self, failure: Failure) -> None:
         super().fail(failure)
         self._progress.ended(self, failure.value)
+
+
+class _CountedPart(Around):
+    """A part of what is counted."""
+
+    def __init__(self, part: IRewindable, more: Callable[[int], None]) -> None:
+        super().__init__(part)
+        self._more = more
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        self._more(len(data))
 
 
 @implementer(IBodyConsumer)

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from errno import EINVAL, EISDIR, EOPNOTSUPP
 from secrets import token_hex
 from typing import Any, Final
 
+from ..errors import ConsumerFailed
 from ..model.source import Head
 from .root import SUFFIX, Place, open_directory
 
 __all__ = ["TEMPORARY", "NewFile", "temporary_name"]
 
-_NAMED: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_UNNAMED: Final = os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC
+_NAMED: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_UNNAMED: Final = os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC
 _NO_UNNAMED = {EOPNOTSUPP, EISDIR, EINVAL}  # open(2): what file systems without O_TMPFILE say
 _OPEN_FILES = "/proc/self/fd"
 _PIECES = 1024  # IOV_MAX
+_READ = 256 * 1024
 
 TEMPORARY: Final = re.compile(r"\..*\.[0-9a-f]{16}" + re.escape(SUFFIX), re.DOTALL)
 """What a L{temporary_name} looks like."""
@@ -55,7 +57,7 @@ class NewFile:
     def open(self, head: Head) -> None:
         """Before the first C{write}."""
         self._enter()
-        self._create(_UNNAMED)
+        self._create()
 
     def write(self, pieces: Sequence[bytes]) -> None:
         """Append these."""
@@ -68,6 +70,26 @@ class NewFile:
             rest = memoryview(b"".join(pieces))[-missing:]
             while rest:
                 rest = rest[self._disk.write(self._fd, rest) :]
+
+    def patch(self, offset: int, pieces: Sequence[bytes]) -> None:
+        """Write these there; where C{write} goes on does not change."""
+        rest = memoryview(b"".join(pieces))
+        while rest:
+            written = self._disk.pwrite(self._fd, rest, offset)
+            rest, offset = rest[written:], offset + written
+
+    def seek(self, offset: int) -> None:
+        """C{write} goes on there; all before is there."""
+        self._disk.lseek(self._fd, offset, os.SEEK_SET)
+
+    def read(self, start: int, stop: int) -> Iterator[bytes]:
+        """What is between these offsets, in order."""
+        while start < stop:
+            data = self._disk.pread(self._fd, min(_READ, stop - start), start)
+            if not data:
+                raise ConsumerFailed(f"{self._place.path!r}: somebody made it shorter")
+            yield data
+            start += len(data)
 
     def rewind(self, head: Head) -> None:
         """Forget what was written."""
@@ -114,16 +136,15 @@ class NewFile:
         elif self._directory is None:
             self._way = self._place.base + "/"
 
-    def _create(self, flags: int) -> None:
+    def _create(self) -> None:
         mode = 0o666 if self._mode is None else self._mode
         try:
-            self._fd = self._disk.open(self._way or ".", flags, mode, dir_fd=self._directory)
+            self._fd = self._disk.open(self._way or ".", _UNNAMED, mode, dir_fd=self._directory)
         except OSError as error:
             if error.errno not in _NO_UNNAMED:
                 raise
             temporary = temporary_name(self._place.name)
-            flags = _NAMED if flags & os.O_WRONLY else _NAMED & ~os.O_WRONLY | os.O_RDWR
-            self._fd = self._disk.open(self._way + temporary, flags, mode, dir_fd=self._directory)
+            self._fd = self._disk.open(self._way + temporary, _NAMED, mode, dir_fd=self._directory)
             self._temporary = temporary
 
     def _publish(self) -> None:

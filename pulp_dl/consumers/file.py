@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from errno import EDQUOT, ENOSPC
 from functools import partial
 from typing import Any, Final
@@ -13,11 +13,13 @@ from twisted.python.failure import Failure
 from zope.interface import alsoProvides, implementer
 
 from ..errors import ConsumerFailed, DownloadError, Refused, TooLarge, ValidationError
-from ..flow.workers import PIECE, InlineWorkers
-from ..interfaces import IResumable, IRewindable, IWorkers, IWorkerUser
+from ..interfaces import IResumable, IWorkers, IWorkerUser
 from ..model.source import Head, Kept
 from .atomic import NewFile
+from .file_part import FilePart
+from .interfaces import IRandomAccess
 from .part import PART, PartFile
+from .queue import Queue
 from .root import disk_error, locate, obstacle
 
 __all__ = ["ToFile"]
@@ -25,10 +27,13 @@ __all__ = ["ToFile"]
 INLINE: Final = 64 * 1024
 """Bytes that are written in the reactor thread: that takes less time than to tell a thread."""
 
+LOOK: Final = 4 * 1024 * 1024
+"""Bytes that are read again in one go, at least."""
+
 _NO_BODY = frozenset({304, 416})  # answers about a file that bring none; what is there stays
 
 
-@implementer(IRewindable, IWorkerUser)
+@implementer(IRandomAccess, IWorkerUser)
 class ToFile:
     """
     Write the body to a path.
@@ -42,15 +47,11 @@ class ToFile:
     @ivar path: where the file goes.
     """
 
-    _workers: IWorkers = InlineWorkers()
-    _lane: Any = None  # once there is one, the file is only touched there
     _file: NewFile | None = None
-    _open = False  # or about to be, in the lane
+    _open = False  # or about to be, in the queue
     _head: Head | None = None
     _held = 0  # bytes in the pieces
-    _worth = PIECE  # bytes that are worth a hand-over
     _producer: Any = None
-    _paused = False
     _trouble: DownloadError | None = None
     _looked = False
     _over = False  # fail() was called
@@ -84,6 +85,7 @@ class ToFile:
         self._mtime = mtime
         self._part = part
         self._pieces: list[bytes] = []
+        self._queue = Queue(self._failed)
         self._waiting: list[Deferred[DownloadError]] = []
         try:
             self._place = locate(path, root)
@@ -98,7 +100,7 @@ class ToFile:
         return f"<ToFile {self.path!r}>"
 
     def use(self, workers: IWorkers) -> None:
-        self._workers = workers
+        self._queue.workers = workers
 
     def gone(self) -> Deferred[DownloadError]:
         self._look()
@@ -118,7 +120,7 @@ class ToFile:
             return succeed(None)
         self._file = file = PartFile(self._place, **self._options)
         found: list[Kept | None] = []
-        self._do(0, lambda: found.append(file.look()))
+        self._put(0, lambda: found.append(file.look()))
 
         def looked(_: None) -> Kept | None:
             self._open = found[0] is not None
@@ -127,8 +129,7 @@ class ToFile:
         def broken(failure: Failure) -> None:
             failure.trap(DownloadError)  # gone() tells what it is
 
-        settled: Deferred[None] = self._lane.settled()
-        return settled.addCallbacks(looked, broken)
+        return self._queue.settled().addCallbacks(looked, broken)
 
     # the body
 
@@ -142,34 +143,32 @@ class ToFile:
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         if not streaming:
             raise ValueError("a push producer is needed")
-        self._producer, self._paused = producer, False
+        self._producer = producer
+        self._queue.enter(producer)
 
     def unregisterProducer(self) -> None:
-        self._producer = None
+        if self._producer is not None:
+            self._queue.leave(self._producer)
+            self._producer = None
 
     def write(self, data: bytes) -> None:
         self._pieces.append(data)
         self._held += len(data)
-        if self._held >= self._worth:
+        if self._held >= self._queue.worth:
             self._check()
             self._flush()
 
     def _flush(self) -> None:
         assert self._file is not None
+        self._begin()
+        pieces, held = self._take()
+        self._put(held, self._file.write, pieces)
+
+    def _begin(self) -> None:
+        assert self._file is not None
         if not self._open:
             self._open = True
-            self._do(0, self._file.open, self._head)
-        pieces, held = self._take()
-        full = self._do(held, self._file.write, pieces)
-        self._worth = self._lane.piece
-        if full and self._producer is not None and not self._paused:
-            self._paused = True
-            self._producer.pauseProducing()
-
-    def _relieved(self) -> None:
-        self._paused = False
-        if self._producer is not None:
-            self._producer.resumeProducing()
+            self._put(0, self._file.open, self._head)
 
     def rewind(self, head: Head) -> None:
         self._check()
@@ -177,12 +176,39 @@ class ToFile:
         self._head = head
         self._take()
         if self._open:
-            self._do(0, self._file.rewind, head)
+            self._put(0, self._file.rewind, head)
 
     def _take(self) -> tuple[list[bytes], int]:
         taken = self._pieces, self._held
         self._pieces, self._held = [], 0
         return taken
+
+    # in any order
+
+    def part(self, start: int) -> FilePart:
+        return FilePart(self._queue, self._patch, self.gone, start)
+
+    def _patch(self, offset: int, pieces: list[bytes], held: int) -> None:
+        self._check()
+        assert self._file is not None
+        if not self._over:
+            self._flush()  # what came before may have been for the same place
+            self._put(held, self._file.patch, offset, pieces)
+
+    def seek(self, offset: int) -> None:
+        assert self._file is not None
+        self._flush()
+        self._put(0, self._file.seek, offset)
+
+    def reread(self, start: int, stop: int, see: Callable[[bytes], object]) -> Deferred[None]:
+        self._check()
+        assert self._file is not None
+        self._flush()
+        file, seen = self._file, _Seen(see)
+        step = max(LOOK, (stop - start) // 1000)
+        for at in range(start, stop, step):
+            self._put(0, lambda at=at: seen.all(file.read(at, min(stop, at + step))))
+        return self._queue.settled().addCallback(seen.end)
 
     # the end
 
@@ -196,12 +222,11 @@ class ToFile:
             return None
         modified = head.modified if self._mtime else None
         pieces, held = self._take()
-        if self._lane is None and held <= INLINE and not self._options["durable"]:
+        if not self._queue.begun and held <= INLINE and not self._options["durable"]:
             self._try(self._file.finish, pieces, head, modified)
             return None
-        self._do(held, self._file.finish, pieces, head, modified)
-        settled: Deferred[None] = self._lane.settled()
-        return settled
+        self._put(held, self._file.finish, pieces, head, modified)
+        return self._queue.settled()
 
     def fail(self, failure: Failure) -> None:
         self._over = True
@@ -215,21 +240,17 @@ class ToFile:
         if self._file is None:
             return
         discard = partial(self._file.discard, keep=keep)
-        if self._lane is None:
+        if not self._queue.begun:
             discard()
         else:
             if not (keep and self._part and self._trouble is None):
-                self._lane.drop()
-            self._lane.put(discard, 0)  # what is kept is what was put before
+                self._queue.drop()
+            self._queue.put(0, discard)  # what is kept is what was put before
 
     # the disk and its troubles
 
-    def _do(self, weight: int, job: Callable[..., object], *args: Any) -> bool:
-        """On a worker thread, when all that was put before is done.  Returns True if it is enough for now."""
-        if self._lane is None:
-            self._lane = self._workers.lane(self._relieved, self._failed, None)
-        full: bool = self._lane.put(partial(self._try, job, *args), weight)
-        return full
+    def _put(self, weight: int, job: Callable[..., object], *args: Any) -> None:
+        self._queue.put(weight, partial(self._try, job, *args))
 
     def _try(self, job: Callable[..., object], *args: Any) -> None:
         try:
@@ -263,3 +284,23 @@ class ToFile:
 def _is_full(trouble: DownloadError) -> bool:
     """What is there is right, and somebody may make room for the rest."""
     return isinstance(trouble.__cause__, OSError) and trouble.__cause__.errno in {EDQUOT, ENOSPC}
+
+
+class _Seen:
+    """What somebody sees of a file; what he raises is no trouble of the disk."""
+
+    def __init__(self, see: Callable[[bytes], object]) -> None:
+        self._see = see
+        self._failure: Failure | None = None
+
+    def all(self, pieces: Iterator[bytes]) -> None:
+        for piece in pieces if self._failure is None else ():
+            try:
+                self._see(piece)
+            except Exception:
+                self._failure = Failure()
+                break
+
+    def end(self, _: object) -> None:
+        if self._failure is not None:
+            self._failure.raiseException()

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from errno import EWOULDBLOCK
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from stat import S_ISREG
 from typing import Any, Final
@@ -34,7 +34,8 @@ NOTE: Final = ".part.json"
 CHECKPOINT: Final = 256 * 1024 * 1024
 """Bytes between two fsyncs of a large file: no more than this is lost when the machine goes down."""
 
-PIECE: Final = 256 * 1024
+STEP: Final = 16 * 1024 * 1024
+"""And between two notes of what there is without a hole, while other parts are written further on."""
 
 _PART = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW_NOTE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -54,6 +55,7 @@ class Note:
     @ivar boot: of the machine.  When that is another one now, only what was synced is surely on the disk.
     @ivar synced: how many bytes that is.
     @ivar place: L{fingerprint} of the URL.
+    @ivar solid: if something was written further on: how many bytes there are from the beginning without a hole.
     """
 
     inode: int = field(validator=_COUNT)
@@ -67,6 +69,7 @@ class Note:
     modified: str | None = field(validator=optional(_TEXT))
     date: str | None = field(validator=optional(_TEXT))
     format: int = field(default=1, validator=in_({1}))
+    solid: int | None = field(default=None, validator=optional(_COUNT))
 
     @classmethod
     def of(cls, head: Head, inode: int) -> Note:
@@ -158,7 +161,9 @@ class PartFile(NewFile):
         if note is None or not ours:
             self._disk.close(fd)
             return None
-        size = found.st_size if note.boot == _boot() else min(found.st_size, note.synced)
+        size = found.st_size if note.solid is None else min(found.st_size, note.solid)
+        if note.boot != _boot():
+            size = min(size, note.synced)
         if not note.useful(size):
             self._forget(note)
             self._disk.close(fd)
@@ -166,9 +171,9 @@ class PartFile(NewFile):
         self._fd, self._temporary, self._note, self._size = fd, self._part, note, size
         self._disk.ftruncate(fd, size)
         self._disk.lseek(fd, size, os.SEEK_SET)
-        if note.boot != _boot():
-            self._write_note(evolve(note, boot=_boot()))
-        return Kept(size, note.head, self._pieces)
+        if note.boot != _boot() or note.solid is not None:
+            self._write_note(evolve(note, boot=_boot(), solid=None))
+        return Kept(size, note.head, partial(self._read_again, size))
 
     def open(self, head: Head) -> None:
         if not self._looked and self.look() is not None:
@@ -176,7 +181,7 @@ class PartFile(NewFile):
         if self._fd >= 0:
             return
         self._enter()
-        self._create(os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC)
+        self._create()
         if not self._free():
             return
         self._lock(self._fd)
@@ -193,7 +198,24 @@ class PartFile(NewFile):
         self._size += sum(map(len, pieces))
         if self._durable and self._note is not None and self._size - self._note.synced >= CHECKPOINT:
             self._disk.fsync(self._fd)
-            self._write_note(evolve(self._note, boot=_boot(), synced=self._size))
+            self._write_note(evolve(self._note, boot=_boot(), synced=self._size, solid=self._solid()))
+        elif self._note is not None and self._note.solid is not None and self._size - self._note.solid >= STEP:
+            self._write_note(evolve(self._note, solid=self._size))
+
+    def _solid(self) -> int | None:
+        assert self._note is not None
+        return None if self._note.solid is None else self._size
+
+    def patch(self, offset: int, pieces: Sequence[bytes]) -> None:
+        if self._note is not None and self._note.solid is None and offset > self._size:
+            self._write_note(evolve(self._note, solid=self._size))  # before there is a hole
+        super().patch(offset, pieces)
+
+    def seek(self, offset: int) -> None:
+        super().seek(offset)
+        self._size = offset
+        if self._note is not None and self._note.solid is not None:
+            self._write_note(evolve(self._note, solid=offset))
 
     def rewind(self, head: Head) -> None:
         super().rewind(head)
@@ -210,7 +232,12 @@ class PartFile(NewFile):
         """
         @param keep: leave what is there for a later run, if it can be of use.
         """
-        note, self._note = self._note, None
+        note = self._note
+        if note is not None and keep and note.solid is not None:
+            with suppress(OSError):  # what the note says is true in any case
+                self._disk.ftruncate(self._fd, self._size)
+                self._write_note(evolve(note, solid=None))
+        self._note = None
         if note is not None:
             if self._temporary == self._part:
                 self._temporary = None  # this name is not unlinked unseen
@@ -317,15 +344,9 @@ class PartFile(NewFile):
         if self._durable:
             self._disk.fsync(self._directory)
 
-    def _pieces(self) -> Iterator[bytes]:
-        """Read again what was kept, from its beginning.  For a worker thread; ends when the file is discarded."""
-        size, offset = self._size, 0
+    def _read_again(self, size: int) -> Iterator[bytes]:
+        """For a worker thread; ends when the file is discarded."""
         try:
-            while offset < size:
-                data = self._disk.pread(self._fd, min(PIECE, size - offset), offset)
-                if not data:
-                    raise ConsumerFailed(f"{self._place.path + PART!r}: somebody made it shorter")
-                yield data
-                offset += len(data)
+            yield from self.read(0, size)
         except OSError as error:
             raise disk_error(error, self._place.path + PART) from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from copy import copy
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -60,6 +60,7 @@ class _Visits:
         self._mirrors = mirrors
         self._advice = None if mirrors is None else advice_of(mirrors, shared, source)
         self._remote = source.remote or shared.remote
+        self._retries = self._remote.retries
         self._attempts: list[Attempt] = []
         self._candidates = Candidates(source, mirrors, shared.direct)
         self._began = self._clock.seconds()
@@ -148,7 +149,7 @@ class Heading(_Visits):
 
     async def run(self) -> Head:
         try:
-            return await visit_all(self._clock, self._remote.retries, self._candidates, self._visit)
+            return await visit_all(self._clock, self._retries, self._candidates, self._visit)
         except BaseException as error:
             reason = self._reason(error)
             if reason is error:
@@ -185,6 +186,7 @@ class Heading(_Visits):
 class Download(_Visits):
     """Bring it."""
 
+    _pipes: type[Pipe] = Pipe
     # of the current attempt
     _place: Source
     _since = 0.0  # when that was asked
@@ -201,7 +203,7 @@ class Download(_Visits):
         if self._advice is not None and self._advice.scores:
             self._hedge = Hedge(shared, self._remote, self._candidates, self._advice, self._record, self._blame)
         remote = self._remote
-        self._pipe = Pipe(
+        self._pipe = self._pipes(
             self._clock,
             source,
             consumer,
@@ -226,10 +228,10 @@ class Download(_Visits):
                 raise self._interruption
             if IResumable.providedBy(self._consumer):
                 await self._pipe.resume(self._consumer)
-            return await visit_all(self._clock, self._remote.retries, self._candidates, self._visit)
+            return await visit_all(self._clock, self._retries, self._candidates, self._visit)
         except BaseException as error:
             reason = self._reason(error)
-            self._pipe.fail(reason)
+            self._fail(reason)
             if reason is error:
                 raise
             raise reason from reason.__cause__
@@ -238,6 +240,10 @@ class Download(_Visits):
             # All of them lead back here; a collector would have to find what is forgotten now.
             self._pipe.close()
             del self._pipe, self._consumer, self._hedge
+
+    def _fail(self, reason: BaseException) -> None:
+        """It has ended with this."""
+        self._pipe.fail(reason)
 
     async def _visit(self, place: Source) -> Report:
         """One place; first the URL there that answered before, then the one that led to it."""
@@ -299,16 +305,23 @@ class Download(_Visits):
             self._record(
                 Attempt(place, offset, received, seconds, pipe.open_seconds, status, failed, self._waited, answer)
             )
+        return self._report(head, facts, advisories)
+
+    def _report(self, head: Head, facts: Mapping[str, object], advisories: tuple[ValidationError, ...]) -> Report:
+        """It went well: this is what C{Pipe.finish} told."""
         return Report(
             self._source,
             head,
-            pipe.outlet.given,
+            self._pipe.outlet.given,
             facts,
             advisories,
             tuple(self._attempts),
             self._clock.seconds() - self._began,
-            pipe.validated,
+            self._pipe.validated,
         )
+
+    async def _admitted(self, place: Source) -> None:
+        """An answer of this place has been taken; its body will be read."""
 
     async def _bring(self, place: Source) -> None:
         """A body from there, into the pipe."""
@@ -331,6 +344,7 @@ class Download(_Visits):
                 self._advice.heard(place, answer, self._waited)
                 self._advice.vouch(place, answer, pipe)
             await pipe.admit(answer, place, ask)
+            await self._admitted(place)
             if self._interruption is not None:  # by what admit() called
                 raise CancelledError
         except BaseException:

@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..consumers.around import Counted, IProgress
+from ..consumers.interfaces import IRandomAccess
 from ..flow.running import Running
 from ..interfaces import IBodyConsumer, IDownloader, IMirrors, IScheme
 from ..model.remote import Remote
@@ -19,6 +20,7 @@ from ..model.report import Report
 from ..model.source import Head, Source, as_source
 from .download import Download, Heading
 from .many import Item, Many
+from .random_access import RandomAccess
 from .shared import Shared
 
 __all__ = ["Downloader"]
@@ -147,7 +149,8 @@ class Downloader:
             except Exception:
                 log.failure("a consumer raised in fail()")
             return fail(closed)
-        return Download(self._shared, source, consumer, mirrors).start()
+        kind = RandomAccess if IRandomAccess.providedBy(consumer) else Download
+        return kind(self._shared, source, consumer, mirrors).start()
 
     def _head(self, source: Source | str, mirrors: IMirrors | None) -> Deferred[Head]:
         if self._closing is not None:

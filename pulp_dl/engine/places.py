@@ -81,7 +81,7 @@ class Candidates:
         it, that is known then.
         """
         if await self.at(self._index(place) + 1) is None:
-            self._exhausted = self._mirrors is None or self.failure is not None or self._read >= MOST
+            self.reopen()
         return len(self.known) > 1
 
     def behind(self, place: Source) -> Source | None:
@@ -96,6 +96,25 @@ class Candidates:
 
     def _index(self, place: Source) -> int:
         return next((index for index, each in enumerate(self.known) if each.url == place.url), -1)
+
+    async def elsewhere(self, hosts: set[str], most: int) -> list[Source]:
+        """
+        Places of other hosts than these, one of each.
+
+        @param most: how many.
+        """
+        found: dict[str, Source] = {}
+        index = 0
+        while len(found) < most and (place := await self.at(index)) is not None:
+            index += 1
+            if place.place.base not in hosts:
+                found.setdefault(place.place.base, place)
+        self.reopen()
+        return [*found.values()]
+
+    def reopen(self) -> None:
+        """All places were read; there may be more of them when others have been asked."""
+        self._exhausted = self._mirrors is None or self.failure is not None or self._read >= MOST
 
     def drop(self, index: int) -> None:
         """Do not ask this place again."""

@@ -102,6 +102,12 @@ class Slots:
         now = self._clock.seconds()
         return any(now - self._next(host).since > PATIENCE for host in self._queues)
 
+    @property
+    def spare(self) -> bool:
+        """Nobody waits, and there is room for one more; idle sockets would make room."""
+        idle = sum(slot.sockets for slot in self._parked)
+        return not self._queues and self._all - idle < self._total
+
     def _left(self, host: object, request: Deferred[ISlot]) -> None:
         self._leave(host, request)
         self._balance()  # those behind may have waited for it

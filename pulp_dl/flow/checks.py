@@ -133,10 +133,14 @@ class Checks:
 
         def read() -> None:
             for piece in pieces:
-                self._seen += len(piece)
-                self._update(piece)
+                self.look(piece)
 
         return self._workers.run(read)
+
+    def look(self, data: bytes) -> None:
+        """The next bytes, read again in a worker thread, when all before them is settled."""
+        self._seen += len(data)
+        self._update(data)
 
     def settled(self) -> Deferred[None] | None:
         """None, or a Deferred that fires when all bytes so far have been looked at."""
@@ -147,6 +151,12 @@ class Checks:
             self._send()
         waiting: Deferred[None] = self._lane.settled()
         return waiting
+
+    async def rest(self) -> None:
+        """Wait until they have been."""
+        settled = self.settled()
+        if settled is not None:
+            await settled
 
     def so_far(self) -> tuple[str, bytes]:
         """Algorithm and digest of the bytes so far; all have to be settled."""

@@ -217,19 +217,14 @@ class Pipe:
             raise NotResumable(f"the file has {head.total} bytes here, it had {first.total}", head.url)
         if self._prefix is None:
             assert self._checks is not None
-            settled = self._checks.settled()
-            if settled is not None:
-                await settled
-            self._prefix = self._prove(self._checks)
+            await self._checks.rest()
+            # The checks have seen just what the consumer has; what is held back they see later.
+            self._prefix = Prefix(self.outlet.given, *self._checks.so_far())
         self._prefix.restart()
         if head.total is None and first.total is not None:
             head = evolve(head, total=first.total)
             self._limit = first.total
         return head
-
-    def _prove(self, checks: Checks) -> Prefix:
-        """What the consumer has so far; the checks have seen just that, for what is held back they see later."""
-        return Prefix(self.outlet.given, *checks.so_far())
 
     async def take(self, body: IBody) -> None:
         """
@@ -278,19 +273,15 @@ class Pipe:
         if self._prefix is not None and self._prefix.left:
             self.offset = 0
             raise NotResumable("the file is shorter here than what was read before", head.url)
-        settled = checks.settled()
-        if settled is not None:
-            await settled
+        await checks.rest()
         tail: list[bytes] = []
         if self._tail is not None:
             if self.outlet.given:
-                self._prefix = self._prove(checks)
+                self._prefix = Prefix(self.outlet.given, *checks.so_far())
             tail = self._tail.pop()
             for piece in tail:
                 checks.update(piece)
-            settled = checks.settled()
-            if settled is not None:
-                await settled
+            await checks.rest()
         try:
             facts, advisories = checks.verify()
         except DownloadError:

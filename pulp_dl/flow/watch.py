@@ -82,6 +82,11 @@ class Watch:
         """How long the valve has been open since the body began."""
         return self._elapsed + self._clock.seconds() - self._since if self._open else self._elapsed
 
+    @property
+    def silent(self) -> float:
+        """For how many of them no byte has come."""
+        return self.open_seconds - self._fed_at
+
     def _arm(self) -> None:
         now, limits = self.open_seconds, self._timeouts
         soon = None if limits.idle is None else self._fed_at + limits.idle - now

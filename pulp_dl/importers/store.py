@@ -27,7 +27,7 @@ from ..consumers.file import ToFile
 from ..consumers.root import locate
 from ..errors import Refused
 from ..flow.workers import InlineWorkers
-from ..interfaces import IBodyConsumer, IWorkers
+from ..interfaces import IBodyConsumer, IRewindable, IWorkers, IWorkerUser
 from ..model.source import Head
 from .growing import Growing
 
@@ -235,7 +235,9 @@ class Store:
 
 
 class _Storing(Around):
-    """A file of a Store in the making."""
+    """A file of a Store in the making.  It is read as it grows, so its bytes come in their order."""
+
+    passed = (IRewindable, IWorkerUser)
 
     def __init__(self, store: Store, sha256: str, durable: bool, growing: Growing) -> None:
         # Any directory on the way is ours; its time is that of its origin, which clients see.

@@ -7,10 +7,11 @@ from typing import Any
 from attrs import frozen
 
 from ..model.expect import Digest, Size
+from ..model.pieces import Pieces
 from ..model.source import Source
 from .list import Skipped
 
-__all__ = ["Described", "Description", "Location", "Older", "Pieces"]
+__all__ = ["Described", "Description", "Location", "Older"]
 
 
 @frozen
@@ -25,20 +26,6 @@ class Location:
     url: str
     priority: int
     country: str | None = None
-
-
-@frozen
-class Pieces:
-    """
-    Digests of the pieces of a file.
-
-    @ivar length: of each piece in bytes; the last one may be shorter.
-    @ivar digests: in hexadecimal, in order.
-    """
-
-    algorithm: str
-    length: int
-    digests: tuple[str, ...]
 
 
 @frozen
@@ -72,8 +59,10 @@ class Described:
 
     @property
     def expect(self) -> tuple[Any, ...]:
-        """What it has to be: its size, and the strongest digest that is told."""
-        return (*(() if self.size is None else (Size(self.size),)), *self.digests[:1])
+        """What it has to be: its size, the strongest digest that is told, and by that the digests of its pieces."""
+        size = () if self.size is None else (Size(self.size),)
+        pieces = () if self.pieces is None or not self.digests else (self.pieces,)
+        return (*size, *self.digests[:1], *pieces)
 
     def source(self, url: str | None = None, **facts: Any) -> Source:
         """

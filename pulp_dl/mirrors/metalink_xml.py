@@ -16,8 +16,9 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from ..model.expect import ALGORITHMS, Digest
+from ..model.pieces import Pieces
 from ..urls import parse
-from .described import Described, Description, Location, Older, Pieces
+from .described import Described, Description, Location, Older
 from .list import SCHEMES, Skipped
 
 __all__ = ["read_metalink"]
@@ -136,10 +137,10 @@ class _V4Reader:
             size = self._size(self._element)
             if algorithm is None or not length or size is None:
                 continue
-            hashes = tuple(Digest(algorithm, _text(each)).value for each in self._hashes(element))
-            if len(hashes) != -(-size // length):
-                raise ValueError(f"{self.name!r} has {size} bytes, and {len(hashes)} digests of {length} each")
-            return Pieces(algorithm, length, hashes)
+            pieces = Pieces(algorithm, length, [_text(each) for each in self._hashes(element)])
+            if not pieces.fits(size):
+                raise ValueError(f"{self.name!r} has {size} bytes, and {len(pieces.digests)} digests of {length} each")
+            return pieces
         return None
 
     def _hashes(self, pieces: Element) -> list[Element]:

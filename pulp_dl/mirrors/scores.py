@@ -309,8 +309,8 @@ class Scores:
             host.breaker.answered()
             if isinstance(error, AuthFailed | NotFound):
                 self._demerit(attempt.source, _MISSING)
-        elif isinstance(error, ValidationError) and attempt.status == 200:
-            # It has brought all of it; of a body that two have brought nobody knows whose half was wrong.
+        elif isinstance(error, ValidationError) and _brought_all(attempt):
+            # Of a body that several have brought nobody knows whose part was wrong.
             self._demerit(attempt.source, _WRONG)
         else:
             host.breaker.unknown()
@@ -375,6 +375,11 @@ def _no_longer(timeouts: Timeouts, **limits: float) -> Timeouts:
 
 def _no_number(name: str) -> Any:
     raise ValueError(f"{name} is no number")
+
+
+def _brought_all(attempt: Attempt) -> bool:
+    total = None if attempt.head is None else attempt.head.total
+    return attempt.status == 200 and (total is None or attempt.received >= total)
 
 
 def _host(place: Source) -> str:

@@ -19,9 +19,9 @@ from .source import read_url
 from .ssh import SSH
 from .tls import TLS
 
-__all__ = ["Limits", "Proxy", "Remote", "Retries", "Timeouts"]
+__all__ = ["Limits", "Proxy", "Remote", "Retries", "Segments", "Timeouts"]
 
-GIB = 1 << 30
+MIB, GIB = 1 << 20, 1 << 30
 
 
 def _positive(instance: object, attribute: Attribute[Any], value: object) -> None:
@@ -129,6 +129,23 @@ class Retries:
             yield min(self.cap, self.base * 2.0**round_) * (1 - chance() / 2)
 
 
+@frozen(kw_only=True)
+class Segments:
+    """
+    When a file comes from several places at once: if it goes to a disk (C{ToFile}), a digest will judge the whole, and
+    there are places of other hosts.  Places help only while sockets are free, and where the file would take longer than
+    a moment.
+
+    @ivar least: bytes that the file has at least.
+    @ivar places: how many at once.
+    @ivar piece: bytes that are worth a request, at least.
+    """
+
+    least: int = field(default=64 * MIB, validator=_whole(1))
+    places: int = field(default=3, validator=_whole(2, 100))
+    piece: int = field(default=MIB, validator=_whole(1))
+
+
 def _auth(_instance: object, _attribute: Attribute[Any], value: object) -> None:
     if value is not None and not IAuth.providedBy(value):
         raise TypeError(f"Remote.auth: {type(value).__name__} is no IAuth; use Basic(user, password) or your own")
@@ -142,6 +159,7 @@ class Remote:
     @ivar url: where the remote is.  Its origin is the scope of all secrets: C{auth}, C{headers} and the client
         certificate go there and nowhere else.  None: the origin of each URL that the caller gives.
     @ivar proxy: one for everything, or L{Proxies} that choose.
+    @ivar segments: when a large file comes from several places at once; None: never.
     @ivar allow_downgrade: follow redirects from C{https:} to C{http:}.
     @ivar allow_private: go wherever servers lead, also from a public network into a private one or to this machine.
         Hosts that the caller names (in C{url} and in sources) may be anywhere without it.
@@ -159,6 +177,7 @@ class Remote:
     timeouts: Timeouts = field(factory=Timeouts)
     limits: Limits = field(factory=Limits)
     retries: Retries = field(factory=Retries)
+    segments: Segments | None = field(factory=Segments)
     allow_downgrade: bool = False
     allow_private: bool = False
     cookies: bool = False
@@ -170,6 +189,8 @@ class Remote:
         for name, kind in kinds.items():
             if not isinstance(getattr(self, name), kind):
                 raise TypeError(f"Remote.{name}: {type(getattr(self, name)).__name__} is no {kind.__name__}")
+        if self.segments is not None and not isinstance(self.segments, Segments):
+            raise TypeError(f"Remote.segments: {type(self.segments).__name__} is no Segments; use that, or None")
         if self.proxy is not None and not IProxies.providedBy(self.proxy):
             raise TypeError("Remote.proxy: use Proxy(url, auth=Basic(user, password))")
         if self.cookies and find(self.headers, b"cookie") is not None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from zope.interface.verify import verifyObject
 
+from ..consumers.interfaces import IRandomAccess
 from ..interfaces import IRewindable
 from ..model.source import Head
 from .consumer_trial import FAILURES, LARGE, ConsumerCase, Make, Trial, head_of, some, trying
@@ -129,6 +130,47 @@ class ConsumerChecks:
             await trial.until(before)
             await trial.settled()
 
+    async def test_parts_are_written_where_they_belong_in_any_order_and_can_be_read_again(self) -> None:
+        async with self._trying() as trial:
+            if not IRandomAccess.providedBy(trial.consumer):
+                return
+            assert verifyObject(IRandomAccess, trial.consumer)
+            whole = some(900_000)
+            await trial.start(head_of([whole]))
+            await trial.feeder.feed([whole[:100_000], bytes(800_000)])
+            for start, stop in ((600_000, 900_000), (100_001, 600_000), (100_000, 100_001)):
+                await trial.part(start, [whole[start:stop]])
+            seen: list[bytes] = []
+            await trial.consumer.reread(99_999, 600_001, seen.append)
+            assert b"".join(seen) == whole[99_999:600_001]
+            trial.feeder.unregister()
+            await trial.finish()
+            assert await trial.read() == whole
+            await trial.settled()
+
+    async def test_what_a_part_was_given_stays_when_it_fails(self) -> None:
+        async with self._trying() as trial:
+            if not IRandomAccess.providedBy(trial.consumer):
+                return
+            await trial.start(head_of([b"kept here"]))
+            await trial.feeder.feed([b"kept then"])
+            await trial.part(5, [b"he", b"re"], FAILURES["an error"]())
+            trial.feeder.unregister()
+            await trial.finish()
+            assert await trial.read() == b"kept here"
+
+    async def test_what_is_raised_by_who_reads_again_is_no_fault_of_the_consumer(self) -> None:
+        async with self._trying() as trial:
+            if not IRandomAccess.providedBy(trial.consumer):
+                return
+            await trial.start(head_of([b"kept"]))
+            await trial.feeder.feed([b"kept"])
+            with pytest.raises(ZeroDivisionError):
+                await trial.consumer.reread(0, 4, lambda data: 1 // 0)
+            trial.feeder.unregister()
+            await trial.finish()
+            assert await trial.read() == b"kept"
+
     async def _kept(self, pieces: list[int]) -> None:
         async with self._trying() as trial:
             written = [some(size, number) for number, size in enumerate(pieces)]
@@ -150,7 +192,8 @@ def check_consumer(make: Make, *, patience: float = PATIENCE) -> type:
         class TestToS3(check_consumer(make_to_s3)):
             "ToS3 keeps every promise of IBodyConsumer."
 
-    An L{IRewindable} consumer is tested as such.
+    An L{IRewindable} consumer is tested as such, and so is one with L{IRandomAccess
+    <pulp_dl.consumers.interfaces.IRandomAccess>}.
 
     @param make: called with the reactor for each test; an async context manager of a L{ConsumerCase}.
     @param patience: seconds after which something that should happen at once is taken for never.

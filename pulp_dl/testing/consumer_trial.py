@@ -53,24 +53,25 @@ class Feeder:
     @ivar pauses: how often it was paused.
     """
 
-    def __init__(self, trial: Trial) -> None:
+    def __init__(self, trial: Trial, consumer: Any) -> None:
         self._trial = trial
+        self._consumer = consumer
         self._registered = self.paused = False
         self.pauses = 0
         self.errors: list[str] = []
 
     def register(self) -> None:
         self._registered = True
-        self._trial.consumer.registerProducer(self, True)
+        self._consumer.registerProducer(self, True)
 
     def unregister(self) -> None:
-        self._trial.consumer.unregisterProducer()
+        self._consumer.unregisterProducer()
         self._registered = False
 
     async def feed(self, pieces: Sequence[bytes]) -> None:
         for piece in pieces:
             await self.ready()
-            self._trial.consumer.write(piece)
+            self._consumer.write(piece)
             await turns(self._trial.reactor, 1)
 
     async def ready(self) -> None:
@@ -103,7 +104,7 @@ class Trial:
         self.reactor = reactor
         self.patience = patience
         self.consumer = case.consumer
-        self.feeder = Feeder(self)
+        self.feeder = Feeder(self, case.consumer)
         self.gone: list[object] = []
         self._case = case
 
@@ -128,6 +129,20 @@ class Trial:
         await self.start(head or head_of(pieces))
         await self.feeder.feed(pieces)
         self.feeder.unregister()
+
+    async def part(self, start: int, pieces: Sequence[bytes], failure: Failure | None = None) -> None:
+        """Bytes from this offset on, to an L{IRandomAccess}; at their end they are whole, or fail."""
+        part = self.consumer.part(start)
+        part.begin(head_of(pieces))
+        feeder = Feeder(self, part)
+        feeder.register()
+        await feeder.feed(pieces)
+        feeder.unregister()
+        if failure is None:
+            assert await soon(self.reactor, maybeDeferred(part.finish), "finish of a part", self.patience) is None
+        else:
+            assert part.fail(failure) is None, "fail returns None"
+        assert feeder.errors == []
 
     async def finish(self) -> None:
         result = await soon(self.reactor, maybeDeferred(self.consumer.finish), "finish", self.patience)

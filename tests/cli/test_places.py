@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from attrs import frozen
 
-from pulp_dl.testing import Cut, FaultServer, OnPath, Wait, answer
+from pulp_dl.testing import Cut, Drip, FaultServer, OnPath, Wait, answer
 from tests.cli.command import refused, run
 from tests.service.running import ask, streamer
 
@@ -130,6 +130,46 @@ async def test_get_fetches_what_a_metalink_describes(mirrored: Mirrored, tmp_pat
     assert (tmp_path / "here/bear.rpm").read_bytes() == DATA
     assert end.json["files"][0]["sha256"] == SHA
     assert mirrored.good.requests[0].get(b"range") == b"bytes=500000-"
+
+
+async def test_get_mends_a_file_by_the_pieces_of_a_metalink(reactor: Any, tmp_path: Path) -> None:
+    wrong = DATA[:-1] + bytes([DATA[-1] ^ 1])
+    length = 100_000
+    pieces = "".join(
+        f"<hash>{hashlib.sha1(DATA[at:][:length]).hexdigest()}</hash>" for at in range(0, len(DATA), length)
+    )
+    async with FaultServer(reactor, answer(wrong)) as bad, FaultServer(reactor, answer(DATA)) as good:
+        links = "".join(f'<url priority="{n}">{each.url("/f")}</url>' for n, each in enumerate([bad, good]))
+        (tmp_path / "m").write_text(
+            '<metalink xmlns="urn:ietf:params:xml:ns:metalink"><file name="f">'
+            f'<size>{len(DATA)}</size><hash type="sha-256">{SHA}</hash>'
+            f'<pieces length="{length}" type="sha-1">{pieces}</pieces>{links}</file></metalink>'
+        )
+        end = await run("get", "--metalink", "m", "-v", cwd=tmp_path)
+        asked = [each.get(b"range") for each in good.requests]
+
+    assert end.code == 0, end.err
+    assert (tmp_path / "f").read_bytes() == DATA
+    start = (len(DATA) - 1) // length * length
+    assert asked == [b"bytes=%d-%d" % (start, len(DATA) - 1)]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["f", "m"]
+
+
+@pytest.mark.parametrize("segments", [1, 2])
+async def test_a_large_file_comes_from_several_places_at_once(reactor: Any, tmp_path: Path, segments: int) -> None:
+    data = bytes(range(256)) * 4096 * 64  # 64 MiB
+    sha = hashlib.sha256(data).hexdigest()
+    slow = Drip(answer(data), 65536, 0.006)  # about 7 seconds
+    async with FaultServer(reactor, slow) as a, FaultServer(reactor, slow) as b:
+        (tmp_path / "list").write_text(f"{a.url('/f')}\t{b.url('/f')}\n  checksum=sha-256={sha}\n")
+        end = await run("get", "-i", "list", "--segments", segments, "--json", cwd=tmp_path)
+        asked = [len(a.requests), len(b.requests)]
+
+    assert end.code == 0, end.err
+    assert hashlib.sha256((tmp_path / "f").read_bytes()).hexdigest() == sha
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["f", "list"]
+    assert asked[0] >= 1
+    assert (asked[1] > 0) == (segments > 1)
 
 
 async def test_a_metalink_may_be_a_file_and_the_name_somebody_s_own(mirrored: Mirrored, tmp_path: Path) -> None:

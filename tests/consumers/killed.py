@@ -25,7 +25,8 @@ from tests.consumers.disks import DATA, Call, Disk, head_of, names, pieces, with
 
 def download(directory: Path, data: bytes, options: dict[str, Any], disk: Disk) -> int:
     """Returns how many bytes were kept from before."""
-    there = 0
+    there, scattered = 0, options.get("scattered", False)
+    options = {name: value for name, value in options.items() if name != "scattered"}
     consumer = ToFile("a/file", root=directory, disk=disk, **options)
     head = head_of(data)
     if options.get("part"):
@@ -35,8 +36,15 @@ def download(directory: Path, data: bytes, options: dict[str, Any], disk: Disk) 
             there = asked[0].size
             assert b"".join(asked[0].pieces()) == data[:there]
     consumer.begin(head)
-    for piece in pieces(data[there:]):
+    middle = (there + len(data)) // 2 if scattered else len(data)
+    for number, piece in enumerate(pieces(data[there:middle])):
+        if number == 1 and scattered:
+            part = consumer.part(middle)
+            for other in pieces(data[middle:]):
+                part.write(other)
+            part.finish()
         consumer.write(piece)
+    consumer.seek(len(data))
     consumer.finish()
     return there
 

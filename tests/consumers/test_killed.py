@@ -25,14 +25,18 @@ PARTS = [
     (MIB, True, False, {"part": True}),
     (MIB, False, True, {"part": True, "durable": False}),
 ]
+SCATTERED = [
+    (3 * MIB, True, True, {"part": True, "scattered": True}),
+    (3 * MIB, False, False, {"part": True, "scattered": True, "durable": False}),
+]
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> list[list[dict[str, Any]]]:
-    """What was there after each kill, and after the download was done again; for each of C{WHOLE + PARTS}."""
+    """What was there after each kill, and after the download was done again; for WHOLE + PARTS + SCATTERED."""
     directory = tmp_path_factory.mktemp("killed")
     said = subprocess.run(
-        [sys.executable, str(HERE.with_name("killed.py")), str(directory), json.dumps(WHOLE + PARTS)],
+        [sys.executable, str(HERE.with_name("killed.py")), str(directory), json.dumps(WHOLE + PARTS + SCATTERED)],
         check=True,
         capture_output=True,
         text=True,
@@ -73,6 +77,20 @@ def test_a_killed_download_with_a_part_goes_on_where_it_was(found: list[list[dic
     assert sorted({*resumed}) == [0, 256 * KIB, 512 * KIB, 768 * KIB, MIB], "what was written is not fetched again"
     until_whole = resumed[: len(resumed) - resumed[::-1].index(MIB)]
     assert until_whole == sorted(until_whole)
+    for each in moments:
+        assert each["new"] is not (each["old"] if old else "file" not in each["names"])
+        assert each["whole"]
+        assert {name for name in each["left"] if not TEMPORARY.fullmatch(name)} <= {"file", "file.part.json"}
+
+
+@pytest.mark.parametrize("case", range(len(SCATTERED)), ids=map(str, SCATTERED))
+def test_a_hole_is_never_taken_for_bytes_that_are_there(found: list[list[dict[str, Any]]], case: int) -> None:
+    _, old, _, _ = SCATTERED[case]
+    moments = found[len(WHOLE) + len(PARTS) + case]
+
+    # What was found was compared with what was written.  The beginning without a hole counts.
+    resumed = {each["resumed"] for each in moments}
+    assert resumed == {0, 64 * KIB, 3 * MIB}
     for each in moments:
         assert each["new"] is not (each["old"] if old else "file" not in each["names"])
         assert each["whole"]

@@ -448,3 +448,57 @@ async def test_a_note_without_its_part_is_a_stray_and_a_part_is_none(reactor: An
     (tmp_path / "somebodys.part.json").write_text("{}")
 
     assert [*strays(tmp_path)] == [tmp_path / "file.part.json"]
+
+
+# ---- parts further on
+
+
+async def further_on(reactor: Any, directory: Path, why: Failure) -> None:
+    """A download that failed when its first MiB had come, and some of the second."""
+    workers = Workers(reactor)
+    feed = Feed(reactor, to_part(directory), workers)
+    await feed.consumer.kept()
+    feed.begin(HEAD)
+    await feed.write(pieces(BODY[:MIB]))
+    part: Any = feed.consumer.part(MIB + 300 * KIB)
+    part.write(BODY[MIB + 300 * KIB :])
+    part.finish()
+    await workers.close()
+    feed.consumer.unregisterProducer()
+    feed.consumer.fail(why)
+    await workers.close()
+
+
+async def test_of_what_came_further_on_only_what_follows_without_a_hole_is_kept(reactor: Any, tmp_path: Path) -> None:
+    await further_on(reactor, tmp_path, BROKEN)
+
+    kept, data = await offered(reactor, tmp_path)
+    assert kept is not None
+    assert (kept.size, data) == (MIB, BODY[:MIB])
+    assert (tmp_path / "file.part").stat().st_size == MIB
+    assert json.loads((tmp_path / "file.part.json").read_text())["solid"] is None
+
+
+async def test_the_note_says_how_far_there_is_no_hole(reactor: Any, tmp_path: Path) -> None:
+    file = PartFile(Place(str(tmp_path), (), "file"), durable=False)
+    note = tmp_path / "file.part.json"
+
+    def solid() -> Any:
+        return json.loads(note.read_text())["solid"]
+
+    file.open(HEAD)
+    file.write([b"x" * MIB])
+    assert solid() is None
+    file.patch(0, [b"y"])
+    assert solid() is None
+    file.patch(40 * MIB, [b"y"])
+    assert solid() == MIB
+    for _ in range(16):
+        file.write([b"x" * MIB])
+    assert solid() == 17 * MIB
+    file.seek(41 * MIB)
+    assert solid() == 41 * MIB
+    file.rewind(HEAD)
+    assert solid() is None
+    file.discard()
+    assert list(tmp_path.iterdir()) == []

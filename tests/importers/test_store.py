@@ -21,9 +21,11 @@ from twisted.python.failure import Failure
 
 from pulp_dl import Digest, Downloader, Size, Source
 from pulp_dl.consumers.atomic import temporary_name
+from pulp_dl.consumers.interfaces import IRandomAccess
 from pulp_dl.errors import DigestMismatch, NotFound, Refused
 from pulp_dl.flow.workers import Workers
 from pulp_dl.importers.store import Store
+from pulp_dl.interfaces import IRewindable
 from pulp_dl.model.source import Head, Span
 from pulp_dl.testing import MemoryFetcher, MemoryScheme, Place
 from pulp_dl.testing.checks import ConsumerCase, check_consumer
@@ -67,6 +69,12 @@ async def to_a_store(_reactor: Any) -> AsyncIterator[ConsumerCase]:
 
 class TestStoring(check_consumer(to_a_store)):  # type: ignore[misc]  # the class is made at run time
     """What stores a body keeps every promise of a consumer."""
+
+
+def test_what_is_read_as_it_grows_comes_in_its_order(store: Store) -> None:
+    consumer = store.consumer(SHA)
+    assert IRewindable.providedBy(consumer)
+    assert not IRandomAccess.providedBy(consumer)
 
 
 async def test_a_body_is_at_the_path_of_its_digest(reactor: Any, store: Store) -> None:

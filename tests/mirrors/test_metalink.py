@@ -18,9 +18,10 @@ from zope.interface.verify import verifyObject
 from pulp_dl import Digest, Duplicates, Metalink, Remote, Retries, Scores, Size, Source, ToMemory
 from pulp_dl.engine.downloader import Downloader
 from pulp_dl.errors import DigestMismatch, NotFound
-from pulp_dl.mirrors.described import Location, Pieces
+from pulp_dl.mirrors.described import Location
 from pulp_dl.mirrors.interfaces import IVouching
 from pulp_dl.mirrors.metalink_xml import read_metalink
+from pulp_dl.model.pieces import Pieces
 from pulp_dl.testing import MemoryFetcher, MemoryScheme, Place
 
 DATA = bytes(range(256)) * 40
@@ -89,7 +90,7 @@ def test_version_4_is_read() -> None:
     (file,) = description.files
     assert (file.name, file.size) == ("dir/example.ext", len(DATA))
     assert file.digests == (Digest("sha256", SHA256), Digest("md5", MD5))
-    assert file.expect == (Size(len(DATA)), Digest("sha256", SHA256))
+    assert file.expect == (Size(len(DATA)), Digest("sha256", SHA256), file.pieces)
     assert file.locations == (
         Location("https://first.example/example.ext", 1, "fr"),
         Location("ftp://second.example/example.ext", 2, "de"),

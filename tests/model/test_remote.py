@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pulp_dl.model.auth import Basic
-from pulp_dl.model.remote import Limits, Proxy, Remote, Retries, Timeouts
+from pulp_dl.model.remote import Limits, Proxy, Remote, Retries, Segments, Timeouts
 from pulp_dl.model.tls import TLS
 from pulp_dl.urls import InvalidURL, parse
 
@@ -49,6 +49,9 @@ def test_what_has_to_be_there_is_not_none(kind: Any, field: str) -> None:
         (Limits, "max_size", [0, 1 << 50, None], [-1, 1.5, "1", True]),
         (Limits, "redirects", [0, 100], [-1, 101, 1.5, "1", True, None]),
         (Retries, "count", [0, 1000], [-1, 1001, 1.5, "1", True, None]),
+        (Segments, "least", [1, 1 << 50], [0, -1, 1.5, "1", True, None]),
+        (Segments, "places", [2, 100], [1, 101, 1.5, "1", True, None]),
+        (Segments, "piece", [1, 1 << 50], [0, -1, 1.5, "1", True, None]),
     ],
 )
 def test_what_is_counted_is_a_whole_number(kind: Any, field: str, good: list[Any], bad: list[Any]) -> None:
@@ -210,6 +213,7 @@ def test_secrets_are_for_one_origin(url: str | None, source: str, scope: str | N
         ({"timeouts": 30}, r"^Remote\.timeouts: int is no Timeouts"),
         ({"limits": None}, r"^Remote\.limits: NoneType is no Limits"),
         ({"retries": 3}, r"^Remote\.retries: int is no Retries"),
+        ({"segments": 3}, r"^Remote\.segments: int is no Segments; use that, or None"),
         ({"proxy": "http://elmer:Sesame77@gateway.example"}, r"^Remote\.proxy: use Proxy\(url"),
         ({"auth": ("elmer", SECRET)}, r"^Remote\.auth: tuple is no IAuth; use Basic\(user, password\)"),
         ({"auth": f"elmer:{SECRET}"}, r"^Remote\.auth: str is no IAuth"),

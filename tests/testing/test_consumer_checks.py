@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import pytest
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from pulp_dl.consumers.interfaces import IRandomAccess
 from pulp_dl.errors import ConsumerGone
 from pulp_dl.interfaces import IRewindable, IWorkers, IWorkerUser
 from pulp_dl.model.source import Head
@@ -20,7 +21,7 @@ PATIENCE = 0.1
 UNEVEN = "_kept"
 
 
-@implementer(IRewindable)
+@implementer(IRandomAccess)
 class Right:
     """
     A right one, to be bent.
@@ -55,6 +56,54 @@ class Right:
 
     def finish(self) -> Any:
         self.kept = b"".join(self.pieces)
+
+    def fail(self, failure: Failure) -> None:
+        pass
+
+    def part(self, start: int) -> Any:
+        return Part(self, start)
+
+    def seek(self, offset: int) -> None:
+        pass
+
+    def reread(self, start: int, stop: int, see: Callable[[bytes], object]) -> Deferred[None]:
+        try:
+            see(b"".join(self.pieces)[start:stop])
+        except Exception:
+            return fail(Failure())
+        return succeed(None)
+
+
+@implementer(IRewindable)
+class Part:
+    """A part of it, to be bent as well."""
+
+    def __init__(self, whole: Right, start: int) -> None:
+        self.whole = whole
+        self.start = self.at = start
+
+    def gone(self) -> Deferred[Any]:
+        return Deferred()
+
+    def begin(self, head: Head) -> None:
+        pass
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        pass
+
+    def write(self, data: bytes) -> None:
+        all_ = b"".join(self.whole.pieces)
+        self.whole.pieces[:] = [all_[: self.at] + data + all_[self.at + len(data) :]]
+        self.at += len(data)
+
+    def rewind(self, head: Head) -> None:
+        self.at = self.start
+
+    def unregisterProducer(self) -> None:
+        pass
+
+    def finish(self) -> Any:
+        pass
 
     def fail(self, failure: Failure) -> None:
         pass
@@ -226,6 +275,45 @@ class RewindsOnce(Right):
         if not self.rewound:
             super().rewind(head)
         self.rewound = True
+
+
+class HoldingPart(Part):
+    """Gives its bytes to the whole at its end."""
+
+    def __init__(self, whole: Right, start: int) -> None:
+        super().__init__(whole, start)
+        self.held: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self.held.append(data)
+
+    def finish(self) -> None:
+        super().write(b"".join(self.held))
+
+
+@bent("test_what_a_part_was_given_stays_when_it_fails")
+class ForgetsWhatAPartWasGiven(Right):
+    def part(self, start: int) -> Any:
+        return HoldingPart(self, start)
+
+
+@bent("test_parts_are_written_where_they_belong_in_any_order_and_can_be_read_again")
+class WritesPartsOneAfterTheOther(Right):
+    def part(self, start: int) -> Any:
+        return Part(self, 100_000)
+
+
+@bent("test_parts_are_written_where_they_belong_in_any_order_and_can_be_read_again")
+class ReadsItFromTheBeginning(Right):
+    def reread(self, start: int, stop: int, see: Callable[[bytes], object]) -> Deferred[None]:
+        return super().reread(0, stop, see)
+
+
+@bent("test_what_is_raised_by_who_reads_again_is_no_fault_of_the_consumer")
+class TakesAllFaultsForItsOwn(Right):
+    def reread(self, start: int, stop: int, see: Callable[[bytes], object]) -> Deferred[None]:
+        self.pieces.clear()
+        return super().reread(start, stop, see)
 
 
 async def verdict(cls: type[Right], check: str, *arguments: Any) -> BaseException | None:

@@ -1,0 +1,75 @@
+"""The way to the thread that writes a file: what is put goes in order, and who brings bytes pauses while it is full."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from ..flow.workers import PIECE, InlineWorkers
+from ..interfaces import IWorkers
+
+__all__ = ["Queue"]
+
+
+class Queue:
+    """
+    That of one file.
+
+    @ivar begun: something was put; from then on the file is only touched there.
+    @ivar worth: bytes that are worth a hand-over.
+    """
+
+    worth = PIECE
+    _paused = False
+
+    def __init__(self, failed: Callable[[Failure], None]) -> None:
+        """
+        @param failed: called once when a job has raised.
+        """
+        self.workers: IWorkers = InlineWorkers()
+        self._failed = failed
+        self._lane: Any = None
+        self._producers: list[Any] = []
+
+    @property
+    def begun(self) -> bool:
+        return self._lane is not None
+
+    def enter(self, producer: Any) -> None:
+        """This one brings bytes."""
+        self._producers.append(producer)
+        if self._paused:
+            producer.pauseProducing()
+
+    def leave(self, producer: Any) -> None:
+        """It brings no more."""
+        self._producers.remove(producer)
+
+    def put(self, weight: int, job: Callable[[], object]) -> None:
+        """On a worker thread, when all that was put before is done."""
+        if self._lane is None:
+            self._lane = self.workers.lane(self._relieved, self._failed, None)
+        full: bool = self._lane.put(job, weight)
+        self.worth = self._lane.piece
+        if full and not self._paused:
+            self._paused = True
+            for each in tuple(self._producers):
+                each.pauseProducing()
+
+    def _relieved(self) -> None:
+        self._paused = False
+        for each in tuple(self._producers):
+            if not self._paused and each in self._producers:  # what the first one brings may fill it again
+                each.resumeProducing()
+
+    def settled(self) -> Deferred[None]:
+        """Fires with None when all that was put is done; fails with what a job raised."""
+        waiting: Deferred[None] = self._lane.settled()
+        return waiting
+
+    def drop(self) -> None:
+        """Forget what has not begun."""
+        self._lane.drop()
