@@ -310,7 +310,8 @@ async def test_a_full_disk_ends_the_connection_at_once_and_is_no_reason_to_try_a
 @pytest.mark.parametrize("code", [errno.EIO, errno.EDQUOT])
 @pytest.mark.parametrize("operation", ["open", "writev", "fsync", "link"])
 async def test_so_does_one_that_is_broken(reactor: Any, tmp_path: Path, operation: str, code: int) -> None:
-    broken = failing(code, operation, when=lambda call: operation != "open" or call.arguments[1] & os.O_WRONLY)
+    to_write = os.O_WRONLY | os.O_RDWR
+    broken = failing(code, operation, when=lambda call: operation != "open" or call.arguments[1] & to_write)
     async with FaultServer(reactor, answer(DATA * 4)) as server, Downloader(reactor) as downloader:
         with pytest.raises(ConsumerFailed) as raised:
             await downloader.download(server.url("/f"), ToFile(tmp_path / "file", disk=broken))
