@@ -275,6 +275,7 @@ class Download(_Visits):
             drained = self._pipe.valve.drained(open_=True)
             if drained is not None:
                 await drained
+            place = self._place  # another one may have been faster than the one that was asked
         return report
 
     async def _until_yielding(self, place: Source) -> Report | None:

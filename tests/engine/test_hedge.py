@@ -539,3 +539,30 @@ def test_exactly_the_right_bytes_arrive_within_the_limits_and_nothing_is_left(
         assert watched.peak_of_host <= 2
     attempts = [each for report in found for each in report.attempts]
     assert sum(each.outrun for each in attempts) <= BURST + 0.05 * len(attempts)
+
+
+def test_who_has_given_its_connection_to_others_goes_on_where_its_bytes_came_from() -> None:
+    """And not at the place that was outrun, whose file is another one."""
+    silent = Place(b"small", silent=True)
+    others = {f"memory://{host}/small": silent for host in "ab"}
+    case = Case({A: LATE.but(etag=b'"2"'), B: GOOD, **others}, known="ab", limits=Limits(connections=2))
+    slow = Recorder(pause_after=2)
+    ends: list[Any] = []
+    case.downloader.download(A, slow).addBoth(ends.append)
+    while not slow.paused:
+        case.clock.advance(0.01)
+    assert case.asked == "ab"
+    for _ in range(3):  # more than there is room for
+        case.downloader.download("memory://a/small", ToMemory()).addErrback(lambda _: None)
+    case.clock.pump([0.1] * 80)
+    case.fetcher.release()
+    slow.resume()
+    for _ in range(40):
+        case.clock.pump([0.1] * 10)
+        case.fetcher.release()
+
+    assert slow.data == DATA
+    assert ends[0].size == len(DATA)
+    [rest] = [each for each in case.fetcher.asked if each.span is not None]
+    assert rest.url == B
+    case.downloader.close()
