@@ -104,6 +104,7 @@ def test_cve_2026_8927_hosts_that_are_reached_directly_are_those_that_are_named(
 # ---- names of files
 
 
+@pytest.mark.limit(40)
 @pytest.mark.parametrize("named", ["../evil", "/tmp/evil", "evil", "a\\evil"])
 async def test_cve_2019_20916_what_a_server_calls_a_file_is_not_what_it_is_called_here(
     reactor: Any, tmp_path: Path, named: str
