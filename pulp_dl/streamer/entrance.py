@@ -7,10 +7,16 @@ from typing import Any, Final
 
 from attrs import field, frozen
 from attrs.validators import ge
-from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, ITransport
+from twisted.internet.interfaces import (
+    IAddress,
+    IProtocol,
+    IProtocolFactory,
+    IProtocolNegotiationFactory,
+    ITransport,
+)
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import alsoProvides, implementer
 
 __all__ = ["ConnectionLimits", "Entrance"]
 
@@ -59,6 +65,9 @@ class Entrance:
         self.limits = limits
         self.connections = 0
         self.refused: Counter[str] = Counter(total=0, client=0)
+        if IProtocolNegotiationFactory.providedBy(factory):  # else TLS refuses whoever offers protocols, as curl does
+            self.acceptableProtocols = factory.acceptableProtocols
+            alsoProvides(self, IProtocolNegotiationFactory)
 
     def doStart(self) -> None:
         self._factory.doStart()
