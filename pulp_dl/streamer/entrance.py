@@ -18,6 +18,8 @@ from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from zope.interface import alsoProvides, implementer
 
+from ..consumers.answers import date
+
 __all__ = ["ConnectionLimits", "Entrance"]
 
 REFUSED: Final = 64
@@ -29,7 +31,7 @@ PATIENCE: Final = 5
 TEXT: Final = b"Too many connections.\n"
 NO_ROOM: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\nCache-Control: no-store\r\n"
-    b"Content-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n\r\n%b" % (len(TEXT), TEXT)
+    b"Content-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\nDate: " % len(TEXT)
 )
 
 
@@ -159,7 +161,7 @@ class _Refusal(Protocol):
 
     def dataReceived(self, _data: bytes) -> None:
         assert self.transport is not None
-        self.transport.write(NO_ROOM)
+        self.transport.write(b"%b%b\r\n\r\n%b" % (NO_ROOM, date(), TEXT))
         self.transport.loseConnection()
 
     def _late(self) -> None:
