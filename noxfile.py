@@ -66,3 +66,15 @@ def bench(session: nox.Session) -> None:
     """Beside its peers; see benchmarks/README.rst."""
     session.install("--editable", ".[bench]")
     session.run("python", "benchmarks/run", *session.posargs)
+
+
+@nox.session(default=False)
+def suites(session: nox.Session) -> None:
+    """Public suites on the streamer; docs/suites.rst says which, and what they need."""
+    session.install("--editable", ".[test]")
+    tools = session.create_tmp()
+    session.run("npm", "install", "--no-save", "--prefix", tools, "http-cache-tests@0.4.5", external=True)
+    # In an environment of its own: with it comes a package that is called "tests", too.
+    session.run("python", "-m", "venv", tools)
+    session.run(f"{tools}/bin/pip", "install", "--quiet", "httplint==2026.10.4", external=True)
+    session.run("python", "-m", "tests.suites", "--tools", tools, "--write", "docs/suites", *session.posargs)

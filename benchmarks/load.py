@@ -19,6 +19,7 @@ from typing import Any
 
 PIECE = 256 * 1024
 HELD = 128 * 1024  # the receive buffer of a client that stalls: what is in there is not in the streamer
+RATE, TURN = 64_000, 0.25  # bytes a second of a slow client, and how often it reads
 QUIET = 1.0  # seconds without a byte after which nothing more is to be expected by clients that stall
 
 
@@ -61,6 +62,7 @@ class Client:
             raise SystemExit(f"an answer broke off: {self._head[:200]!r}, {self._left} bytes are missing")
         if not self.first_at:
             self.first_at = time.perf_counter()
+            self._load.waits.append(self.first_at - self.asked_at)
         if not self._head.endswith(b"\r\n\r\n"):
             self._head += bytes(buffer[:size])
             end = self._head.find(b"\r\n\r\n")
@@ -86,6 +88,7 @@ class Load:
         name, _, port = host.partition(":")
         self.host, self.address = host, (name, int(port))
         self.buffer = memoryview(bytearray(PIECE))
+        self.waits: list[float] = []  # for first bytes
         self._selector = selectors.DefaultSelector()
         self._watched = 0
 
@@ -113,7 +116,27 @@ def fetch(load: Load, wanted: list[tuple[str, int]], clients: int) -> dict[str, 
     for _ in range(clients):
         load.start(Client(load, files))
     load.run()
-    return {}
+    return {"p99": sorted(load.waits)[int(len(load.waits) * 0.99)]}
+
+
+def slowly(load: Load, wanted: list[tuple[str, int]], clients: int) -> dict[str, Any]:
+    """As C{fetch}, but each client takes 64 kB in a second."""
+    files = iter(wanted)
+    load.buffer = load.buffer[: int(RATE * TURN)]
+    reading = [load.start(Client(load, files, take=1 << 62), read=False) for _ in range(clients)]
+    began, turns = time.perf_counter(), 0
+    while reading:
+        turns += 1
+        time.sleep(max(began + turns * TURN - time.perf_counter(), 0))
+        reading = [client for client in reading if _reads_on(client)]
+    return {"p99": sorted(load.waits)[int(len(load.waits) * 0.99)]}
+
+
+def _reads_on(client: Client) -> bool:
+    try:
+        return client.read()
+    except BlockingIOError:
+        return True
 
 
 def first_bytes(load: Load, wanted: list[tuple[str, int]], clients: int) -> dict[str, Any]:
@@ -142,7 +165,12 @@ def stall(load: Load, wanted: list[tuple[str, int]], clients: int, take: int, ap
     return {"least": min(client.taken for client in idle)}
 
 
-WAYS: dict[str, Callable[..., dict[str, Any]]] = {"fetch": fetch, "first": first_bytes, "stall": stall}
+WAYS: dict[str, Callable[..., dict[str, Any]]] = {
+    "fetch": fetch,
+    "slowly": slowly,
+    "first": first_bytes,
+    "stall": stall,
+}
 
 
 def main() -> None:

@@ -163,6 +163,11 @@ class Channel(_Untyped):  # type: ignore[misc]  # nothing in Twisted's channel h
         # A request object is made when its first line has been read.
         self.refuse(431 if self.requests else 414)
 
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        """Twisted's own answer tells no length and no date, and a cache may keep it."""
+        large = self._receivedHeaderSize > self.totalHeadersSize or self._receivedHeaderCount > self.maxHeaders
+        self.refuse(431 if large else 400)
+
     def refuse(self, status: int) -> None:
         """Answer what is no request for us, and read no more."""
         if self._closing:

@@ -7,10 +7,18 @@ from typing import Any, Final
 
 from attrs import field, frozen
 from attrs.validators import ge
-from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, ITransport
+from twisted.internet.interfaces import (
+    IAddress,
+    IProtocol,
+    IProtocolFactory,
+    IProtocolNegotiationFactory,
+    ITransport,
+)
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import alsoProvides, implementer
+
+from ..consumers.answers import date
 
 __all__ = ["ConnectionLimits", "Entrance"]
 
@@ -23,7 +31,7 @@ PATIENCE: Final = 5
 TEXT: Final = b"Too many connections.\n"
 NO_ROOM: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\nCache-Control: no-store\r\n"
-    b"Content-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n\r\n%b" % (len(TEXT), TEXT)
+    b"Content-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\nDate: " % len(TEXT)
 )
 
 
@@ -59,6 +67,9 @@ class Entrance:
         self.limits = limits
         self.connections = 0
         self.refused: Counter[str] = Counter(total=0, client=0)
+        if IProtocolNegotiationFactory.providedBy(factory):  # else TLS refuses whoever offers protocols, as curl does
+            self.acceptableProtocols = factory.acceptableProtocols
+            alsoProvides(self, IProtocolNegotiationFactory)
 
     def doStart(self) -> None:
         self._factory.doStart()
@@ -150,7 +161,7 @@ class _Refusal(Protocol):
 
     def dataReceived(self, _data: bytes) -> None:
         assert self.transport is not None
-        self.transport.write(NO_ROOM)
+        self.transport.write(b"%b%b\r\n\r\n%b" % (NO_ROOM, date(), TEXT))
         self.transport.loseConnection()
 
     def _late(self) -> None:

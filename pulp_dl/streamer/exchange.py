@@ -188,7 +188,9 @@ class Exchange:
             return found
         except KeyError:
             if listing and not path.endswith("/") and await self._is_directory(path + "/"):
-                return Plain(301, ((b"Location", quote(path + "/").encode("ascii")),))
+                # For now: what is published next may have a file of that name.
+                there = quote(path + "/").encode("ascii")
+                return Plain(301, ((b"Location", there), (b"Cache-Control", b"no-cache")))
             return Plain(404)
 
     async def _is_directory(self, path: str) -> bool:

@@ -93,6 +93,11 @@ class Streamer:
         self._process.send_signal(number)
 
     @property
+    def port(self) -> int:
+        """Of its contents."""
+        return urlsplit(self.url).port or 0
+
+    @property
     def pid(self) -> int:
         return self._process.pid
 

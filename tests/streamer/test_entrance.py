@@ -102,6 +102,7 @@ def test_who_is_refused_is_told_when_it_asks_and_not_waited_for() -> None:
     clock.advance(PATIENCE)
 
     assert asking.transport.value().startswith(b"HTTP/1.1 503 ")
+    assert b"\r\nDate: " in asking.transport.value()
     assert asking.transport.disconnecting
     assert silent.transport.value() == b""
     assert silent.transport.disconnected

@@ -93,6 +93,7 @@ async def test_a_directory_without_its_slash_leads_to_the_one_with_it(reactor: A
     async with listing(reactor, {"/a b/": []}, file=1) as served:
         seen = await served.ask("/a%20b")
         assert (seen.status, seen.get("location")) == (301, b"/a%20b/")
+        assert seen.get("cache-control") == b"no-cache"
         assert (await served.ask("/file")).body == DATA
         assert (await served.ask("/c")).status == 404
         assert (await served.ask("/c/")).status == 404

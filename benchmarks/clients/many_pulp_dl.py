@@ -1,0 +1,59 @@
+"""
+So many downloads out of one generator, of the files of a list again and again.
+
+Prints one JSON object: how many there were, how many sources were alive at once, the memory after each tenth in KiB.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from weakref import WeakSet
+
+from job import Job, job
+from twisted.internet.defer import Deferred
+from twisted.internet.task import react
+
+from pulp_dl import Digest, Downloader, Limits, Remote, Size, Source, ToFile
+
+COUNT = int(os.environ["COUNT"])
+
+
+def memory() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
+
+
+async def run(reactor: Any, job: Job) -> None:
+    alive: WeakSet[Source] = WeakSet()
+    most = done = 0
+    seen = []
+
+    def wanted() -> Iterator[tuple[Source, ToFile]]:
+        nonlocal most
+        left = COUNT
+        while left:
+            for url, sha256, size, path in job.wanted():
+                if not left:
+                    return
+                left -= 1
+                source = Source(url, expect=(Size(size), Digest("sha256", sha256)))
+                alive.add(source)
+                most = max(most, len(alive))
+                yield source, ToFile(path)
+
+    remote = Remote(limits=Limits(connections=job.concurrency, per_host=job.concurrency))
+    async with Downloader(reactor, remote) as downloader, downloader.download_many(wanted()) as outcomes:
+        async for outcome in outcomes:
+            if outcome.report is None or not outcome.report.validated:
+                raise SystemExit(f"{outcome.source.url}: {outcome.error}")
+            done += 1
+            if done % (COUNT // 10) == 0:
+                seen.append(memory())
+    sys.stdout.write(json.dumps({"done": done, "alive": most, "memory": seen}))
+
+
+react(lambda reactor: Deferred.fromCoroutine(run(reactor, job())))
