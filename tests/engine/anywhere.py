@@ -68,6 +68,7 @@ class Anywhere(Part):
 
     @ivar kept: what there is after C{finish}.
     @ivar written: how often bytes were written, in all.
+    @ivar full_at: it pauses when so many are.
     @ivar ends: how often C{finish} and C{fail} were called.
     """
 
@@ -79,6 +80,7 @@ class Anywhere(Part):
         self.parts: set[Part] = set()
         self.paused = False
         self.written = 0
+        self.full_at: int | None = None
         self.ends: list[str] = []
         self.leaving: list[Deferred[DownloadError]] = []
 
@@ -96,6 +98,8 @@ class Anywhere(Part):
         self.data.extend(bytes(max(0, stop - len(self.data))))
         self.data[at:stop] = data
         self.written += len(data)
+        if self.written == self.full_at:
+            self.pause()
         return stop
 
     def pause(self) -> None:

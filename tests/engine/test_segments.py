@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pulp_dl import (
+    Attempt,
     Digest,
     Downloader,
     Head,
@@ -31,7 +32,7 @@ from pulp_dl import (
     Span,
     Timeouts,
 )
-from pulp_dl.errors import ConnectFailed, ConsumerFailed, DigestMismatch, NotResumable, TimedOut, Truncated
+from pulp_dl.errors import CircuitOpen, ConnectFailed, ConsumerFailed, DigestMismatch, NotResumable, TimedOut, Truncated
 from pulp_dl.interfaces import IFetcher, IScheme
 from pulp_dl.testing import MemoryFetcher, MemoryScheme, Place, Recorder, RewindableRecorder
 
@@ -139,6 +140,7 @@ def test_a_slow_place_brings_less_and_keeps_nobody_waiting() -> None:
 
     assert seconds < 20.5
     assert came(report)["b"] < 0.15 * TOTAL
+    assert len(report.attempts) == 3
 
 
 def test_a_slow_first_place_is_helped_most() -> None:
@@ -210,16 +212,42 @@ def test_no_more_places_than_allowed_help_at_once() -> None:
 
 
 def test_promise_4_those_who_wait_for_a_socket_come_first() -> None:
-    world = {A: FAST, B: FAST, "memory://x/1": FAST, "memory://x/2": SLOW.but(data=DATA[:25_000])}
+    world = {A: FAST, B: FAST, "memory://x/1": FAST.but(data=DATA[:50_000]), "memory://x/2": FAST}
     case = Case(world, slots=True, limits=Limits(connections=2))
-    for number in (1, 2):
-        case.downloader.download(f"memory://x/{number}", Anywhere())
+    case.downloader.download("memory://x/1", Anywhere())
+    case.wait(3)  # a helper would have had its turn
+    case.downloader.download("memory://x/2", Anywhere())
 
-    case.wait(19)
-    assert case.asked == "ax"
-    case.wait(30)
+    case.wait(18)
     assert case.asked == "axx"
     assert case.consumer.kept == DATA
+    case.wait(10)
+
+
+def test_where_the_consumer_is_what_is_slow_nobody_helps() -> None:
+    case = Case({A: FAST, B: FAST})
+    case.wait(0.5)
+    case.consumer.pause()
+    case.wait(5)
+    assert case.asked == "a"
+
+    case.consumer.resume()
+    case.run()
+    assert set(case.asked) == {"a", "b"}
+
+
+def test_a_place_that_is_to_be_left_alone_is_not_asked() -> None:
+    def scored(mirrors: Any) -> Scores:
+        scores = Scores(mirrors, explore=0, clock=lambda: 0.0, chance=lambda: 0.5)
+        for _ in range(3):
+            scores.record(Attempt(Source(B), 0, 0, 0.1, 0, None, ConnectFailed("no")))
+        return scores
+
+    case = Case({A: FAST, B: FAST}, wrap=scored)
+    report, _ = case.run()
+
+    assert case.asked == "a"
+    assert [type(each.error) for each in report.attempts] == [CircuitOpen, type(None)]
 
 
 def test_what_is_alone_later_is_helped_then() -> None:
@@ -448,32 +476,65 @@ class ByHand:
         return succeed(self._answers.pop()) if self._answers else self._memory.open(source, span, same_as)
 
 
-def test_bytes_that_were_kept_go_on_over_those_of_a_helper() -> None:
+def beginning(body: HandWritten) -> None:
+    body.write(DATA[:50_000])
+
+
+@pytest.mark.parametrize("helper", [FAST, SLOW])
+def test_bytes_that_were_kept_go_on_over_those_of_a_helper(helper: Place) -> None:
     clock, consumer = Clock(), Anywhere()
-    written = HandWritten(Head(A, 200, (), TOTAL, None, TOTAL), lambda body: body.write(DATA[:50_000]))
-    memory = MemoryFetcher({A: FAST, B: FAST}, clock)
+    written = HandWritten(Head(A, 200, (), TOTAL, None, TOTAL), beginning)
+    memory = MemoryFetcher({A: FAST, B: helper}, clock)
     mirrors = Places([A, B], under=A, original=False)
-    remote = Remote(segments=OFTEN)
-    downloader = Downloader(clock, remote, mirrors=mirrors, schemes=[ByHand(written, memory)])
+    downloader = Downloader(clock, Remote(segments=OFTEN), mirrors=mirrors, schemes=[ByHand(written, memory)])
     ends: list[Any] = []
     downloader.download(Source(A, SHA), consumer).addBoth(ends.append)
-    for _ in range(40):
+    for _ in range(45):
         clock.advance(0.05)
     assert [(each.url, each.span) for each in memory.asked] == [(B, Span(125_000, TOTAL))]
-    assert len(consumer.data) > 130_000
+    assert len(consumer.data) > 125_000
 
     consumer.pause()
     written.write(DATA[50_000:130_000])
     written.end(Truncated(130_000, TOTAL))
     consumer.resume()
-    assert len(memory.asked) == 2
-    for _ in range(400):
+    for _ in range(2000):
         clock.advance(0.05)
 
     assert isinstance(ends[0], Report)
     assert memory.asked[1].span == Span(130_000)
+    assert all(each.span is not None and each.span.start >= 130_000 for each in memory.asked[1:])
     assert consumer.kept == DATA
     assert clock.getDelayedCalls() == []
+
+
+def test_promise_5_it_ends_when_the_last_helper_has() -> None:
+    """Some protocols take their time to let go."""
+    clock = Clock()
+
+    class Late(Deferred[Any]):
+        def cancel(self) -> None:
+            clock.callLater(1, self.errback, CancelledError())
+
+    class Lingering(ByHand):
+        def open(self, source: Source, span: Any = None, same_as: Any = None) -> Deferred[Any]:
+            return super().open(source, span, same_as) if self._answers else Late()
+
+    written = HandWritten(Head(A, 200, (), TOTAL, None, TOTAL), beginning)
+    scheme = Lingering(written, MemoryFetcher({}))
+    mirrors = Places([A, B], under=A, original=False)
+    downloader = Downloader(clock, Remote(segments=OFTEN), mirrors=mirrors, schemes=[scheme])
+    ends: list[Any] = []
+    running = downloader.download(Source(A, SHA), Anywhere())
+    running.addErrback(lambda failure: ends.append((failure.type, clock.seconds())))
+    for _ in range(30):
+        clock.advance(0.05)
+
+    running.cancel()
+    assert not ends
+    clock.advance(1)
+
+    assert ends == [(CancelledError, pytest.approx(2.5))]
 
 
 def test_promise_9_if_nothing_helps_all_attempts_are_told() -> None:

@@ -74,6 +74,23 @@ async def test_it_ends_where_the_others_begin() -> None:
     assert case.pipe.valve.kept == 0
 
 
+async def test_what_was_kept_when_it_ends_is_for_nobody() -> None:
+    case = Case(300)
+
+    def script(written: HandWritten) -> None:
+        written.write(DATA[:100])
+        case.consumer.pause()
+        written.write(DATA[100:400], DATA[400:600])
+        case.consumer.full_at = 300
+        case.consumer.resume()
+
+    with pytest.raises(Enough):
+        await case.take(HandWritten(head(1000), script))
+
+    assert case.consumer.data == DATA[:300]
+    assert case.pipe.valve.kept == 0
+
+
 async def test_it_ends_there_though_nothing_more_comes() -> None:
     case = Case(300)
 
