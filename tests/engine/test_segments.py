@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -35,6 +37,7 @@ from pulp_dl import (
 from pulp_dl.errors import CircuitOpen, ConnectFailed, ConsumerFailed, DigestMismatch, NotResumable, TimedOut, Truncated
 from pulp_dl.interfaces import IFetcher, IScheme
 from pulp_dl.testing import MemoryFetcher, MemoryScheme, Place, Recorder, RewindableRecorder
+from pulp_dl.testing.checks import ConsumerCase, check_consumer
 
 from .anywhere import Anywhere
 from .by_hand import HandWritten
@@ -112,6 +115,16 @@ def bad(*offsets: int) -> bytes:
     for at in offsets:
         wrong[at] ^= 1
     return bytes(wrong)
+
+
+@asynccontextmanager
+async def anywhere(_reactor: Any) -> AsyncIterator[ConsumerCase]:
+    consumer = Anywhere()
+    yield ConsumerCase(consumer, lambda: consumer.kept)
+
+
+class TestAnywhere(check_consumer(anywhere)):  # type: ignore[misc]  # the class is made at run time
+    """What stands for a file here keeps every promise of one."""
 
 
 # ---- faster
