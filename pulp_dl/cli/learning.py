@@ -47,7 +47,7 @@ def learnt_of(options: dict[str, Any], warn: Callable[[str], object]) -> Learnt:
     """What was learnt so far.  C{warn} is told why it is of no use, if it is not."""
     from ..engine.learnt import KeepingError, Learnt
 
-    learnt = Learnt(state_file(options["mirror_state"]))
+    learnt = Learnt(state_file(options["mirror_state"]), warn)
     try:
         learnt.load()
     except KeepingError as error:

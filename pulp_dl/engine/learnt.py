@@ -48,17 +48,19 @@ class Learnt:
     C{load} and C{save} block, the others do not.
     """
 
-    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+    def __init__(self, path: str | os.PathLike[str] | None = None, warn: Callable[[str], object] | None = None) -> None:
         """
         @param path: the file, which need not be there; None for nowhere.
+        @param warn: is told what of the file is of no use, for people; None for the log.
         """
         self.path = None if path is None else Path(path)
+        self._warn = warn or _log
         self._kept: dict[str, Any] = {}
         self._living: dict[str, Scores] = {}
 
     def successor(self, path: str | os.PathLike[str] | None) -> Learnt:
         """For others who go on with what is known, and keep it there.  What they learn is theirs."""
-        found = Learnt(path)
+        found = Learnt(path, self._warn)
         found._kept, found._living = {**self._kept}, {**self._living}
         return found
 
@@ -77,7 +79,7 @@ class Learnt:
             try:
                 made.from_json(known)
             except ValueError as error:
-                log.warn("what was kept of {name} is not used: {error}", name=name, error=error)  # noqa: G010
+                self._warn(f"what was kept of {name!r} is not used: {error}")
         self._living[name] = made
         return made
 
@@ -88,7 +90,7 @@ class Learnt:
 
     def load(self) -> None:
         """
-        Read what was kept; what is no more in use than that changes nothing.
+        Read what was kept.
 
         @raise KeepingError: there is a file, but not one of ours.
         """
@@ -108,6 +110,10 @@ class Learnt:
         found = {**_read(self.path), **state}
         newest = sorted(found, key=lambda name: _saved(found[name]))[-MOST:]
         _write(self.path, json.dumps({"version": 1, "mirrors": {name: found[name] for name in newest}}).encode())
+
+
+def _log(text: str) -> None:
+    log.warn("{text}", text=text)  # noqa: G010  # twisted.logger
 
 
 def _begun_anew(state: Any) -> Any:

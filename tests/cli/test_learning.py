@@ -143,6 +143,19 @@ async def test_a_file_that_is_not_ours_is_told_of_and_left_as_it_is(
     assert (tmp_path / "state").read_text() == text
 
 
+async def test_what_is_wrong_with_one_list_in_it_is_told_of_and_mended(mirrored: Mirrored, tmp_path: Path) -> None:
+    for number, seen in ((1, False), (2, True), (3, False)):
+        end = await run("get", *mirrored.args(number), cwd=tmp_path)
+        assert end.code == 0, end.err
+        assert ("Warning: what was kept of 'mirrorlist http" in end.err) is seen
+        if number == 1:
+            found = json.loads(state().read_text())
+            (name,) = found["mirrors"]
+            state().write_text(json.dumps({**found, "mirrors": {name: 3, "another": 4}}))
+
+    assert json.loads(state().read_text())["mirrors"].keys() == {name, "another"}
+
+
 async def test_one_that_cannot_be_written_is_told_of(mirrored: Mirrored, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     end = await run("get", *mirrored.args(), "--mirror-state", "file/state", cwd=tmp_path)
