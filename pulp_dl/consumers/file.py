@@ -224,9 +224,10 @@ class ToFile:
         pieces, held = self._take()
         if not self._queue.begun and held <= INLINE and not self._options["durable"]:
             self._try(self._file.finish, pieces, head, modified)
+            self._queue.close()
             return None
         self._put(held, self._file.finish, pieces, head, modified)
-        return self._queue.settled()
+        return self._queue.settled().addCallback(self._queue.close)
 
     def fail(self, failure: Failure) -> None:
         self._over = True

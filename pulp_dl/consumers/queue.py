@@ -73,3 +73,11 @@ class Queue:
     def drop(self) -> None:
         """Forget what has not begun."""
         self._lane.drop()
+
+    def close(self, _: object = None) -> None:
+        """All is done.  From here on nothing leads from here to the file that leads here."""
+        self._lane, self._failed = None, _nobody
+
+
+def _nobody(_: Failure) -> None:
+    """Whom a failure concerns when all is done."""
