@@ -21,7 +21,7 @@ from pulp_dl.protocols.http.tls import creator
 from pulp_dl.testing import ESTABLISHED, FaultServer, OnConnect, ServerTLS, Tunnel, answer
 from tests.http.conftest import MakeFetcher, trusting
 from tests.servers import Nginx
-from tests.sinks import read
+from tests.sinks import read, turn
 
 VERSIONS = pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
 
@@ -264,6 +264,9 @@ async def test_nginx_resumes_our_sessions(
         for _ in range(4):
             assert (await read(fetcher, f"{nginx.https}f"))[1] == b"bear"
         served = nginx.served()
+        while len(served) < 4:  # it writes a line after the answer
+            await turn(reactor)
+            served += nginx.served()
     finally:
         await nginx.stop()
 

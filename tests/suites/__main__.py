@@ -17,7 +17,7 @@ from .cache_tests import cache_tests
 from .lint import httplint
 from .result import section
 from .slow import slowhttptest
-from .ssl_test import testssl
+from .testssl import testssl
 from .vtc import varnishtest
 
 SUITES = {
