@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from time import monotonic
+from time import monotonic, time
 from typing import Any
 
 from twisted.internet.base import DelayedCall
 from twisted.python import runtime
 
-__all__ = ["steady"]
+__all__ = ["steady", "wall"]
 
 
 def steady(reactor: Any) -> None:
@@ -27,3 +27,11 @@ def steady(reactor: Any) -> None:
         if isinstance(call, DelayedCall):
             call.time += ahead
             call.seconds = monotonic
+
+
+def wall(clock: Any) -> float:
+    """
+    Seconds since the epoch, to be compared with dates that others tell: those of the system, if this clock goes evenly;
+    else what it says itself.
+    """
+    return time() if clock.seconds is monotonic else float(clock.seconds())

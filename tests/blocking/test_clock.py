@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from email.utils import formatdate
+from time import time
+from typing import Any
+
 import pytest
 
+from pulp_dl.testing import FaultServer, Nth, Script, answer
 from tests.blocking.threads import script
 
 pytestmark = pytest.mark.limit(40)
@@ -60,3 +65,24 @@ except TimedOut as error:
     )
 
     assert (end.returncode, end.stdout) == (0, "idle\n"), end.stderr
+
+
+async def test_a_server_may_say_by_the_clock_on_the_wall_how_long_it_wants_to_be_left_alone(reactor: Any) -> None:
+    def busy() -> Script:
+        return answer(b"", 503, ((b"Retry-After", formatdate(time() + 3, usegmt=True).encode()),))
+
+    async with FaultServer(reactor, {"/f": Nth([busy(), answer(b"bear")])}) as server:
+        end = await script(
+            f"""
+import time
+from pulp_dl import ToMemory
+from pulp_dl.blocking import BlockingDownloader
+began, body = time.monotonic(), ToMemory()
+with BlockingDownloader() as downloader:
+    downloader.download("{server.url("/f")}", body)
+print(body.text(), time.monotonic() - began < 10)
+""",
+            preamble="",
+        )
+
+    assert (end.returncode, end.stdout) == (0, "bear True\n"), end.stderr

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from time import monotonic
+from time import monotonic, time
 
 from twisted.internet.base import ReactorBase
 from twisted.internet.task import Clock
 from twisted.python import runtime
 
-from pulp_dl.flow.steady import steady
+from pulp_dl.flow.steady import steady, wall
 
 
 class Reactor(ReactorBase):
@@ -47,3 +47,13 @@ def test_a_clock_that_somebody_chose_stays() -> None:
     steady(clock)
 
     assert clock.seconds == before
+
+
+def test_dates_are_compared_with_the_clock_on_the_wall() -> None:
+    even, chosen = Reactor(), Clock()
+    steady(even)
+    chosen.advance(1_000_000_000)
+
+    assert abs(wall(even) - time()) < 1
+    assert abs(wall(Reactor()) - time()) < 1
+    assert wall(chosen) == 1_000_000_000

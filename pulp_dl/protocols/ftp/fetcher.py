@@ -12,6 +12,7 @@ from zope.interface import implementer
 from ...errors import BadStatus, Refused
 from ...flow.deadline import deadline
 from ...flow.running import Running
+from ...flow.steady import wall
 from ...interfaces import IBody, IFetcher, IShared
 from ...model.auth import Basic
 from ...model.remote import Remote
@@ -61,7 +62,7 @@ class FTPFetcher:
 
     def head(self, source: Source) -> Deferred[Head]:
         async def ask(session: Session, path: bytes, *, public: bool) -> Head | None:
-            found = await look(session, path, self.reactor.seconds())
+            found = await look(session, path, wall(self.reactor))
             session.done()
             return None if found is None else found.head(source.url, None, None, source.conditions)
 

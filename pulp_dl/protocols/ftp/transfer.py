@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from ...errors import NotFound
+from ...flow.steady import wall
 from ...interfaces import IBody
 from ...model.source import Head, Source, Span, Validators
 from ..entity import Entity
@@ -92,7 +93,7 @@ class Transfer:
         @raise DownloadError: there is nothing to be had, or not now.
         """
         session, source = self._session, self._source
-        entity = await look(session, self._path, self._fetcher.reactor.seconds()) or Entity(None)
+        entity = await look(session, self._path, wall(self._fetcher.reactor)) or Entity(None)
         head = entity.head(source.url, span, same_as, source.conditions)
         if head.status in {304, 416}:
             session.done()

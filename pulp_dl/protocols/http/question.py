@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from ...errors import DownloadError
+from ...flow.steady import wall
 from ...model.headers import Pairs
 from ...model.source import Head, Source, Span, Validators
 from ..spaces import Space
@@ -132,7 +133,7 @@ class Question:
                 self._span,
                 conditions=bool(self._source.conditions),
                 proxied=proxy is not None and proxy.forwards(place),
-                now=fetcher.reactor.seconds(),
+                now=wall(fetcher.reactor),
             )
         return Body(fetcher, head, answer, public=not self._trail.inside)
 

@@ -16,6 +16,7 @@ from zope.interface import implementer
 from ...errors import AuthFailed, ConnectFailed, DownloadError, NotFound, ProtocolError, Refused, TimedOut, Unavailable
 from ...flow.deadline import deadline
 from ...flow.running import Running
+from ...flow.steady import wall
 from ...interfaces import IBody, IFetcher, IShared
 from ...model.remote import Remote
 from ...model.source import Head, Source, Span, Validators
@@ -184,7 +185,7 @@ class SFTPFetcher:
         if size is None:
             raise ProtocolError("the server does not tell the size of the file", source.url)
         etag = None
-        if changed is not None and changed + SETTLED <= self._reactor.seconds():
+        if changed is not None and changed + SETTLED <= wall(self._reactor):
             etag = b'"%x-%x"' % (changed, size)
         return Entity(size, etag, changed)
 
