@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pulp_dl.testing import FaultServer, Nth, Script, answer
+from pulp_dl.testing import FaultServer, Nth, Script, Send, answer
 from tests.blocking.threads import script
 
 pytestmark = pytest.mark.limit(40)
@@ -69,7 +69,8 @@ except TimedOut as error:
 
 async def test_a_server_may_say_by_the_clock_on_the_wall_how_long_it_wants_to_be_left_alone(reactor: Any) -> None:
     def busy() -> Script:
-        return answer(b"", 503, ((b"Retry-After", formatdate(time() + 3, usegmt=True).encode()),))
+        later = formatdate(time() + 3, usegmt=True).encode()
+        return Send(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nRetry-After: %b\r\n\r\n" % later)  # and no Date
 
     async with FaultServer(reactor, {"/f": Nth([busy(), answer(b"bear")])}) as server:
         end = await script(
