@@ -193,7 +193,7 @@ class Download(_Visits):
     _answer: Head | None = None
     _waited: float | None = None  # seconds until it came
     _public = True  # was who answered last shown no secrets?
-    _continuing = False  # did the last attempt only go on with what others have brought?
+    _continuing = False  # is some of what the last attempt would have made whole of others?
     _yielding = False  # is it at its end because others need its connection?
 
     def __init__(self, shared: Shared, source: Source, consumer: IBodyConsumer, mirrors: IMirrors | None) -> None:
@@ -265,7 +265,7 @@ class Download(_Visits):
             if not self._continuing:
                 raise
         # The rest does not fit, or the halves are not one file: the whole, at once, for this place may be a good one.
-        return await self._attempt(place)
+        return await self._attempt(self._place)  # another one may have been faster than the one that was asked
 
     async def _attempt(self, place: Source) -> Report:
         """

@@ -72,6 +72,8 @@ class RandomAccess(Download):
                 raise CancelledError
             if not pipe.complete:
                 await self._team.gather(self._place)
+                if self._team.joined:  # so what is wrong may be theirs
+                    self._continuing = True
         if self._team is not None:
             self._team.close()
             pipe.others = None

@@ -58,7 +58,13 @@ class _Piece:
 
 
 class Team:
-    """The helpers of one download."""
+    """
+    The helpers of one download.
+
+    @ivar joined: some of what they have brought is behind the beginning.
+    """
+
+    joined = False
 
     def __init__(
         self,
@@ -121,6 +127,7 @@ class Team:
     def forget(self) -> None:
         self.close()
         self._pieces = []
+        self.joined = False
 
     # it has come to what others bring
 
@@ -141,6 +148,7 @@ class Team:
             if to < piece.stop:
                 break
         if to > self._pipe.offset:
+            self.joined = True
             await self._pipe.skip(to, self._consumer)
         self.give_way()
 

@@ -373,16 +373,31 @@ def test_whatever_was_written_is_forgotten_before_the_whole_is_read_again() -> N
     assert report.head.url == B
 
 
-def test_wrong_bytes_of_a_helper_cost_one_more_read_of_the_whole() -> None:
-    case = Case({A: FAST, B: FAST.but(data=bad(150_000))})
+@pytest.mark.parametrize("retries", [0, 1])
+def test_wrong_bytes_of_a_helper_cost_one_more_read_of_the_whole(retries: int) -> None:
+    case = Case({A: FAST, B: FAST.but(data=bad(150_000))}, retries=Retries(count=retries))
     report, _ = case.run()
 
-    # The one that all have brought, and the one of the helper alone.
-    failed = [each for each in report.attempts if each.error is not None]
-    assert [type(each.error) for each in failed] == [DigestMismatch, DigestMismatch]
-    assert sum(came(report).values()) <= 3 * TOTAL + 4000
+    (failed,) = [each for each in report.attempts if each.error is not None]  # the one that all have brought
+    assert isinstance(failed.error, DigestMismatch)
+    assert sum(came(report).values()) <= 2 * TOTAL + 4000
     whole = report.attempts[-1]
-    assert (whole.status, whole.received) == (200, TOTAL)
+    assert (whole.source.url, whole.status, whole.received) == (A, 200, TOTAL)
+
+
+def test_a_good_first_place_is_not_given_up_for_wrong_bytes_of_a_helper() -> None:
+    away = Place(error=lambda: ConnectFailed("no"))
+    report, _ = Case({A: FAST, B: FAST.but(data=bad(150_000)), C: away}, retries=Retries(count=4)).run()
+
+    assert (report.attempts[-1].source.url, report.attempts[-1].received) == (A, TOTAL)
+
+
+def test_a_first_place_that_is_wrong_itself_is_asked_for_the_whole_once() -> None:
+    case = Case({A: FAST.but(data=bad(0)), B: FAST}, retries=Retries(count=0))
+    report, _ = case.run()
+
+    assert sum(came(report).values()) <= 3 * TOTAL + 4000
+    assert report.attempts[-1].source.url == B
 
 
 def test_wrong_bytes_of_a_helper_are_mended_where_pieces_are_known() -> None:
@@ -555,7 +570,7 @@ def test_promise_9_if_nothing_helps_all_attempts_are_told() -> None:
     error, _ = case.run()
 
     assert isinstance(error, DigestMismatch)
-    assert sum(each.received for each in error.attempts) <= 2 * TOTAL + 4000
+    assert sum(each.received for each in error.attempts) <= 3 * TOTAL + 4000  # together, and each alone
     assert {each.source.place.host for each in error.attempts} == {"a", "b"}
 
 
