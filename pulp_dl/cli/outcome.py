@@ -159,7 +159,7 @@ class Summary:
 
     def _tell_attempt(self, attempt: Attempt, answered: str) -> None:
         """One that went well; the others are told by the library, when they fail."""
-        if self.log.verbosity < ATTEMPTS:
+        if self.log.verbosity < ATTEMPTS or attempt.error is not None:  # all bytes were there, and it failed then
             return
         from ..urls import shown
 

@@ -33,6 +33,7 @@ from .advice import advice_of
 from .events import tell_failed, tell_outrun
 from .hedge import Hedge
 from .places import Candidates
+from .question import Question
 from .rounds import visit_all
 from .schemes import carrier
 from .task import Task
@@ -189,7 +190,8 @@ class Download(_Visits):
     _pipes: type[Pipe] = Pipe
     # of the current attempt
     _place: Source
-    _since = 0.0  # when that was asked
+    _since = 0.0  # when that was asked first
+    _asked = 0.0  # when it was asked last
     _answer: Head | None = None
     _waited: float | None = None  # seconds until it came
     _public = True  # was who answered last shown no secrets?
@@ -279,7 +281,7 @@ class Download(_Visits):
         return report
 
     async def _until_yielding(self, place: Source) -> Report | None:
-        pipe = self._pipe
+        pipe, asked = self._pipe, True
         offset = pipe.offset
         failed: DownloadError | None = None
         self._place, self._since = place, self._clock.seconds()
@@ -289,6 +291,7 @@ class Download(_Visits):
         try:
             if pipe.complete:  # others have brought all of it
                 self._continuing = True
+                asked = not self._attempts  # who did is in them; an earlier run is not
             else:
                 await self._bring(place)
             if self._yielding:
@@ -303,9 +306,10 @@ class Download(_Visits):
             place, seconds = self._place, self._clock.seconds() - self._since
             answer, received = self._answer, pipe.received
             status = None if answer is None else answer.status
-            self._record(
-                Attempt(place, offset, received, seconds, pipe.open_seconds, status, failed, self._waited, answer)
-            )
+            if asked:
+                self._record(
+                    Attempt(place, offset, received, seconds, pipe.open_seconds, status, failed, self._waited, answer)
+                )
         return self._report(head, facts, advisories)
 
     def _report(self, head: Head, facts: Mapping[str, object], advisories: tuple[ValidationError, ...]) -> Report:
@@ -321,13 +325,14 @@ class Download(_Visits):
             self._pipe.validated,
         )
 
-    async def _admitted(self, place: Source) -> None:
+    def _admitted(self, place: Source) -> None:
         """An answer of this place has been taken; its body will be read."""
 
     async def _bring(self, place: Source) -> None:
         """A body from there, into the pipe."""
         pipe = self._pipe
         ask = pipe.ask(place)
+        self._asked = self._clock.seconds()
         self._continuing = ask.continues
         if self._hedge is None:
             body = await self._open(ask, place)
@@ -341,11 +346,11 @@ class Download(_Visits):
         self._public = getattr(body, "public", True)
         try:
             if self._advice is not None:
-                self._waited = self._clock.seconds() - self._since
+                self._waited = self._clock.seconds() - self._asked
                 self._advice.heard(place, answer, self._waited)
                 self._advice.vouch(place, answer, pipe)
             await pipe.admit(answer, place, ask)
-            await self._admitted(place)
+            self._admitted(place)
             if self._interruption is not None:  # by what admit() called
                 raise CancelledError
         except BaseException:
@@ -369,13 +374,20 @@ class Download(_Visits):
         """An answer from there; or from the next place, if that is asked beside it and is first."""
         opens = partial(self._open, ask)
         question = await hedge.ask(place, opens)
-        self._since = self._clock.seconds() - question.seconds
+        self._put_at(question)
         # What the consumer has was brought by somebody, and a condition is about what somebody has.
         alone = bool(self._pipe.offset or self._pipe.outlet.given or self._source.conditions)
         question = await hedge.first(question, opens, alone=alone)
-        self._place, self._since = question.place, self._clock.seconds() - question.seconds
+        self._place = question.place
+        self._put_at(question)
         self._pipe.limit(question.limits)
         return question.take()
+
+    def _put_at(self, question: Question) -> None:
+        """It is this one that is waited for, and it may have been put before, or later."""
+        self._asked = self._clock.seconds() - question.seconds
+        if self._answer is None:
+            self._since = self._asked
 
     def _open(self, ask: Ask, place: Source) -> Deferred[IBody]:
         if self._attempts:  # a client's conditions are for the first attempt

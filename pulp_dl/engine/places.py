@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from typing import Any
 
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, DeferredLock
 from twisted.logger import Logger
 
 from ..errors import DownloadError
@@ -41,28 +41,42 @@ class Candidates:
         self._read = 0
         self._located: Iterator[Source] | AsyncIterator[Source] | None = None
         self._exhausted = mirrors is None
+        self._reading = DeferredLock()  # an iterator cannot be asked by two at once
+        self._fault: DownloadError | None = None
         self.failure: DownloadError | None = None
 
     async def at(self, index: int) -> Source | None:
         """The place of this number among those that are left, or None if there are no more."""
-        while index >= len(self.known) and not self._exhausted:
-            try:
-                place = await self._next() if self._read < MOST else None
-                self._read += 1
-                if place is None:
-                    self._exhausted = True
-                elif place.url not in self._seen:
-                    self._seen.add(place.url)
-                    self.known.append(place)
-            except CancelledError:
-                raise
-            except DownloadError as error:  # a list that could not be fetched is no reason to have no file
-                self.failure, self._exhausted = error, True
-                if self._source.url not in self._seen:
-                    self.known.append(self._source)
-            except Exception as error:
-                raise DownloadError(f"the mirrors raised {type(error).__name__}", self._source.url) from error
+        while self._lacks(index):
+            async with self._reading:
+                if self._lacks(index):  # and whoever was before did not read it
+                    await self._read_on()
         return self.known[index] if index < len(self.known) else None
+
+    def _lacks(self, index: int) -> bool:
+        return index >= len(self.known) and not self._exhausted
+
+    async def _read_on(self) -> None:
+        """One more, if there is one."""
+        if self._fault is not None:
+            raise self._fault
+        try:
+            place = await self._next() if self._read < MOST else None
+            self._read += 1
+            if place is None:
+                self._exhausted = True
+            elif place.url not in self._seen:
+                self._seen.add(place.url)
+                self.known.append(place)
+        except CancelledError:
+            raise
+        except DownloadError as error:  # a list that could not be fetched is no reason to have no file
+            self.failure, self._exhausted = error, True
+            if self._source.url not in self._seen:
+                self.known.append(self._source)
+        except Exception as error:
+            self._fault = DownloadError(f"the mirrors raised {type(error).__name__}", self._source.url)
+            raise self._fault from error
 
     async def _next(self) -> Source | None:
         if self._located is None:
@@ -131,14 +145,18 @@ class Candidates:
 
     async def close(self) -> None:
         """Nothing more is wanted of the mirrors."""
-        located, self._located = self._located, None
-        self._exhausted = True
+        self._exhausted, self._fault = True, None
         try:
-            if isinstance(located, AsyncIterator) and hasattr(located, "aclose"):
-                await located.aclose()
-            elif located is not None and hasattr(located, "close"):
-                located.close()
+            async with self._reading:  # nobody does any more, or is about to leave
+                await self._close()
         except CancelledError:
             raise
         except Exception:  # the download has ended, whatever becomes of its mirrors
             log.failure("a mirror list raised when it was closed")
+
+    async def _close(self) -> None:
+        located, self._located = self._located, None
+        if isinstance(located, AsyncIterator) and hasattr(located, "aclose"):
+            await located.aclose()
+        elif located is not None and hasattr(located, "close"):
+            located.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from twisted.internet.defer import CancelledError
@@ -45,7 +46,7 @@ class RandomAccess(Download):
 
     # from several places
 
-    async def _admitted(self, place: Source) -> None:
+    def _admitted(self, place: Source) -> None:
         pipe, segments, head = self._pipe, self._remote.segments, self._pipe.head
         if self._team is not None or segments is None or head is None or not head.whole or not pipe.judged:
             return
@@ -53,11 +54,10 @@ class RandomAccess(Download):
         if head.total is None or head.total < segments.least or self._remote.limits.bytes_per_second is not None:
             return
         hosts = {place.place.base, parse(head.url).base}
-        others = await self._candidates.elsewhere(hosts, SPARE * (segments.places - 1))
-        if others:
-            consumer = self._consumer
-            assert IRandomAccess.providedBy(consumer)
-            self._team = pipe.others = Team(self, pipe, consumer, head, others, segments)
+        find = partial(self._candidates.elsewhere, hosts, SPARE * (segments.places - 1))
+        consumer = self._consumer
+        assert IRandomAccess.providedBy(consumer)
+        self._team = pipe.others = Team(self, pipe, consumer, head, find, segments)
 
     async def _bring(self, place: Source) -> None:
         pipe, asked = self._pipe, -1
@@ -67,6 +67,8 @@ class RandomAccess(Download):
                 with suppress(Enough):
                     await super()._bring(place)
             if pipe.others is None or self._team is None:
+                return
+            if self._team.begin is None and not pipe.complete:  # nobody brings the rest
                 return
             if self._interruption is not None:
                 raise CancelledError
@@ -84,6 +86,8 @@ class RandomAccess(Download):
         super()._fail(reason)
 
     async def _end(self) -> None:
+        if self._team is not None:
+            self._team.leave()
         await super()._end()
         if self._team is not None:
             await self._team.ended()

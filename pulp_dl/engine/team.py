@@ -9,6 +9,7 @@ comes to what others have brought, the first place is free as well.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import define
@@ -72,12 +73,12 @@ class Team:
         pipe: Scattered,
         consumer: IRandomAccess,
         head: Head,
-        places: list[Source],
+        find: Callable[[], Coroutine[Deferred[Any], Any, list[Source]]],
         segments: Segments,
     ) -> None:
         """
         @param head: of the whole file, with a total.
-        @param places: those that may be asked besides, in this order.
+        @param find: tells who may be asked besides, best first; called once, and not before somebody is wanted.
         """
         assert head.total is not None
         self._whole = whole
@@ -85,7 +86,9 @@ class Team:
         self._consumer = consumer
         self._head = head
         self._total = head.total
-        self._waiting = places  # to be asked
+        self._find = find
+        self._finding: Deferred[Any] | None = None
+        self._waiting: list[Source] = []  # to be asked
         self._most = segments.places - 1
         self._least = segments.piece
         self._free: list[Source] = []
@@ -158,6 +161,12 @@ class Team:
             self._changed = Deferred()
             await self._changed
 
+    def leave(self) -> None:
+        """It is at its end: nobody is wanted any more, either."""
+        self.close()
+        if self._finding is not None:
+            self._finding.cancel()
+
     def close(self) -> None:
         """Nobody brings anything any more."""
         self._over = True
@@ -172,9 +181,21 @@ class Team:
     def _ticked(self) -> None:
         self._tick = None
         self.came()
+        if self._finding is None and self._spare:
+            self._finding = Deferred.fromCoroutine(self._find())
+            self._finding.addCallbacks(self._found, _not_found)
         if self._free or self._waiting:
             self._relieve()
         self._look()
+
+    def _found(self, places: list[Source]) -> None:
+        self._waiting = places
+        self._look()
+
+    @property
+    def _spare(self) -> bool:
+        """Could more be done?  Where the consumer is what is slow, nobody makes it faster."""
+        return self._whole._shared.slots.spare and self._pipe.valve.open
 
     def _relieve(self) -> None:
         """Who is silent has nothing left to do."""
@@ -199,8 +220,7 @@ class Team:
             self._looking = False
 
     def _give(self) -> bool:
-        # Where the consumer is what is slow, nobody makes it faster.
-        spare = self._whole._shared.slots.spare and self._pipe.valve.open
+        spare = self._spare
         others = len(self._free) + len(self._running) - (self._first is not None)
         if spare and others < self._most and self._waiting:
             self._free.append(self._waiting.pop(0))
@@ -296,3 +316,9 @@ class Team:
 def _end(piece: _Piece) -> None:
     if piece.stretch is not None:
         piece.stretch.end()
+
+
+def _not_found(failure: Failure) -> None:
+    """Whatever became of the mirrors, there is a place that brings the file."""
+    if not failure.check(CancelledError):
+        log.failure("places that could help were not found", failure)

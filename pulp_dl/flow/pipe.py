@@ -55,6 +55,7 @@ class Pipe:
     _prefix: Prefix | None = None
     # the attempt
     received = 0
+    _opened = 0.0  # how long it was free to bring bytes of other bodies than the last one
     _limits: Timeouts | None = None  # in place of the usual ones
     _watch: Watch | None = None  # a body that is here at once needs none
     _taking = False
@@ -87,7 +88,7 @@ class Pipe:
     @property
     def open_seconds(self) -> float:
         """How long the current attempt was free to bring bytes."""
-        return 0.0 if self._watch is None else self._watch.open_seconds
+        return self._opened if self._watch is None else self._opened + self._watch.open_seconds
 
     @property
     def complete(self) -> bool:
@@ -115,7 +116,7 @@ class Pipe:
     def attempt(self) -> None:
         """Another one begins; nothing has come of it yet."""
         self.received = 0
-        self._watch = None
+        self._opened, self._watch = 0.0, None
 
     async def resume(self, consumer: IResumable) -> None:
         """Look for bytes of an earlier run, once, before the first attempt."""
@@ -239,6 +240,7 @@ class Pipe:
             if self._error is not None:  # by what came before deliver() had returned
                 delivery.cancel()
             elif not delivery.called:
+                self._opened = self.open_seconds
                 self._watch = Watch(self._clock, self._limits or self._timeouts, self._expired)
                 self._watch.start(open_=self.valve.open)
             await delivery

@@ -34,8 +34,18 @@ from pulp_dl import (
     Span,
     Timeouts,
 )
-from pulp_dl.errors import CircuitOpen, ConnectFailed, ConsumerFailed, DigestMismatch, NotResumable, TimedOut, Truncated
-from pulp_dl.interfaces import IFetcher, IScheme
+from pulp_dl.errors import (
+    CircuitOpen,
+    ConnectFailed,
+    ConsumerFailed,
+    DigestMismatch,
+    DownloadError,
+    NotFound,
+    NotResumable,
+    TimedOut,
+    Truncated,
+)
+from pulp_dl.interfaces import IFetcher, IMirrors, IScheme
 from pulp_dl.testing import MemoryFetcher, MemoryScheme, Place, Recorder, RewindableRecorder
 from pulp_dl.testing.checks import ConsumerCase, check_consumer
 
@@ -276,6 +286,103 @@ def test_what_is_alone_later_is_helped_then() -> None:
     assert set(case.asked) == {"a", "b", "x"}
 
 
+@implementer(IMirrors)
+class Listed:
+    """
+    A list that is read lazily.
+
+    @ivar read: places that were read.
+    @ivar left: somebody who waited for more has gone.
+    """
+
+    def __init__(self, *places: Any) -> None:
+        self.places = places
+        self.read: list[str] = []
+        self.left = False
+
+    async def locate(self, source: Source, direct: Any) -> AsyncIterator[Source]:
+        for each in self.places:
+            if isinstance(each, Exception):
+                raise each
+            if isinstance(each, Deferred):
+                try:
+                    await each
+                except CancelledError:
+                    self.left = True
+                    raise
+            else:
+                self.read.append(each)
+                yield source.at(each)
+
+    def record(self, attempt: Attempt) -> None:
+        """Nothing is learnt."""
+
+
+def test_a_list_is_read_no_further_than_somebody_is_wanted() -> None:
+    mine = Listed(A, B)
+    case = Case({A: Place(DATA, chunk=20_000, every=0.05), B: FAST}, wrap=lambda _: mine)
+    case.run()
+
+    assert mine.read == [A]
+
+
+def test_the_body_comes_while_a_list_is_still_read() -> None:
+    waiting: Deferred[None] = Deferred()
+    case = Case({A: FAST, B: FAST}, wrap=lambda _: Listed(A, waiting, B))
+    case.wait(3)
+    assert case.consumer.written > 20_000
+    assert case.asked == "a"
+
+    waiting.callback(None)
+    _, seconds = case.run()
+
+    assert case.asked[:2] == "ab"
+    assert seconds < 14
+
+
+def test_promise_5_a_list_that_never_ends_is_left_when_the_file_is_there() -> None:
+    mine = Listed(A, Deferred(), B)
+    case = Case({A: FAST, B: FAST}, wrap=lambda _: mine)
+    report, seconds = case.run()
+
+    assert seconds < 21
+    assert len(report.attempts) == 1
+    assert mine.left
+
+
+def test_a_place_is_not_lost_because_it_is_looked_for_by_two() -> None:
+    waiting: Deferred[None] = Deferred()
+    case = Case({A: FAST.but(drop_at=30_000), B: FAST}, wrap=lambda _: Listed(A, waiting, B))
+    case.wait(4)  # the first place has broken off, and the next one is not known yet
+    assert not case.ends
+
+    waiting.callback(None)
+    report, _ = case.run()
+
+    assert came(report) == {"a": 30_000, "b": TOTAL - 30_000}
+
+
+def test_mirrors_that_could_not_be_fetched_do_not_end_what_comes() -> None:
+    report, _ = Case({A: FAST, B: FAST}, wrap=lambda _: Listed(A, NotFound(404))).run()
+
+    assert came(report) == {"a": TOTAL}
+
+
+def test_a_fault_of_the_mirrors_does_not_end_what_comes(logged_errors: Any) -> None:
+    report, _ = Case({A: FAST, B: FAST}, wrap=lambda _: Listed(A, ValueError("a fault"))).run()
+
+    assert came(report) == {"a": TOTAL}
+    assert logged_errors.flush(DownloadError)
+
+
+def test_a_fault_of_the_mirrors_ends_it_where_another_place_is_needed(logged_errors: Any) -> None:
+    error, _ = Case({A: FAST.but(drop_at=30_000)}, wrap=lambda _: Listed(A, ValueError("a fault"))).run()
+
+    assert isinstance(error, DownloadError)
+    assert "the mirrors raised ValueError" in str(error)
+    assert logged_errors.flush(DownloadError)
+
+
 # ---- whatever happens
 
 
@@ -420,6 +527,42 @@ def test_nobody_is_blamed_for_a_wrong_body_that_several_have_brought() -> None:
 
     assert isinstance(report.attempts[-2].error, DigestMismatch)
     assert [each.demerits for each in scores[0].standing([Source(A), Source(B)])] == [0, 0]
+
+
+class Remembering(Listed):
+    """Remembers what was told."""
+
+    def __init__(self, *places: Any) -> None:
+        super().__init__(*places)
+        self.told: list[Attempt] = []
+
+    def record(self, attempt: Attempt) -> None:
+        self.told.append(attempt)
+
+
+def test_all_bytes_are_there_although_the_attempt_failed_and_nobody_is_asked_any_more() -> None:
+    mine = Remembering(A, B)
+    away = Place(error=lambda: NotFound(404))
+    report, seconds = Case({A: FAST.but(drop_at=TOTAL), B: away}, wrap=lambda _: mine).run()
+
+    assert seconds < 21
+    assert [(each.source.url, type(each.error)) for each in mine.told] == [(B, NotFound), (A, Truncated)]
+    assert report.attempts == tuple(mine.told)
+
+
+@pytest.mark.parametrize("scored", [False, True])
+def test_the_seconds_of_an_attempt_are_those_of_all_its_bodies(*, scored: bool) -> None:
+    mine = Remembering(A, B)
+    # Both have left, so the first place is asked for the rest in the same attempt.
+    world = {A: [FAST, FAST.but(drop_at=1000), FAST.but(every=0.05)], B: FAST.but(drop_at=50_000)}
+    case = Case(world, wrap=lambda _: Scores(mine, explore=0, chance=lambda: 0.5) if scored else mine)
+    report, seconds = case.run()
+
+    first = report.attempts[-1]
+    assert first.received == TOTAL - 51_000
+    assert first.seconds == pytest.approx(seconds, abs=0.1)
+    assert first.open_seconds == pytest.approx(10.5 + 44_000 / 20_000, abs=1)
+    assert (first.waited or 0) == pytest.approx(0, abs=0.1)
 
 
 # ---- pauses and ends
