@@ -102,6 +102,13 @@ class Slots:
         now = self._clock.seconds()
         return any(now - self._next(host).since > PATIENCE for host in self._queues)
 
+    def wanted(self, host: object) -> bool:
+        """Is there somebody of these whom one socket less to this host would let go?"""
+        now = self._clock.seconds()
+        return any(
+            (each == host or self._fits(each)) and now - self._next(each).since > PATIENCE for each in self._queues
+        )
+
     @property
     def spare(self) -> bool:
         """Nobody waits, and there is room for one more; idle sockets would make room."""

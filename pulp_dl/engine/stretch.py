@@ -15,6 +15,7 @@ from ..model.remote import Retries
 from ..model.report import Attempt
 from ..model.source import Head, Source, Span, Validators
 from .download import Download
+from .schemes import gate
 
 __all__ = ["Stretch"]
 
@@ -70,7 +71,29 @@ class Stretch(Download):
     @property
     def silent(self) -> float:
         """Seconds without a byte, although some could be taken."""
-        return self._clock.seconds() - self._part.fed if self._pipe.valve.open else 0.0
+        if not self._pipe.valve.open or (not self.answered and self._queues):
+            return 0.0
+        return self._clock.seconds() - self._part.fed
+
+    @property
+    def answered(self) -> bool:
+        return self._answer is not None
+
+    @property
+    def wanted(self) -> bool:
+        """Does somebody wait for its socket?  If it has no answer yet, it may be itself who waits."""
+        slots = self._shared.slots
+        return slots.overdue if not self.answered else slots.wanted(self._gate)
+
+    @property
+    def _queues(self) -> bool:
+        """Does it wait for its turn, perhaps, and not for the place?"""
+        rate = (self.place.remote or self._remote).limits.requests_per_second
+        return rate is not None or self._shared.slots.crowded(self._gate)
+
+    @property
+    def _gate(self) -> object:
+        return gate(self.place.place, self.place.remote or self._remote)
 
     def cut(self, stop: int) -> None:
         """No further than there."""

@@ -184,6 +184,7 @@ class Team:
         if self._finding is None and self._spare:
             self._finding = Deferred.fromCoroutine(self._find())
             self._finding.addCallbacks(self._found, _not_found)
+        self._yield()
         if self._free or self._waiting:
             self._relieve()
         self._look()
@@ -196,6 +197,20 @@ class Team:
     def _spare(self) -> bool:
         """Could more be done?  Where the consumer is what is slow, nobody makes it faster."""
         return self._whole._shared.slots.spare and self._pipe.valve.open
+
+    def _yield(self) -> None:
+        """
+        Others wait for a connection: who helps gives its own, one at a time, and may help again later.  Who has no
+        answer is first, for it may be it that waits.
+        """
+        helping = [each.stretch for each in self._pieces if each.stretch is not None]
+        if self._first is not None and len(helping) == 1:
+            return  # that is the one connection which every download has
+        for stretch in sorted(helping, key=lambda each: each.answered):
+            if stretch.place is not self._first and stretch.wanted:
+                stretch.end()
+                self._waiting.append(stretch.place)
+                return
 
     def _relieve(self) -> None:
         """Who is silent has nothing left to do."""

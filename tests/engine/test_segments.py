@@ -91,11 +91,16 @@ class Case:
         self.clock.advance(0.05)
         self.most = max(self.most, self.memory.running)
 
-    def run(self, most: float = 300) -> tuple[Any, float]:
-        """What came of it (a report or an error), and after how many seconds."""
+    def until(self, most: float = 300) -> float:
+        """After how many seconds it has ended, whatever others do."""
         while not self.ends and self.clock.seconds() < most:
             self._advance()
         assert self.ends, "still running"
+        return self.clock.seconds()
+
+    def run(self, most: float = 300) -> tuple[Any, float]:
+        """What came of it (a report or an error), and after how many seconds."""
+        self.until(most)
         assert self.memory.running == 0
         assert self.clock.getDelayedCalls() == []
         end = self.ends[0]
@@ -245,6 +250,46 @@ def test_promise_4_those_who_wait_for_a_socket_come_first() -> None:
     assert case.asked == "axx"
     assert case.consumer.kept == DATA
     case.wait(10)
+
+
+def test_promise_4_who_helps_gives_its_socket_to_those_who_wait_and_comes_back() -> None:
+    world = {A: FAST, B: FAST, C: FAST, "memory://x/1": Place(b"small", chunk=5)}
+    case = Case(world, slots=True, limits=Limits(connections=3))
+    case.wait(3)
+    assert case.asked == "abc"
+    small = Anywhere()
+    case.downloader.download("memory://x/1", small)
+
+    case.wait(2.5)
+    assert small.kept == b"small"
+    report, seconds = case.run()
+
+    assert seconds < 12
+    assert case.asked[:4] == "abcx"
+    assert case.asked[4] in "bc"
+    assert sum(came(report).values()) <= TOTAL + 4000
+
+
+def test_who_waits_for_another_host_than_that_of_a_helper_gets_nothing_of_it() -> None:
+    full = {f"memory://x/{number}": FAST for number in range(2)}
+    case = Case({A: FAST, B: FAST} | full, slots=True, limits=Limits(connections=10, per_host=1))
+    case.wait(3)
+    for url in full:
+        case.downloader.download(url, Anywhere())
+
+    assert case.until() < 12.5
+    assert case.asked.count("b") == 1
+    case.wait(50)
+
+
+def test_a_helper_that_waits_for_its_turn_is_not_given_up() -> None:
+    world = {A: FAST, B: FAST, C: FAST, "memory://b/other": FAST.but(data=DATA[:50_000])}
+    case = Case(world, slots=True, limits=Limits(connections=10, per_host=1))
+    case.downloader.download("memory://b/other", Anywhere())  # for five seconds
+    report, seconds = case.run()
+
+    assert seconds < 11
+    assert came(report)["b"] > 0.1 * TOTAL
 
 
 def test_where_the_consumer_is_what_is_slow_nobody_helps() -> None:
