@@ -208,7 +208,7 @@ class ToFile:
         step = max(LOOK, (stop - start) // 1000)
         for at in range(start, stop, step):
             self._put(0, lambda at=at: seen.all(file.read(at, min(stop, at + step))))
-        return self._queue.settled().addCallback(seen.end)
+        return self._queue.settled().addCallbacks(seen.end, seen.drop)
 
     # the end
 
@@ -293,14 +293,20 @@ class _Seen:
     def __init__(self, see: Callable[[bytes], object]) -> None:
         self._see = see
         self._failure: Failure | None = None
+        self._dropped = False  # nobody wants to see more; read in the thread
 
     def all(self, pieces: Iterator[bytes]) -> None:
-        for piece in pieces if self._failure is None else ():
+        for piece in () if self._dropped or self._failure is not None else pieces:
             try:
                 self._see(piece)
             except Exception:
                 self._failure = Failure()
+            if self._dropped or self._failure is not None:
                 break
+
+    def drop(self, failure: Failure) -> Failure:
+        self._dropped = True
+        return failure
 
     def end(self, _: object) -> None:
         if self._failure is not None:

@@ -36,5 +36,5 @@ class IRandomAccess(IRewindable):
         them in order, in a worker thread.
 
         Fires with None; fails with what C{see} raised, with C{ConsumerFailed}, or with C{CancelledError} if C{fail}
-        came meanwhile.  Cancelling only stops listening.
+        came meanwhile.  Cancelling stops listening; what is not read then need not be.
         """

@@ -502,3 +502,33 @@ async def test_the_note_says_how_far_there_is_no_hole(reactor: Any, tmp_path: Pa
     assert solid() is None
     file.discard()
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_nothing_more_is_looked_at_when_nobody_wants_to_see_it(
+    reactor: Any, workers: Workers, tmp_path: Path
+) -> None:
+    reading, cancelled = threading.Event(), threading.Event()
+
+    def before(call: Call) -> None:
+        if call.name == "pread":
+            reading.set()
+            assert cancelled.wait(10)
+
+    disk = Disk(before)
+    feed = Feed(reactor, to_part(tmp_path, disk=disk), workers)
+    feed.begin(HEAD)
+    await feed.write(pieces(BODY))
+    looking = feed.consumer.reread(0, len(BODY), len)
+    while not reading.is_set():
+        await deferLater(reactor, 0.001, bool)
+
+    looking.cancel()
+    cancelled.set()
+    with pytest.raises(CancelledError):
+        await looking
+    feed.consumer.unregisterProducer()
+    feed.consumer.fail(Failure(CancelledError()))
+    await workers.close()
+
+    assert disk.done.count("pread") == 1
+    assert (tmp_path / "file.part").read_bytes() == BODY
