@@ -174,6 +174,8 @@ class Counted(Around):
         self.consumer = consumer
         self.head: Head | None = None
         self.size = 0
+        self._at = 0  # where the next byte of the beginning belongs
+        self._parts: list[_CountedPart] = []  # that the beginning has not come to yet
         self._progress: Any = progress
         progress.started(self)
 
@@ -186,7 +188,7 @@ class Counted(Around):
         return super().kept().addCallback(self._found)
 
     def _found(self, kept: Kept | None) -> Kept | None:
-        self.size = 0 if kept is None else kept.size
+        self.size = self._at = 0 if kept is None else kept.size
         return kept
 
     def begin(self, head: Head) -> None:
@@ -197,6 +199,10 @@ class Counted(Around):
     def write(self, data: bytes) -> None:
         self._consumer.write(data)
         size = len(data)
+        if self._parts:
+            stop = self._at + size
+            self._replaced(sum(max(0, min(stop, each.at) - max(self._at, each.start)) for each in self._parts))
+        self._at += size
         self.size += size
         self._progress.received(size)
 
@@ -204,20 +210,30 @@ class Counted(Around):
         super().rewind(head)
         self.head = head
         self._progress.rewound(self.size)
-        self.size = 0
+        self.size = self._at = 0
+        self._parts = []
 
     def part(self, start: int) -> IRewindable:
-        part: Any = _CountedPart(super().part(start), self.more)
+        part: Any = _CountedPart(super().part(start), start, self.more)
+        self._parts.append(part)
         return part  # type: ignore[no-any-return]  # it can do what the part can
+
+    def seek(self, offset: int) -> None:
+        super().seek(offset)
+        self._at = offset
+        self._parts = [each for each in self._parts if each.start >= offset or each.at > offset]
 
     def more(self, size: int) -> None:
         """So many bytes came to a part.  Where all are there already, they take the place of others."""
-        over = self.size + size - (self.expected or 0)
-        if over > 0:
-            self._progress.rewound(over)
-            self.size -= over
+        self._replaced(max(0, self.size + size - (self.expected or 0)))
         self.size += size
         self._progress.received(size)
+
+    def _replaced(self, size: int) -> None:
+        """So many bytes that were told are written once more."""
+        if size:
+            self._progress.rewound(size)
+            self.size -= size
 
     def finish(self) -> Deferred[None] | None:
         ending = super().finish()
@@ -232,14 +248,20 @@ class Counted(Around):
 
 
 class _CountedPart(Around):
-    """A part of what is counted."""
+    """
+    A part of what is counted.
 
-    def __init__(self, part: IRewindable, more: Callable[[int], None]) -> None:
+    @ivar at: where its next byte belongs.
+    """
+
+    def __init__(self, part: IRewindable, start: int, more: Callable[[int], None]) -> None:
         super().__init__(part)
+        self.start = self.at = start
         self._more = more
 
     def write(self, data: bytes) -> None:
         super().write(data)
+        self.at += len(data)
         self._more(len(data))
 
 

@@ -47,7 +47,9 @@ class Stretch(Download):
         @param same_as: what that place has said of the file before.
         """
         strong = None if same_as is None else same_as.if_range
-        source = evolve(place, span=span, expect=expect, conditions=() if strong is None else ((b"If-Range", strong),))
+        conditions = () if strong is None else ((b"If-Range", strong),)
+        remote = place.remote or whole._remote
+        source = evolve(place, span=span, expect=expect, conditions=conditions, remote=remote)
         self._part = _Part(part, span, total, same_as, whole._clock.seconds, self.end)
         super().__init__(whole._shared, source, self._part, None)
         self._retries = _ONCE
@@ -88,12 +90,12 @@ class Stretch(Download):
     @property
     def _queues(self) -> bool:
         """Does it wait for its turn, perhaps, and not for the place?"""
-        rate = (self.place.remote or self._remote).limits.requests_per_second
+        rate = self._remote.limits.requests_per_second
         return rate is not None or self._shared.slots.crowded(self._gate)
 
     @property
     def _gate(self) -> object:
-        return gate(self.place.place, self.place.remote or self._remote)
+        return gate(self.place.place, self._remote)
 
     def cut(self, stop: int) -> None:
         """No further than there."""

@@ -301,8 +301,8 @@ class Team:
     def _bring(self, place: Source, piece: _Piece) -> None:
         with in_our_words:
             part = self._consumer.part(piece.start)
-        # At its own place it has to be the same as before; elsewhere a digest of the whole will tell.
-        same_as = self._head.validators if place is self._first else None
+        # Where the beginning is from it has to be the same as before; elsewhere a digest of the whole will tell.
+        same_as = self._head.validators if place is self._first and self._pipe.came_from(place) else None
         span = Span(piece.start, piece.stop)
         stretch = Stretch(self._whole, place, span, self._total, part, same_as=same_as)
         piece.stretch = stretch

@@ -23,6 +23,7 @@ from pulp_dl import (
     Limits,
     Pieces,
     Places,
+    Progress,
     Rate,
     Remote,
     Report,
@@ -518,6 +519,56 @@ def test_a_first_place_that_has_another_version_now_does_not_help(*, trusting: b
     assert failed.received <= 1000
 
 
+def test_a_place_that_only_went_on_is_not_held_to_what_another_one_has_said() -> None:
+    world = {A: FAST.but(drop_at=30_000), B: FAST.but(etag=b'"b"'), C: FAST.but(etag=b'"c"')}
+    case = Case(world)
+    report, _ = case.run()
+
+    assert case.asked.count("b") > 1
+    assert all(each.same_as is None for each in case.memory.asked)
+    assert [type(each.error) for each in report.attempts if each.error is not None] == [Truncated]
+
+
+def test_helpers_are_asked_as_the_download_itself_would_be() -> None:
+    clock = Clock()
+    memory = MemoryFetcher({A: FAST, B: FAST}, clock)
+    remotes: list[tuple[str, Remote]] = []
+
+    @implementer(IScheme)
+    class Asking:
+        names = ("memory",)
+
+        def fetcher(self, reactor: Any, remote: Remote, shared: Any) -> Any:
+            @implementer(IFetcher)
+            class Fetcher:
+                head, close = memory.head, memory.close
+
+                def open(self, source: Source, *asked: Any) -> Any:
+                    remotes.append((source.url, remote))
+                    return memory.open(source, *asked)
+
+            return Fetcher()
+
+    @implementer(IMirrors)
+    class Mine:
+        def locate(self, source: Source, direct: Any) -> Any:
+            return [source, Source(B)]
+
+        def record(self, attempt: Attempt) -> None:
+            pass
+
+    own = Remote(segments=OFTEN, headers={"X-Own": "1"})
+    downloader = Downloader(clock, mirrors=Mine(), schemes=[Asking()])
+    ends: list[Any] = []
+    downloader.download(Source(A, SHA, remote=own), Anywhere()).addBoth(ends.append)
+    for _ in range(400):
+        clock.advance(0.05)
+
+    assert isinstance(ends[0], Report)
+    assert {url for url, _ in remotes} == {A, B}
+    assert {dict(remote.headers).get(b"X-Own") for _, remote in remotes} == {b"1"}
+
+
 def test_whatever_was_written_is_forgotten_before_the_whole_is_read_again() -> None:
     first = FAST.but(drop_at=30_000)
     report, _ = Case({A: first, B: FAST.but(ranges=False), C: FAST.but(ranges=False), D: FAST.but(ranges=False)}).run()
@@ -698,11 +749,12 @@ def beginning(body: HandWritten) -> None:
 
 @pytest.mark.parametrize("helper", [FAST, SLOW])
 def test_bytes_that_were_kept_go_on_over_those_of_a_helper(helper: Place) -> None:
-    clock, consumer = Clock(), Anywhere()
+    clock, consumer, progress = Clock(), Anywhere(), Progress()
     written = HandWritten(Head(A, 200, (), TOTAL, None, TOTAL), beginning)
     memory = MemoryFetcher({A: FAST, B: helper}, clock)
     mirrors = Places([A, B], under=A, original=False)
-    downloader = Downloader(clock, Remote(segments=OFTEN), mirrors=mirrors, schemes=[ByHand(written, memory)])
+    schemes = [ByHand(written, memory)]
+    downloader = Downloader(clock, Remote(segments=OFTEN), mirrors=mirrors, schemes=schemes, progress=progress)
     ends: list[Any] = []
     downloader.download(Source(A, SHA), consumer).addBoth(ends.append)
     for _ in range(45):
@@ -722,6 +774,8 @@ def test_bytes_that_were_kept_go_on_over_those_of_a_helper(helper: Place) -> Non
     assert all(each.span is not None and each.span.start >= 130_000 for each in memory.asked[1:])
     assert consumer.kept == DATA
     assert clock.getDelayedCalls() == []
+    assert progress.size == TOTAL
+    assert progress.brought == sum(each.received for each in ends[0].attempts)
 
 
 def test_promise_5_it_ends_when_the_last_helper_has() -> None:
