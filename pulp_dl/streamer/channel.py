@@ -7,6 +7,7 @@ import termios
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from fcntl import ioctl
 from typing import TYPE_CHECKING, Any, Final
 
@@ -202,20 +203,17 @@ class Channel(_Untyped):  # type: ignore[misc]  # nothing in Twisted's channel h
     def _send(self) -> None:
         """What is left, as far as the client takes it; what makes the transport full, if it does not."""
         assert self._socket is not None
-        while self._rest:
+        while self._rest and not self._full:  # what does not make it full, it may send without a word
             data = self._rest.popleft()
-            try:
-                sent = self._socket.send(data)
-            except OSError:  # there is no room, or no client; the transport finds out which
-                sent = 0
-            if sent == len(data):
-                continue
-            data = data[sent:]
+            if self._empty:
+                with suppress(OSError):  # there is no room, or no client; the transport finds out which
+                    data = data[self._socket.send(data) :]
+                if not data:
+                    continue
             if len(data) > FULL:
                 self._rest.appendleft(data[FULL:])
             self._empty = False
             self.transport.write(bytes(data[:FULL]))
-            return
 
     # ends
 
@@ -259,13 +257,14 @@ class Channel(_Untyped):  # type: ignore[misc]  # nothing in Twisted's channel h
 
     def look(self, now: float) -> None:
         """Has the client got on?  Called from time to time."""
-        if self.busy and not self._full:
+        behind = self._full or bool(self._rest)
+        if self.busy and not behind:
             return  # it waits for us
         unsent = _unsent(self.transport)
         if unsent != self._unsent:
             self._unsent, self._since = unsent, now
             return
-        stuck = self._full or self._closing or unsent > 0
+        stuck = behind or self._closing or unsent > 0
         limit = self.factory.answers.patience if stuck else self.factory.answers.idle
         if now - self._since < limit:
             return

@@ -62,13 +62,26 @@ def test_all_of_a_hundred_addresses_are_tried_and_not_all_at_once() -> None:
         assert peak < 2 * AT_ONCE  # sums of floats may bring the next one a moment early
 
 
-@pytest.mark.parametrize("count", [1, 2, 100])
+@pytest.mark.parametrize("count", [1, 2, AT_ONCE + 1, 20, 100])
 def test_however_many_are_dead_it_ends_in_time_and_nothing_is_left(count: int) -> None:
     with world(timeouts=Timeouts(connect=10)) as here:
         network = named(here, *DEAD[:count])
         here.error(TimedOut, URL)
 
         assert 9 < network.seconds() < 11
+
+
+def test_the_addresses_of_earlier_connections_do_not_count() -> None:
+    with world(timeouts=Timeouts(connect=10)) as here:
+        here.serve("192.0.2.77", answer(b"x", headers=((b"Connection", b"close"),)), port=80)
+        network = named(here, "192.0.2.77")
+        for _ in range(2 * AT_ONCE):
+            assert here.get(URL) == b"x"
+        began = network.seconds()
+        network.silent.add("192.0.2.77")
+        here.error(TimedOut, URL)
+
+        assert 9 < network.seconds() - began < 11
 
 
 def test_a_name_without_an_address_is_told_so_at_once() -> None:

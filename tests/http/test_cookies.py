@@ -149,6 +149,7 @@ def test_a_remote_has_one_way_only() -> None:
 # ---- the jar
 
 ORIGIN = parse("https://files.example/a/b")
+DEEP = parse("https://files.example/deep/")
 
 
 def after(*values: str, place: URL = ORIGIN, then: str | None = None) -> bytes | None:
@@ -198,6 +199,41 @@ def test_there_are_not_too_many_and_none_is_too_long() -> None:
     (_, value), *_ = jar.fields(ORIGIN)
     assert value.split(b"; ") == [b"c%d=1" % number for number in range(300 - MOST, 300)]
     assert after("a=" + "x" * LONGEST, "b=" + "x" * 4000) == b"b=" + b"x" * 4000
+
+
+def kept(*values: str) -> list[bytes]:
+    """What is sent after these have been set, without each C{x}, which only takes room."""
+    sent = after(*values, place=DEEP)
+    assert sent is not None
+    return [value.replace(b"x", b"") for value in sent.split(b"; ")]
+
+
+def test_one_that_is_renewed_is_not_the_one_that_makes_room() -> None:
+    x = "x" * 1000
+    first = [f"session={x}{x}; Path=/", f"b={x}{x}{x}; Path=/", f"c={x}{x}; Path=/"]
+
+    assert kept(*first, f"session=new{x}{x}{x}; Path=/") == [b"c=", b"session=new"]
+
+
+def test_one_of_a_path_that_was_known_before_is_not_the_one_that_makes_room() -> None:
+    x = "x" * 1000
+    first = ["a=1; Path=/", f"b={x}{x}{x}{x}; Path=/deep/", f"c={x}{x}{x}; Path=/deep/", "a=; Path=/; Max-Age=0"]
+
+    assert kept(*first, f"new={x}{x}; Path=/") == [b"c=", b"new="]
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abcde"), st.sampled_from(["/", "/deep/"]), st.sampled_from([1, 2000, 3000, 4000])),
+        min_size=1,
+    )
+)
+def test_whatever_was_set_before_the_last_one_is_kept(cookies: list[tuple[str, str, int]]) -> None:
+    *_, (name, _, size) = cookies
+    sent = after(*(f"{name}={'x' * size}; Path={path}" for name, path, size in cookies), place=DEEP)
+
+    assert sent is not None
+    assert f"{name}={'x' * size}".encode() in sent.split(b"; ")
 
 
 def test_there_are_not_too_many_jars() -> None:

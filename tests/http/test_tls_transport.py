@@ -74,6 +74,7 @@ class Client(Protocol):
     def __init__(self) -> None:
         self.pieces: list[bytes] = []
         self.exhausted: list[bool] = []
+        self.silent: list[bool] = []
         self.shaken = 0
         self.lost: Failure | None = None
 
@@ -87,6 +88,7 @@ class Client(Protocol):
     def dataReceived(self, data: bytes) -> None:
         self.pieces.append(data)
         self.exhausted.append(wire(self.transport).exhausted(drained=True))
+        self.silent.append(wire(self.transport).silent())
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         assert self.lost is None
@@ -246,6 +248,18 @@ def test_a_goodbye_is_answered_and_ends_in_good_order() -> None:
     assert pair.client.lost.check(ConnectionDone)
     with pytest.raises((ssl.SSLZeroReturnError, ssl.SSLSyscallError)):
         pair.server.heard(pair.bottom.value())
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_who_is_handed_the_last_bytes_sees_that_a_goodbye_came_with_them(version: ssl.TLSVersion) -> None:
+    """Or the next request would go to one who hears nothing any more."""
+    pair = Pair(server=Layer(version)).established()
+    pair.transport.dataReceived(pair.server.record(b"first"))
+    pair.transport.dataReceived(pair.server.record(b"last") + pair.server.goodbye())
+
+    assert pair.client.pieces == [b"first", b"last"]
+    assert pair.client.exhausted == [True, False]
+    assert pair.client.silent == [True, False]
 
 
 def test_an_end_without_goodbye_is_a_connection_that_was_lost() -> None:

@@ -19,13 +19,14 @@ DELAY: Final = 0.3
 @implementer(IHostnameResolver)
 class Few:
     """
-    The reactor of one C{HostnameEndpoint}, which never gives up an address: a name that has a hundred would be given
-    a hundred sockets.  If there are more than L{AT_ONCE}, each has to answer until as many later ones have begun.
+    The reactor of one C{HostnameEndpoint} that connects once.  That never gives up an address: a name that has a
+    hundred would be given a hundred sockets.  So each has to answer until L{AT_ONCE} later ones have begun; the last
+    ones, which have not so many behind them, have all the time there is.
     """
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
-        self._count = 0
+        self._left = 0  # addresses that were not tried
         self.nameResolver = self
         directlyProvides(self, providedBy(reactor), IHostnameResolver)
 
@@ -49,13 +50,14 @@ class Few:
 
     def told(self) -> None:
         """There is one more address."""
-        self._count += 1
+        self._left += 1
 
     def connectTCP(
         self, host: str, port: int, factory: Any, timeout: float | None = 30, bindAddress: Any = None
     ) -> Any:
         """As C{IReactorTCP.connectTCP}."""
-        if self._count > AT_ONCE:
+        self._left -= 1
+        if self._left >= AT_ONCE:
             timeout = AT_ONCE * DELAY
         return self._reactor.connectTCP(host, port, factory, timeout=timeout, bindAddress=bindAddress)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from email.message import Message
 from http.cookiejar import Cookie, CookieJar, DefaultCookiePolicy
 from typing import Any, Final
@@ -63,12 +64,14 @@ class _Jar(CookieJar):
         super().__init__(_Policy(strict_domain=True, strict_ns_domain=DefaultCookiePolicy.DomainStrict))
 
     def set_cookie(self, cookie: Cookie) -> None:
+        with suppress(KeyError):
+            self.clear(cookie.domain, cookie.path, cookie.name)  # one that is renewed is the youngest of its path
         super().set_cookie(cookie)
         if not _fit(list(self)):
             self.clear_expired_cookies()
-            kept = list(self)
-            while not _fit(kept):
-                oldest = kept.pop(0)
+            others = [each for each in self if each is not cookie]
+            while not _fit([*others, cookie]):
+                oldest = others.pop(0)
                 self.clear(oldest.domain, oldest.path, oldest.name)
 
 

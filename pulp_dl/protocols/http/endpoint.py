@@ -44,11 +44,20 @@ def reach(reactor: Any, place: URL, tls: TLS | None) -> IStreamClientEndpoint:
     return secured(kind(reactor, host, port, no_limit), host, tls)
 
 
-class _ByName(HostnameEndpoint):
-    """By one address after the other."""
+@implementer(IStreamClientEndpoint)
+@frozen
+class _ByName:
+    """By one address after the other, of those that the name has at that time."""
 
-    def __init__(self, reactor: Any, host: str, port: int, timeout: Any) -> None:
-        super().__init__(Few(reactor), host, port, timeout, attemptDelay=DELAY)
+    reactor: Any
+    host: str
+    port: int
+    timeout: Any
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        once = HostnameEndpoint(Few(self.reactor), self.host, self.port, self.timeout, attemptDelay=DELAY)
+        connecting: Deferred[IProtocol] = once.connect(protocolFactory)
+        return connecting
 
 
 def secured(endpoint: IStreamClientEndpoint, host: str, tls: TLS | None) -> IStreamClientEndpoint:

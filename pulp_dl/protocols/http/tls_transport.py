@@ -106,6 +106,7 @@ class TLSTransport(Protocol):
     _unread = 0  # records that have come and that OpenSSL was not asked for; at least so many, never less
     _missing = 0  # bytes of a record whose beginning has come
     _header = b""  # the beginning of a header
+    _last: Failure | None = None  # how TLS ended, while what came before that is handed on
 
     def __init__(self, creator: IOpenSSLClientConnectionCreator, protocol: IProtocol) -> None:
         self._creator = creator
@@ -149,7 +150,6 @@ class TLSTransport(Protocol):
             if not self._established:
                 return
         pieces: list[bytes] = []
-        end: Failure | None = None
         try:
             while self._unread > 0:
                 pieces.append(self._tls.recv(RECORD))
@@ -159,11 +159,12 @@ class TLSTransport(Protocol):
             self._unread = 0
             self._flush()
         except SSL.Error:
-            end = Failure()
+            self._last = Failure()
         if self._unsent and not self._over:
             self._encrypt(*self._take())
         if pieces:
             self.protocol.dataReceived(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        end, self._last = self._last, None
         if end is not None and not self._over:
             if end.check(SSL.ZeroReturnError):
                 self.loseConnection()
@@ -268,11 +269,16 @@ class TLSTransport(Protocol):
         self._below.read_at_once(size)
 
     def silent(self) -> bool:
-        return not (self._missing or self._header) and self._below.silent()
+        return not self._more and self._below.silent()
 
     def exhausted(self, *, drained: bool) -> bool:
         # How much was read tells nothing here; how much of it was encrypted does.
-        return not (self._missing or self._header) and self._below.exhausted(drained=self._drained)
+        return not self._more and self._below.exhausted(drained=self._drained)
+
+    @property
+    def _more(self) -> bool:
+        """Has anything come that was not handed on: a part of a record, or the end?"""
+        return bool(self._missing or self._header or self._last)
 
     # the ends
 
