@@ -101,7 +101,8 @@ class Description:
         for each in self.files:
             if each.name.endswith(way[-1]):
                 own = each.name.split("/")
-                common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(own[::-1], way[::-1], strict=False)))
+                pairs = zip(reversed(own), reversed(way), strict=False)
+                common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
                 found.setdefault((common, common == len(own)), []).append(each)
         (common, _), best = max(found.items(), default=((0, False), []))
         return best[0] if common and len(best) == 1 else None

@@ -191,7 +191,9 @@ def test_depth_and_length_cost_no_more_than_their_bytes() -> None:
     # What belongs to the file as a whole is looked for once, however often something of it is there.
     read_metalink(v4(f'<file name="f">{"<pieces/>" * 30_000}</file>'))
     verifications = "<verification><pieces/></verification>" * 10_000
-    text = f'<metalink xmlns="http://www.metalinker.org/"><files><file name="f">{verifications}</file></files></metalink>'
+    text = (
+        f'<metalink xmlns="http://www.metalinker.org/"><files><file name="f">{verifications}</file></files></metalink>'
+    )
     read_metalink(text.encode())
     assert time.perf_counter() - began < 5
 
