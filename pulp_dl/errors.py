@@ -28,6 +28,7 @@ __all__ = [
     "DigestMismatch",
     "DownloadError",
     "HostKeyFailed",
+    "NoPlace",
     "NotFound",
     "NotResumable",
     "ProtocolError",
@@ -156,6 +157,14 @@ class NotFound(BadStatus):
     answer = 404
 
 
+class NoPlace(NotFound):
+    """There is no place where it might be: nobody was asked."""
+
+    def __init__(self, message: str, url: str | None = None) -> None:
+        DownloadError.__init__(self, message, url)
+        self.status = 404
+
+
 class AuthFailed(BadStatus):
     """The credentials are missing, wrong, or not enough (401, 403, 407, FTP's 530, EACCES)."""
 
@@ -232,7 +241,10 @@ class Refused(DownloadError):
 
 
 class RedirectRefused(Refused):
-    """The server sends us where we do not go: from https: to http:, to another protocol, nearer than it is itself."""
+    """
+    The server, or a list of mirrors, sends us where we do not go: from https: to http:, to another protocol, nearer
+    than it is itself.
+    """
 
 
 class CircuitOpen(DownloadError):

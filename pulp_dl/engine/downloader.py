@@ -20,20 +20,22 @@ from ..model.report import Report
 from ..model.source import Head, Source, as_source
 from .download import Download, Heading
 from .many import Item, Many
+from .places import IDirect
 from .random_access import RandomAccess
 from .shared import Shared
 
-__all__ = ["Downloader"]
+__all__ = ["Direct", "Downloader"]
 
 log = Logger()
 
 
-@implementer(IDownloader)
-class _Direct:
+@implementer(IDirect)
+class Direct:
     """A Downloader without its mirrors and its progress: what is fetched by the way is no file of a caller."""
 
     def __init__(self, downloader: Downloader) -> None:
         self._downloader = downloader
+        self.remote = downloader._remote
 
     def download(self, source: Source | str, consumer: IBodyConsumer) -> Deferred[Report]:
         return self._downloader._running.add(self._downloader._bring(as_source(source), consumer, None))
@@ -73,7 +75,7 @@ class Downloader:
         self._progress = progress
         self._reactor = reactor
         self._shared = Shared(reactor, self._remote, schemes)
-        self._shared.direct = _Direct(self)
+        self._shared.direct = Direct(self)
         self._running = Running()
         self._many: set[Many] = set()
         self._closing: list[Deferred[None]] | None = None

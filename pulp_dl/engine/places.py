@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Iterator
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, DeferredLock
 from twisted.logger import Logger
+from zope.interface import Attribute
 
-from ..errors import DownloadError
+from ..errors import DownloadError, NoPlace, RedirectRefused
 from ..interfaces import IDownloader, IMirrors
+from ..model.expect import Digest
+from ..model.remote import Remote
 from ..model.source import Source
+from ..urls import shown
 
-__all__ = ["Candidates"]
+__all__ = ["Candidates", "IDirect"]
 
 MOST = 1000
 """Places that are read of a mirror list; one without an end would never let go of the reactor."""
 
+_PROTECTED: Final = ("https", "ftps", "sftp")
+_OPEN: Final = ("http", "ftp")
+
+LEFT_OUT: Final = "{url}, and what else is not protected, is no place for {own}: no digest is expected of it"
+
 log = Logger()
+
+
+class IDirect(IDownloader):
+    """A Downloader without mirrors, for what has to be looked up."""
+
+    remote: Remote = Attribute("The Remote of sources that have none of their own.")
 
 
 class Candidates:
@@ -26,12 +41,15 @@ class Candidates:
 
     A place that the mirrors name twice is asked once.  If they fail, the source's own URL is left.
 
+    A list leads from C{https:}, C{ftps:} or C{sftp:} to C{http:} or C{ftp:}, where anybody on the way may change what
+    comes, only if a digest of the whole is expected or C{Remote.allow_downgrade} permits it.
+
     @ivar known: those that have been read and did not drop out.
     @ivar wrong: those that had another file, and are asked again only when no other place is left.
     @ivar failure: why the mirrors could not say more, or None.
     """
 
-    def __init__(self, source: Source, mirrors: IMirrors | None, direct: IDownloader) -> None:
+    def __init__(self, source: Source, mirrors: IMirrors | None, direct: IDirect) -> None:
         self._source = source
         self._mirrors = mirrors
         self._direct = direct
@@ -44,6 +62,7 @@ class Candidates:
         self._reading = DeferredLock()  # an iterator cannot be asked by two at once
         self._fault: DownloadError | None = None
         self.failure: DownloadError | None = None
+        self._left_out: Source | None = None  # the first of those that are not protected
 
     async def at(self, index: int) -> Source | None:
         """The place of this number among those that are left, or None if there are no more."""
@@ -67,7 +86,8 @@ class Candidates:
                 self._exhausted = True
             elif place.url not in self._seen:
                 self._seen.add(place.url)
-                self.known.append(place)
+                if self._allowed(place):
+                    self.known.append(place)
         except CancelledError:
             raise
         except DownloadError as error:  # a list that could not be fetched is no reason to have no file
@@ -77,6 +97,30 @@ class Candidates:
         except Exception as error:
             self._fault = DownloadError(f"the mirrors raised {type(error).__name__}", self._source.url)
             raise self._fault from error
+
+    def _allowed(self, place: Source) -> bool:
+        source = self._source
+        if not (place.found and source.place.scheme in _PROTECTED and place.place.scheme in _OPEN):
+            return True
+        remote = source.remote or self._direct.remote
+        known = source.span is None and any(isinstance(each, Digest) and each.enforced for each in source.expect)
+        if known or remote.allow_downgrade:
+            return True
+        if self._left_out is None:
+            self._left_out = place
+            log.debug(LEFT_OUT, url=shown(place.url), own=shown(source.url))
+        return False
+
+    @property
+    def none(self) -> DownloadError:
+        """Why there was no place at all."""
+        if self._left_out is None:
+            return NoPlace("no mirror knows a place for it")
+        return RedirectRefused(
+            f"no digest is expected of it, and its mirrors ({self._left_out.place.scheme}:) are not protected as it is;"
+            " Remote(allow_downgrade=True) permits it",
+            self._source.url,
+        )
 
     async def _next(self) -> Source | None:
         if self._located is None:

@@ -75,4 +75,4 @@ async def visit_all(clock: Clock, retries: Retries, places: Candidates, visit: C
                 break
     if places.failure is not None and (verdict is None or isinstance(verdict, NotFound)):
         verdict = places.failure
-    raise verdict or NotFound(404, "no mirror knows a place for it")
+    raise verdict or places.none

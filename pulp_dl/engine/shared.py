@@ -15,11 +15,12 @@ from ..flow.allowance import PIECE, Allowance, LimitedValve
 from ..flow.timers import Timers
 from ..flow.valve import Valve
 from ..flow.workers import Workers
-from ..interfaces import IDownloader, IFetcher, IScheme, IShared
+from ..interfaces import IFetcher, IScheme, IShared
 from ..model.rate import Rate
 from ..model.remote import Remote
 from .hedge import Budget
 from .pace import Pace
+from .places import IDirect
 from .schemes import find
 from .slots import Slots
 
@@ -32,7 +33,7 @@ log = Logger()
 class Shared:
     """Made by the Downloader, which closes it."""
 
-    direct: IDownloader
+    direct: IDirect
 
     def __init__(self, reactor: Any, remote: Remote, schemes: Iterable[IScheme] | None) -> None:
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import Any
 
 from attrs import frozen
@@ -92,8 +93,16 @@ class Description:
 
     def find(self, name: str) -> Described | None:
         """
-        The file of this name: of its whole one, else the only one that ends like this.
+        The file that is at a path, which may begin elsewhere: the one with which it has most names in common at the
+        end, and if that is not one alone, the one whose whole name is there.  None: there is none, or several.
         """
-        whole = [each for each in self.files if each.name == name]
-        found = whole or [each for each in self.files if each.name.rpartition("/")[2] == name.rpartition("/")[2]]
-        return found[0] if len(found) == 1 else None
+        way = name.split("/")
+        found: dict[tuple[int, bool], list[Described]] = {}
+        for each in self.files:
+            if each.name.endswith(way[-1]):
+                own = each.name.split("/")
+                pairs = zip(reversed(own), reversed(way), strict=False)
+                common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+                found.setdefault((common, common == len(own)), []).append(each)
+        (common, _), best = max(found.items(), default=((0, False), []))
+        return best[0] if common and len(best) == 1 else None

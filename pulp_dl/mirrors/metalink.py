@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import unquote
 
 from attrs import evolve, frozen
 from twisted.logger import Logger
@@ -48,12 +48,12 @@ class _Known:
     """
     What a metalink says.
 
-    @ivar described: the files that it is about, by what follows the URL of the repository.
+    @ivar described: the files that it is about, by the way to them from the URL of the repository.
     @ivar bases: where the repository is, the best first.
     """
 
     description: Description
-    described: Mapping[str, Described]
+    described: Mapping[tuple[str, ...], Described]
     bases: tuple[str, ...]
 
 
@@ -157,8 +157,8 @@ class Metalink:
 
     def _described(self, known: _Known, source: Source) -> Described | None:
         if self._repository:
-            return known.described.get(self._below.rest(source) or "")
-        return known.description.find(source.place.path.rpartition("/")[2])
+            return known.described.get(_way((self._below.rest(source) or "").removeprefix("/")))
+        return known.description.find(source.place.path)
 
     def _ordered(self, described: Described) -> list[str]:
         locations = described.locations
@@ -180,20 +180,15 @@ class Metalink:
         for each in description.skipped[:10]:
             log.warn(LEFT_OUT, number=each.number, url=shown(head.url), reason=each.reason)  # noqa: G010
         described = self._in_repository(description) if self._repository else {}
-        bases = [
-            url.removesuffix(rest)
-            for rest, each in described.items()
-            for url in self._ordered(each)
-            if url.endswith(rest)
-        ]
-        return _Known(description, described, tuple(dict.fromkeys(bases)))
+        bases = (_base(url, way) for way, each in described.items() for url in self._ordered(each))
+        return _Known(description, described, tuple(dict.fromkeys(filter(None, bases))))
 
-    def _in_repository(self, description: Description) -> dict[str, Described]:
+    def _in_repository(self, description: Description) -> dict[tuple[str, ...], Described]:
         files = description.files
         if self._path is None:
-            return {_rest(MIRRORMANAGER.get(each.name, each.name)): each for each in files}
+            return {tuple(MIRRORMANAGER.get(each.name, each.name).split("/")): each for each in files}
         found = description.find(self._path) or (files[0] if len(files) == 1 else None)
-        return {} if found is None else {_rest(self._path): found}
+        return {} if found is None else {tuple(self._path.split("/")): found}
 
 
 def metalink_of(settings: MirrorsSettings) -> Metalink:
@@ -205,8 +200,18 @@ def metalink_of(settings: MirrorsSettings) -> Metalink:
     return Metalink(url, under=settings.under, repository=settings.under is not None)
 
 
-def _rest(path: str) -> str:
-    return "/" + quote(path)
+def _way(path: str) -> tuple[str, ...]:
+    """
+    The names in a part of a URL.  One name has many spellings there (C{c++}, C{c%2B%2B}); and a slash that is encoded
+    belongs to a name.
+    """
+    return () if "?" in path else tuple(unquote(each, errors="surrogateescape") for each in path.split("/"))
+
+
+def _base(url: str, way: tuple[str, ...]) -> str | None:
+    """What stands before the way to a file, without a slash at its end; None: the URL ends in another way."""
+    base, *last = url.rsplit("/", len(way))
+    return base if "://" in base and _way("/".join(last)) == way else None
 
 
 def _more(described: Described, source: Source) -> tuple[IExpectation, ...]:

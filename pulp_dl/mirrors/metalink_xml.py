@@ -77,13 +77,13 @@ class _V4Reader:
         self.name = _name(element.get("name"))
 
     def described(self) -> Described:
-        checks = self._checks()
+        checks, size = self._checks(), self._size(self._element)
         return Described(
             name=self.name,
-            size=self._size(self._element),
+            size=size,
             digests=self._digests(checks),
             locations=tuple(sorted(self._locations(), key=lambda each: each.priority)),
-            pieces=next(filter(None, map(self._pieces, checks)), None),
+            pieces=next(filter(None, (self._pieces(each, size) for each in checks)), None),
             timestamp=_whole(self._element.findtext(f"{_FEDORA}timestamp"), "timestamp"),
             older=tuple(self._older()),
         )
@@ -130,11 +130,10 @@ class _V4Reader:
             where = element.get("location")
             yield Location(url.partition("#")[0], priority, None if where is None else where.strip().lower())
 
-    def _pieces(self, checks: Element) -> Pieces | None:
-        """The first set whose algorithm we know, if it fits the file."""
+    def _pieces(self, checks: Element, size: int | None) -> Pieces | None:
+        """The first set whose algorithm we know, if it fits a file of this size."""
         for element in checks.findall(f"{self.NAMESPACE}pieces"):
             algorithm, length = _algorithm(element.get("type")), _whole(element.get("length"), "length of pieces")
-            size = self._size(self._element)
             if algorithm is None or not length or size is None:
                 continue
             pieces = Pieces(algorithm, length, [_text(each) for each in self._hashes(element)])

@@ -160,7 +160,8 @@ class Remote:
         certificate go there and nowhere else.  None: the origin of each URL that the caller gives.
     @ivar proxy: one for everything, or L{Proxies} that choose.
     @ivar segments: when a large file comes from several places at once; None: never.
-    @ivar allow_downgrade: follow redirects from C{https:} to C{http:}.
+    @ivar allow_downgrade: follow redirects from C{https:} to C{http:}; and lists of mirrors from C{https:}, C{ftps:}
+        and C{sftp:} to C{http:} and C{ftp:}, also if no digest tells what comes.
     @ivar allow_private: go wherever servers lead, also from a public network into a private one or to this machine.
         Hosts that the caller names (in C{url} and in sources) may be anywhere without it.
     @ivar cookies: keep what servers of the scope set, and send it back to the origin that set it, for as long as the

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from ..engine.downloader import Downloader
+from ..engine.downloader import Direct, Downloader
 from ..engine.shared import Shared
 from ..interfaces import IShared
 from ..model.remote import Remote
@@ -25,7 +25,7 @@ async def sharing(reactor: Any, remote: Remote | None = None) -> AsyncIterator[I
     """
     remote = remote or Remote()
     shared = Shared(reactor, remote, None)
-    direct = shared.direct = Downloader(reactor, remote)
+    direct = shared.direct = Direct(Downloader(reactor, remote))
     try:
         yield shared
     finally:
