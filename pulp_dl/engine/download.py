@@ -41,13 +41,13 @@ from .task import Task
 if TYPE_CHECKING:
     from .shared import Shared
 
-__all__ = ["Download", "Heading"]
+__all__ = ["Download", "Visits"]
 
 log = Logger()
 T = TypeVar("T")
 
 
-class _Visits:
+class Visits:
     """What a download and the question for a head have in common: attempts are kept, mirrors learn, time is limited."""
 
     _task: Task[Any] | None = None
@@ -145,46 +145,7 @@ class _Visits:
                 log.failure("a mirror list raised in record()")
 
 
-class Heading(_Visits):
-    """What would come?"""
-
-    async def run(self) -> Head:
-        try:
-            return await visit_all(self._clock, self._retries, self._candidates, self._visit)
-        except BaseException as error:
-            reason = self._reason(error)
-            if reason is error:
-                raise
-            raise reason from reason.__cause__
-        finally:
-            await self._end()
-
-    def start(self) -> Deferred[Head]:
-        return self._begin(self.run())
-
-    async def _visit(self, place: Source) -> Head:
-        began = self._clock.seconds()
-        head: Head | None = None
-        failed: DownloadError | None = None
-        try:
-            if self._advice is not None:
-                self._advice.refuse(place)
-            head = await self._fetcher(place).head(place)
-            if self._advice is not None:
-                self._advice.heard(place, head, self._clock.seconds() - began)
-            return head
-        except Exception as error:
-            failed = self._blame(error, place)
-            if failed is None or failed is error or isinstance(error, CancelledError):
-                raise
-            raise failed from error
-        finally:
-            seconds = self._clock.seconds() - began
-            answer = (None, failed) if head is None else (head.status, failed, seconds, head)
-            self._record(Attempt(place, 0, 0, seconds, 0.0, *answer))
-
-
-class Download(_Visits):
+class Download(Visits):
     """Bring it."""
 
     _pipes: type[Pipe] = Pipe
