@@ -18,7 +18,8 @@ from ..interfaces import IBodyConsumer, IDownloader, IMirrors, IScheme
 from ..model.remote import Remote
 from ..model.report import Report
 from ..model.source import Head, Source, as_source
-from .download import Download, Heading
+from .download import Download
+from .heading import Heading
 from .many import Item, Many
 from .places import IDirect
 from .random_access import RandomAccess

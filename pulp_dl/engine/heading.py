@@ -1,0 +1,52 @@
+"""What would come from a source: the question for its head, put to one place after the other."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import CancelledError, Deferred
+
+from ..errors import DownloadError
+from ..model.report import Attempt
+from ..model.source import Head, Source
+from .download import Visits
+from .rounds import visit_all
+
+__all__ = ["Heading"]
+
+
+class Heading(Visits):
+    """What would come?"""
+
+    async def run(self) -> Head:
+        try:
+            return await visit_all(self._clock, self._retries, self._candidates, self._visit)
+        except BaseException as error:
+            reason = self._reason(error)
+            if reason is error:
+                raise
+            raise reason from reason.__cause__
+        finally:
+            await self._end()
+
+    def start(self) -> Deferred[Head]:
+        return self._begin(self.run())
+
+    async def _visit(self, place: Source) -> Head:
+        began = self._clock.seconds()
+        head: Head | None = None
+        failed: DownloadError | None = None
+        try:
+            if self._advice is not None:
+                self._advice.refuse(place)
+            head = await self._fetcher(place).head(place)
+            if self._advice is not None:
+                self._advice.heard(place, head, self._clock.seconds() - began)
+            return head
+        except Exception as error:
+            failed = self._blame(error, place)
+            if failed is None or failed is error or isinstance(error, CancelledError):
+                raise
+            raise failed from error
+        finally:
+            seconds = self._clock.seconds() - began
+            answer = (None, failed) if head is None else (head.status, failed, seconds, head)
+            self._record(Attempt(place, 0, 0, seconds, 0.0, *answer))
