@@ -37,6 +37,7 @@ from .question import Question
 from .rounds import visit_all
 from .schemes import carrier
 from .task import Task
+from .yielding import Yielding, with_attempt
 
 if TYPE_CHECKING:
     from .shared import Shared
@@ -131,7 +132,7 @@ class Visits:
         return ProtocolError(f"the protocol raised {type(error).__name__}", place.url)
 
     def _record(self, attempt: Attempt) -> None:
-        self._attempts.append(attempt)
+        self._attempts = with_attempt(self._attempts, attempt)
         if attempt.outrun:
             tell_outrun(attempt)
         elif attempt.error is not None:
@@ -162,6 +163,7 @@ class Download(Visits):
     def __init__(self, shared: Shared, source: Source, consumer: IBodyConsumer, mirrors: IMirrors | None) -> None:
         super().__init__(shared, source, mirrors)
         self._consumer = consumer
+        self._others = Yielding(shared.slots, self._remote)
         self._hedge: Hedge | None = None
         if self._advice is not None and self._advice.scores:
             self._hedge = Hedge(shared, self._remote, self._candidates, self._advice, self._record, self._blame)
@@ -235,9 +237,6 @@ class Download(Visits):
         One attempt.  It goes on with another connection when the consumer takes more, if others got the one it had.
         """
         while (report := await self._until_yielding(place)) is None:
-            drained = self._pipe.valve.drained(open_=True)
-            if drained is not None:
-                await drained
             place = self._place  # another one may have been faster than the one that was asked
         return report
 
@@ -247,7 +246,7 @@ class Download(Visits):
         failed: DownloadError | None = None
         self._place, self._since = place, self._clock.seconds()
         self._answer = self._waited = None
-        self._yielding = False
+        self._yielding = yielded = False
         pipe.attempt()
         try:
             if pipe.complete:  # others have brought all of it
@@ -256,6 +255,10 @@ class Download(Visits):
             else:
                 await self._bring(place)
             if self._yielding:
+                drained = pipe.valve.drained(open_=True)
+                if drained is not None:
+                    await drained
+                yielded = True
                 return None
             head, facts, advisories = await pipe.finish()
         except Exception as error:
@@ -268,9 +271,8 @@ class Download(Visits):
             answer, received = self._answer, pipe.received
             status = None if answer is None else answer.status
             if asked:
-                self._record(
-                    Attempt(place, offset, received, seconds, pipe.open_seconds, status, failed, self._waited, answer)
-                )
+                numbers = offset, received, seconds, pipe.open_seconds
+                self._record(Attempt(place, *numbers, status, failed, self._waited, answer, yielded=yielded))
         return self._report(head, facts, advisories)
 
     def _report(self, head: Head, facts: Mapping[str, object], advisories: tuple[ValidationError, ...]) -> Report:
@@ -310,7 +312,9 @@ class Download(Visits):
                 self._waited = self._clock.seconds() - self._asked
                 self._advice.heard(place, answer, self._waited)
                 self._advice.vouch(place, answer, pipe)
+            self._others.asked(place, ask)
             await pipe.admit(answer, place, ask)
+            self._others.admitted(place, answer)
             self._admitted(place)
             if self._interruption is not None:  # by what admit() called
                 raise CancelledError
@@ -360,11 +364,11 @@ class Download(Visits):
         The consumer has not taken anything for some time.  If others wait for a connection, and the rest of this body
         can be asked for, they get the one that it has: else a few slow clients would keep all others out.
         """
-        if self._task is None or not self._shared.slots.overdue:
-            return
-        ask, head = self._pipe.ask(place), self._pipe.head
-        if ask.continues and ask.span is not None and head is not None:
-            stop = head.total if head.span is None else head.span.stop
-            if stop is not None and ask.span.start < stop:
-                self._yielding = True
-                self._task.wake()
+        pipe, answer = self._pipe, self._answer
+        if (
+            self._task is not None
+            and answer is not None
+            and self._others.due(place, answer, pipe.ask(place), pipe.head)
+        ):
+            self._yielding = True
+            self._task.wake()

@@ -36,17 +36,17 @@ TOO_MANY: Final = frozenset({421, 429, 503, 530})
 class _Host:
     """
     @ivar most: sockets that it may have.
-    @ivar earlier: attempts that were under way when these became fewer: what they end with tells nothing new.
+    @ivar earlier: attempts that were under way C{then}, when these became fewer: what they end with tells nothing new.
     @ivar good: attempts that went well since C{since}.
     """
 
-    __slots__ = ("earlier", "good", "most", "since")
+    __slots__ = ("earlier", "good", "most", "since", "then")
 
     def __init__(self, most: int, earlier: int, since: float) -> None:
         self.most = most
         self.earlier = earlier
         self.good = 0
-        self.since = since
+        self.since = self.then = since
 
 
 class Pace:
@@ -76,8 +76,8 @@ class Pace:
             return  # its sockets lead to the proxy, and others behind that may do well
         host = gate(place, remote)
         known = self._hosts.get(host)
-        if known is not None and known.earlier:
-            known.earlier -= 1
+        if known is not None and known.earlier and self._clock.seconds() - attempt.seconds < known.then:
+            known.earlier -= 1  # some of these may go on for long, while others that are asked later tell something
         elif said or (reset and self._slots.busy(host)):  # a connection that was alone was not one of too many
             self._fewer(host, place)
         elif known is not None and error is None and attempt.head is not None:

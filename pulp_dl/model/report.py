@@ -28,6 +28,8 @@ class Attempt:
     @ivar head: the answer, or None.  It is not pickled.
     @ivar outrun: it has neither failed nor succeeded: it took long to answer, another place was asked beside it, and
         one of the two, not this one, was first.
+    @ivar yielded: its consumer took nothing, so it has given its connection to who waited, and goes on with another.
+        Mirrors are told of each connection; among the attempts of a download they are one, with the sums of all.
     """
 
     source: Source = field(repr=False)
@@ -40,13 +42,14 @@ class Attempt:
     waited: float | None = None
     head: Head | None = field(default=None, repr=False)
     outrun: bool = field(default=False, kw_only=True)
+    yielded: bool = field(default=False, kw_only=True)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # An error is pickled with its attempts, and what stores it is no place for secrets: of the source only what may
         # be printed goes along.
         names = ("offset", "received", "seconds", "open_seconds", "status", "error", "waited")
         values = (getattr(self, name) for name in names)
-        return partial(type(self), outrun=self.outrun), (Source(self.url), *values)
+        return partial(type(self), outrun=self.outrun, yielded=self.yielded), (Source(self.url), *values)
 
     @property
     def url(self) -> str:

@@ -64,10 +64,16 @@ class Case:
                 each.addErrback(lambda _: None)
                 each.cancel()
 
-    def ended(self, error: DownloadError | None = None, url: str = URL, remote: Remote | None = None) -> None:
-        """One of them."""
+    def ended(
+        self,
+        error: DownloadError | None = None,
+        url: str = URL,
+        remote: Remote | None = None,
+        seconds: float = 0.1,
+    ) -> None:
+        """One of them, which was asked so many seconds ago."""
         head = Head(url, 200) if error is None else None
-        attempt = Attempt(Source(url), 0, 0, 0.1, 0.1, 200 if error is None else None, error, None, head)
+        attempt = Attempt(Source(url), 0, 0, seconds, 0.1, 200 if error is None else None, error, None, head)
         self.pace.heard(attempt, remote or Remote())
         if self.held:
             self.held.pop().release()
@@ -118,6 +124,37 @@ def test_those_that_were_under_way_at_once_are_one_complaint() -> None:
     case.fill(4)
     case.ended(Unavailable(503))
     assert case.most == 2
+
+
+def test_what_is_asked_after_that_is_news_whatever_still_goes_on() -> None:
+    """Seven long bodies are under way when an eighth request is refused."""
+    case = Case()
+    case.ended(Unavailable(503))
+    assert case.most == 4
+
+    case.clock.advance(10)
+    case.ended(Unavailable(503))
+    assert case.most == 2
+
+
+def test_the_long_ones_are_old_news_when_they_end() -> None:
+    case = Case()
+    case.ended(Unavailable(503))
+    case.clock.advance(10)
+    for _ in range(7):
+        case.ended(Unavailable(503), seconds=11)
+
+    assert case.most == 4
+
+
+def test_what_is_asked_after_that_and_goes_well_counts_whatever_still_goes_on() -> None:
+    case = Case()
+    case.ended(Unavailable(503))
+    case.clock.advance(10)
+    for _ in range(4):
+        case.ended()
+
+    assert case.most == 5
 
 
 def test_one_is_always_left() -> None:

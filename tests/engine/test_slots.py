@@ -371,6 +371,32 @@ class TestOwed:
         assert granted(waiting)
         assert not granted(mine)
 
+    def test_wanted_by_who_waits_for_the_same_host(self, clock: Clock) -> None:
+        slots = Slots(10, 1, clock)
+        slots.acquire("a")
+        slots.acquire("a")
+        assert not slots.wanted("a")
+        clock.advance(PATIENCE + 0.1)
+        assert slots.wanted("a")
+
+    def test_wanted_by_who_waits_for_the_total(self, clock: Clock) -> None:
+        slots = Slots(2, 2, clock)
+        slots.acquire("a")
+        slots.acquire("b")
+        slots.acquire("c")
+        clock.advance(PATIENCE + 0.1)
+        assert slots.wanted("a")
+        assert slots.wanted("b")
+
+    def test_who_waits_for_another_host_that_is_full_is_not_served_by_this_one(self, clock: Clock) -> None:
+        slots = Slots(2, 1, clock)
+        slots.acquire("a")
+        slots.acquire("b")
+        slots.acquire("b")
+        clock.advance(PATIENCE + 0.1)
+        assert not slots.wanted("a")
+        assert slots.wanted("b")
+
 
 HOSTS = ("a", "b", "c")
 
