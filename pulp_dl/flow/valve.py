@@ -43,6 +43,7 @@ class Valve:
     _streaming = True
     _drained: Deferred[None] | None = None
     _rest: Call | None = None
+    _closed = False
 
     def __init__(
         self,
@@ -93,7 +94,7 @@ class Valve:
     # downstream: a push producer
 
     def pauseProducing(self) -> None:
-        if self._rest is None:
+        if self._rest is None and not self._closed:  # a timer that nobody would stop any more
             self._rest = self._clock.callLater(REST, self._rests)
         self.hold("consumer")
 
@@ -191,6 +192,7 @@ class Valve:
 
     def close(self) -> None:
         """It leads nowhere any more: bytes are lost, and nobody is told of anything."""
+        self._closed = True
         self.unregisterProducer()
         self._wake()
         self._kept.clear()

@@ -181,6 +181,15 @@ def test_downstream_that_stops_is_heard() -> None:
     assert events == ["stopped"]
 
 
+def test_a_consumer_that_pauses_after_the_end_is_watched_no_more() -> None:
+    clock = Clock()
+    valve = Valve(clock, lambda data: None, lambda: None)
+    valve.close()
+    valve.pauseProducing()
+
+    assert not clock.getDelayedCalls()
+
+
 def test_two_producers_at_once_are_a_mistake() -> None:
     valve, _, _ = make()
     valve.registerProducer(Push(), streaming=True)

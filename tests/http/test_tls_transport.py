@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from OpenSSL import SSL
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IHandshakeListener
+from twisted.internet.interfaces import IHandshakeListener, IOpenSSLClientConnectionCreator
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.testing import StringTransportWithDisconnection
 from twisted.python.failure import Failure
@@ -302,6 +302,27 @@ def test_a_server_that_is_not_trusted_hears_of_it_and_reads_nothing() -> None:
         pair.server.heard(pair.bottom.value())
     assert pair.heard == b""
     assert client.shaken == 0
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class Unable:
+    """Cannot even begin."""
+
+    def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
+        raise ValueError("no such name")
+
+
+def test_a_connection_that_tls_cannot_begin_on_is_closed_and_says_why() -> None:
+    client = Client()
+    client.early = b"GET"
+    transport, bottom = TLSTransport(Unable(), client), StringTransportWithDisconnection()
+    bottom.protocol = transport
+    make_connection(transport, bottom)
+
+    assert not bottom.connected
+    assert bottom.value() == b""
+    assert client.lost is not None
+    assert client.lost.check(ValueError)
 
 
 def test_who_judges_besides_openssl_is_heard_too() -> None:

@@ -117,10 +117,16 @@ class TLSTransport(Protocol):
 
     def connectionMade(self) -> None:
         self._below = wire(self.transport)
-        # mypy-zope: the interface names the class that this one stands in for.
-        self._tls: SSL.Connection = self._creator.clientConnectionForTLS(self)  # type: ignore[arg-type]
+        able = True
+        try:
+            # mypy-zope: the interface names the class that this one stands in for.
+            self._tls: SSL.Connection = self._creator.clientConnectionForTLS(self)  # type: ignore[arg-type]
+        except Exception:  # whatever a creator raises; the protocol hears of it as of every other end
+            able, self._over, self._reason = False, True, Failure()
         self.protocol.makeConnection(self)
-        if not self._over:
+        if not able:
+            self.abortConnection()
+        elif not self._over:
             self._shake_hands()
 
     def _shake_hands(self) -> None:
@@ -194,7 +200,8 @@ class TLSTransport(Protocol):
         self._over = True
         self._below.close()
         self.protocol.connectionLost(self._reason or reason)
-        del self._tls, self._creator, self.protocol  # which lead back here
+        del self._creator, self.protocol  # which lead back here
+        vars(self).pop("_tls", None)  # which does, too, if it could begin
 
     # above: a transport
 
