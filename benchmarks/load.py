@@ -13,6 +13,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -153,11 +154,12 @@ def first_bytes(load: Load, wanted: list[tuple[str, int]], clients: int) -> dict
 
 def stall(load: Load, wanted: list[tuple[str, int]], clients: int, take: int, apart: int) -> dict[str, Any]:
     """
-    All want the same, and take no more after so many bytes, each after C{apart} more than the one before; then it waits
-    for somebody who looks.
+    Each wants one file, one after the other of them, and takes no more after so many bytes, each after C{apart} more
+    than the one before; then it waits for somebody who looks.
     """
     takes = [take + apart * number for number in range(clients)]
-    idle = [load.start(Client(load, iter(wanted[:1]), each), read=take > 0) for each in takes]
+    files = cycle(wanted)
+    idle = [load.start(Client(load, islice(files, 1), each), read=take > 0) for each in takes]
     load.run(QUIET * 5)
     time.sleep(QUIET * 3)  # what is on its way fills all buffers
     print("stalled", flush=True)

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 import pulp_dl
+from pulp_dl.cli import places
 from pulp_dl.flow import tail
 from pulp_dl.importers import file as manifest
-from pulp_dl.mirrors import document, metalink
 from pulp_dl.mirrors import list as mirror_list
 from pulp_dl.protocols.ftp import data, replies
 from pulp_dl.protocols.http import addresses, cookies, framing, pool
@@ -74,8 +74,7 @@ FIXED = {
     "Lines of a reply of FTP": replies.LINES,
     "Lowest port of an FTP data connection": data._LOWEST,
     "Bytes of a packet of SFTP": sftp.LARGEST,
-    "Bytes of a list of mirrors": document.LIMIT,
-    "Bytes of a metalink": metalink.LIMIT,
+    "Bytes of a metalink whose files ``get --metalink`` fetches": places.LARGEST,
     "Places of a list": mirror_list.MOST,
     "Bytes of a manifest": manifest.LIMIT,
     "Bytes of all cookies of an origin": cookies.TOGETHER,

@@ -78,8 +78,8 @@ class _Account:
     def __init__(self, source: Source, listed: Listed | None, scores: Scores) -> None:
         self._source = source
         self._mirrors: Any = None if listed is None else listed.mirrors
-        self._list: str | None = None if listed is None else getattr(listed.mirrors, "url", listed.name)
-        self._entry = "URL" if listed is not None and listed.name.startswith("metalink ") else "line"
+        self._list: str | None = None if listed is None else getattr(listed.mirrors, "url", listed.kind)
+        self._entry = "URL" if listed is not None and listed.kind == "metalink" else "line"
         self._scores = scores
         self._before: list[tuple[str, Standing]] = []
         self._after: list[tuple[str, Standing]] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -103,11 +104,13 @@ class Listed(NamedTuple):
     """
     The mirrors that options name.
 
-    @ivar name: of their list, for people and for what is learnt of them; without a secret.
+    @ivar name: of their list, for what is learnt of them; without a secret.
+    @ivar kind: of mirrors, for people.
     """
 
     mirrors: IMirrors
     name: str
+    kind: str
 
 
 def listed_mirrors(options: Mapping[str, Any], under: str | None = None) -> Listed | None:
@@ -133,8 +136,12 @@ def listed_mirrors(options: Mapping[str, Any], under: str | None = None) -> List
 
         beginning = options["mirrors_under"] or options["remote"] or under
         settings = MirrorsSettings(argument, beginning, dict(options["mirror_variables"]))
-        name = kind if argument is None else f"{kind} {shown(argument)}"
-        return Listed(mirrors_of(kind, settings), name)
+        name = kind
+        if argument is not None:
+            # What it means to a plugin nobody knows; a URL has secrets in known places, another text may be one.
+            plain = option != "mirrors_from" or "://" in argument
+            name += f" {shown(argument) if plain else sha256(argument.encode()).hexdigest()[:16]}"
+        return Listed(mirrors_of(kind, settings), name, kind)
 
 
 def source_of(name: str) -> ParameterSource | None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from stat import S_ISREG
 from typing import Any, Final
@@ -13,9 +16,10 @@ from typing import Any, Final
 from twisted.logger import Logger
 
 from ..consumers.atomic import NewFile
-from ..consumers.root import locate
+from ..consumers.root import DIRECTORY, locate
 from ..errors import DownloadError
 from ..interfaces import IMirrors
+from ..mirrors.merged import merged
 from ..mirrors.scores import Scores
 from ..model.source import Head
 
@@ -27,7 +31,10 @@ MOST: Final = 100
 """Lists of mirrors that one file tells of; what was not used for the longest goes first."""
 
 LARGEST: Final = 16 * 1024 * 1024
-"""Bytes of a file that is read; a thousand hosts of one list have a hundredth of that."""
+"""Bytes of a file that is read or written; a thousand hosts of one list have a hundredth of that."""
+
+PATIENCE: Final = 3.0
+"""Seconds for which others may write before us.  They need a hundredth of that, unless somebody has stopped them."""
 
 _CLOSED: Final = {"failures": 0, "cooldown": 0, "wait": 0}
 
@@ -42,8 +49,9 @@ class Learnt:
     """
     The orders of a process that learn, by the names of what they put in order, and one file of all they have learnt.
 
-    Several processes may have the same file: each writes what it has learnt beside what others have.  No URL in it has
-    a secret.  Circuits are not kept: who begins anew may find that the network is back.
+    Several processes may have the same file: each writes what it has learnt beside what others have, and of one host
+    what was learnt last.  No URL in it has a secret.  Circuits are not kept: who begins anew may find that the network
+    is back.
 
     C{load} and C{save} block, the others do not.
     """
@@ -107,9 +115,11 @@ class Learnt:
         state = self.state() if state is None else state
         if self.path is None or not state:
             return
-        found = {**_read(self.path), **state}
-        newest = sorted(found, key=lambda name: _saved(found[name]))[-MOST:]
-        _write(self.path, json.dumps({"version": 1, "mirrors": {name: found[name] for name in newest}}).encode())
+        with _alone(self.path):
+            found = _read(self.path)
+            for name, each in state.items():
+                found[name] = merged(each, found[name]) if name in found else each
+            _write(self.path, _dumped(found))
 
 
 def _log(text: str) -> None:
@@ -122,6 +132,19 @@ def _begun_anew(state: Any) -> Any:
         hosts = {name: {**each, "breaker": _CLOSED} for name, each in state["hosts"].items()}
         return {**state, "hosts": hosts}
     return state
+
+
+def _dumped(found: Mapping[str, Any]) -> bytes:
+    """The lists that were used last, the oldest first; no more than is read again."""
+    ends = '{"version": 1, "mirrors": {', "}}"
+    left, kept = LARGEST - sum(map(len, ends)), list[str]()
+    for name in sorted(found, key=lambda name: _saved(found[name]), reverse=True)[:MOST]:
+        text = f"{json.dumps(name)}: {json.dumps(found[name])}"
+        left -= len(text) + len(", ")  # it is ASCII
+        if left < 0:
+            break
+        kept.insert(0, text)
+    return ", ".join(kept).join(ends).encode()
 
 
 def _saved(state: Any) -> float:
@@ -167,15 +190,56 @@ def _bytes_of(path: Path) -> bytes | None:
         os.close(fd)
 
 
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """
+    Nobody else reads and writes it meanwhile.  Its directory is what is locked, which is made: the file is a new one
+    each time, and a lock beside it would be left there.
+    """
+    fd = -1
+    try:
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fd = os.open(path.parent, DIRECTORY)
+            _lock(fd)
+        except OSError as error:
+            raise _not_kept(path, error.strerror or str(error)) from error
+        yield
+    finally:
+        if fd >= 0:
+            os.close(fd)
+
+
+def _lock(fd: int) -> None:
+    """
+    Until it is closed.
+
+    @raise TimeoutError: somebody else has it, and keeps it.
+    """
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno != errno.EWOULDBLOCK:  # this file system has no locks for directories
+                return None
+        if time.monotonic() > until:
+            raise TimeoutError(errno.ETIMEDOUT, "another process keeps its directory locked")
+        time.sleep(0.02)
+
+
+def _not_kept(path: Path, why: str) -> KeepingError:
+    return KeepingError(f"{path}: what was learnt of mirrors is not kept: {why}")
+
+
 def _write(path: Path, data: bytes) -> None:
     new: NewFile | None = None
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         new = NewFile(locate(path), durable=False, mode=0o600)
         new.finish([data], Head(path.absolute().as_uri(), 200))
     except (OSError, DownloadError) as error:
         why = error.message if isinstance(error, DownloadError) else error.strerror or str(error)
-        raise KeepingError(f"{path}: what was learnt of mirrors is not kept: {why}") from error
+        raise _not_kept(path, why) from error
     finally:
         if new is not None:
             new.discard()

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from importlib import import_module
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
@@ -15,7 +16,6 @@ from attrs import frozen
 from twisted.logger import Logger
 from twisted.plugin import getCache
 from twisted.python.modules import getModule
-from twisted.python.reflect import namedAny
 
 import twisted.plugins
 
@@ -49,7 +49,9 @@ class Lazy:
         @raise ImportError: it cannot be imported; the message says what to install, the cause says why.
         """
         try:
-            return namedAny(self.path)
+            # Not namedAny, for which a module that is missing is no ImportError.
+            module, _, name = self.path.rpartition(".")
+            return getattr(import_module(module), name)
         except Exception as error:
             if self._extra is not None and isinstance(error, ImportError):
                 raise ImportError(f"{names} needs more: pip install '{self._extra}' ({error})") from error

@@ -36,6 +36,9 @@ LIMIT: Final = 1024 * 1024
 MIRRORMANAGER: Final = {"repomd.xml": "repodata/repomd.xml"}
 """Where in a repository the files are that it names without their folder."""
 
+USUAL: Final = "rsync:"
+"""The protocol for mirrors among themselves.  Nearly every metalink has some, and nobody has to be told."""
+
 LEFT_OUT: Final = "URL {number} of the metalink {url} is left out: {reason}"
 
 
@@ -176,9 +179,12 @@ class Metalink:
 
     def _read(self, data: bytes, head: Head) -> _Known:
         description = read_metalink(data, self._schemes)
-        self.skipped = description.skipped
-        for each in description.skipped[:10]:
+        told, self.skipped = {each.reason for each in self.skipped}, description.skipped
+        new = [each for each in description.skipped if each.reason not in told]
+        for each in [each for each in new if not each.reason.startswith(USUAL)][:10]:
             log.warn(LEFT_OUT, number=each.number, url=shown(head.url), reason=each.reason)  # noqa: G010
+        for each in [each for each in new if each.reason.startswith(USUAL)][:1]:
+            log.debug(LEFT_OUT, number=each.number, url=shown(head.url), reason=each.reason)
         described = self._in_repository(description) if self._repository else {}
         bases = (_base(url, way) for way, each in described.items() for url in self._ordered(each))
         return _Known(description, described, tuple(dict.fromkeys(filter(None, bases))))

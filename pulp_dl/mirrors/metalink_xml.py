@@ -102,10 +102,17 @@ class _V4Reader:
             for element in each.findall(f"{self.NAMESPACE}hash"):
                 algorithm = _algorithm(element.get("type"))
                 if algorithm is not None:
-                    digest = Digest(algorithm, _text(element))
+                    digest = self._digest(algorithm, _text(element))
                     if found.setdefault(algorithm, digest) != digest:
                         raise ValueError(f"{self.name!r} has two digests of {algorithm}")
         return tuple(sorted(found.values(), key=lambda each: ALGORITHMS.index(each.algorithm)))
+
+    def _digest(self, algorithm: str, value: str) -> Digest:
+        try:
+            return Digest(algorithm, value)
+        except ValueError as error:  # which blames who gave it to us
+            reason = str(error).removeprefix("Digest.value: ")
+            raise ValueError(f"the digest of {self.name!r} is none: {reason}") from None
 
     def _urls(self) -> Iterator[tuple[Element, int]]:
         for element in self._element.findall(f"{_V4}url"):

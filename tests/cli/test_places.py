@@ -12,7 +12,8 @@ import pytest
 from attrs import frozen
 
 from pulp_dl.testing import Cut, Drip, FaultServer, OnPath, Wait, answer
-from tests.cli.command import refused, run
+from tests.cli.command import ROOT, refused, run
+from tests.plugins import Site
 from tests.service.running import ask, streamer
 
 pytestmark = pytest.mark.limit(40)
@@ -209,6 +210,49 @@ async def test_what_is_no_URL_of_a_metalink_is_a_usage_error(tmp_path: Path) -> 
     assert end.code == 2
     assert "Traceback" not in end.err
     assert "host" in end.err
+
+
+async def test_a_digest_that_is_none_is_the_metalink_s_fault(mirrored: Mirrored, tmp_path: Path) -> None:
+    file = '<file name="f"><hash type="sha-256">abc</hash></file>'
+    (tmp_path / "m").write_text(f'<metalink xmlns="urn:ietf:params:xml:ns:metalink">{file}</metalink>')
+    for args in (["get", "--metalink", "m"], ["explain", "-n", mirrored.url, "--metalink", "m"]):
+        end = await run(*args, cwd=tmp_path)
+        assert "the digest of 'f' is none: a sha256 has 64 hexadecimal digits" in end.out + end.err
+        assert "--sha256" not in end.out + end.err
+
+
+KIND = """
+from pulp_dl import MirrorsKind
+bears = MirrorsKind("bears", "bears.Bears")
+"""
+BEARS = """
+from zope.interface import implementer
+from pulp_dl.interfaces import IMirrors
+@implementer(IMirrors)
+class Bears:
+    def __init__(self, settings): pass
+    def locate(self, source, direct): return [source]
+    def record(self, attempt): pass
+"""
+
+
+async def test_what_a_kind_is_given_may_be_a_secret(mirrored: Mirrored, tmp_path: Path) -> None:
+    """Neither what is kept nor what is printed has it; but another one is another list."""
+    Site(tmp_path / "site").plugin("my_bears", KIND)
+    (tmp_path / "site" / "bears.py").write_text(BEARS)
+    there = {"PYTHONPATH": f"{tmp_path / 'site'}:{ROOT}"}
+    url = mirrored.good.url("/m/os/bear.rpm")
+    for word in ("hunter2", "hunter3", "hunter2"):
+        args = ("--mirrors-from", f"bears:{word}", "--mirror-state", "state")
+        got = await run("get", url, *args, cwd=tmp_path, **there)
+        told = await run("explain", "-n", url, *args, cwd=tmp_path, **there)
+        assert (got.code, told.code) == (0, 0), got.err
+        assert word not in got.out + got.err + told.out + told.err
+        assert told.out.startswith("mirrors: bears\n")
+
+    kept = (tmp_path / "state").read_text()
+    assert "hunter" not in kept
+    assert len(json.loads(kept)["mirrors"]) == 2
 
 
 async def test_a_metalink_that_is_not_there_is_not_found(mirrored: Mirrored, tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +91,84 @@ def test_what_others_have_learnt_meanwhile_stays(tmp_path: Path) -> None:
         each.save()
 
     assert [order(learnt(path).scores(name, MIRRORS, explore=0)) for name in ("one", "two")] == ["ba", "ba"]
+
+
+def test_of_one_list_each_knows_what_others_have_learnt_of_other_hosts(tmp_path: Path) -> None:
+    path = tmp_path / "mirrors.json"
+    one, two = learnt(path), learnt(path)
+    teach(one.scores("list", MIRRORS, wall=lambda: 1000.0), A, 0.5)
+    teach(two.scores("list", MIRRORS, wall=lambda: 1010.0), B, 0.1)
+    one.save()
+    two.save()
+
+    now = learnt(path).scores("list", MIRRORS, explore=0, wall=lambda: 1010.0)
+    assert [(each.host, each.latency) for each in now.hosts] == [("http://a", 0.5), ("http://b", 0.1)]
+
+
+def test_of_one_host_the_newest_counts_whoever_writes_last(tmp_path: Path) -> None:
+    path = tmp_path / "mirrors.json"
+    first = learnt(path)
+    teach(first.scores("list", MIRRORS, wall=lambda: 1000.0), A, 0.5)
+    first.save()
+    late = learnt(path)
+    teach(late.scores("list", MIRRORS, wall=lambda: 2000.0), B, 0.3)  # of A it knows what was kept
+    other = learnt(path)
+    slower = other.scores("list", MIRRORS, wall=lambda: 1900.0)
+    for _ in range(50):
+        teach(slower, A, 4.0)
+    other.save()
+    late.save()
+
+    found = {each.host: each.latency for each in learnt(path).scores("list", MIRRORS, wall=lambda: 2000.0).hosts}
+    assert found == {"http://a": pytest.approx(4.0, abs=0.01), "http://b": 0.3}
+
+
+def test_what_is_learnt_at_the_same_time_is_all_there(tmp_path: Path) -> None:
+    path = tmp_path / "mirrors.json"
+
+    def work(number: int) -> None:
+        for turn in range(20):
+            now = learnt(path)
+            teach(now.scores(f"list {number} {turn % 10}", MIRRORS), A, 0.5)
+            teach(now.scores("one", MIRRORS), Source(f"http://host-{number}-{turn}/"), 0.5)
+            now.save()
+
+    with ThreadPoolExecutor(4) as pool:
+        for each in [pool.submit(work, number) for number in range(4)]:
+            each.result()
+
+    found = json.loads(path.read_text())["mirrors"]
+    assert len(found) == 41
+    assert len(found["one"]["hosts"]) == 80
+
+
+def test_who_holds_the_directory_for_long_keeps_nobody(tmp_path: Path) -> None:
+    """That it is not kept is told; a service has other things to do than to wait for somebody who was stopped."""
+    now = learnt(tmp_path / "mirrors.json")
+    teach(now.scores("list", MIRRORS), A, 0.5)
+    fd = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        with pytest.raises(KeepingError, match="is not kept"):
+            now.save()
+    finally:
+        os.close(fd)
+    now.save()
+    assert order(learnt(tmp_path / "mirrors.json").scores("list", MIRRORS, explore=0)) == "ab"
+
+
+def test_the_file_stays_one_that_can_be_read(tmp_path: Path) -> None:
+    """What was not used for the longest makes room, by its bytes too."""
+    path = tmp_path / "mirrors.json"
+    now = learnt(path)
+    for number in range(20):
+        hosts = {"http://a": {"padding": "x" * 1024 * 1024}}
+        now.save({f"list {number}": {"version": 1, "saved": float(number), "hosts": hosts}})
+
+    found = learnt(path)
+    teach(found.scores("another", MIRRORS), A, 0.5)
+    found.save()
+    assert list(json.loads(path.read_text())["mirrors"]) == [*(f"list {number}" for number in range(5, 20)), "another"]
 
 
 def test_of_many_lists_those_are_kept_that_were_used_last(tmp_path: Path) -> None:

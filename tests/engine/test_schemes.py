@@ -249,6 +249,11 @@ def test_what_is_missing_is_said_in_words_that_can_be_typed(site: Site) -> None:
     assert "toy: needs more: pip install 'toys[all]'" in found["toy"][0]["problem"]
     assert not found["toy"][0]["usable"]
 
+    for number, path in enumerate(["no_such_package_here.Fetcher", "json.no_such_module.Fetcher"]):
+        text = SCHEME.format(f"toy{number}", path).replace(f"'{path}'", f"'{path}', extra='toys[all]'")
+        site.plugin(f"my_toy{number}", text)
+        assert f"toy{number}: needs more: pip install 'toys[all]'" in site.schemes()[0][f"toy{number}"][0]["problem"]
+
     without = "import sys; sys.modules['twisted.conch'] = None; from pulp_dl.cli import main; main()"
     run = site.run("-c", without, "get", "sftp://127.0.0.1/a")
     assert "sftp: needs more: pip install 'pulp_dl[sftp]'" in run.stderr

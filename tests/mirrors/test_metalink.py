@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
@@ -477,6 +478,27 @@ def test_of_files_with_one_name_it_is_the_one_whose_folders_are_the_same() -> No
     assert case.fetch("memory://origin/else/den.iso") == b"den"
     assert case.fetch("memory://origin/boot.iso") == b"own", "which of three it is nobody knows"
     assert case.asked() == [META, *places, "memory://a/den.iso", "memory://origin/boot.iso"]
+
+
+def test_of_what_is_left_out_the_log_tells_once_and_of_rsync_only_who_looks_closely() -> None:
+    told: list[tuple[str, str]] = []
+
+    def hear(event: Any) -> None:
+        if "reason" in event:
+            told.append((event["log_level"].name, event["reason"].partition(":")[0]))
+
+    text = FEDORA.replace("memory://b/", "gopher://b/").replace("</resources>", "<url>rsync://c/x</url></resources>")
+    case = Case({META: [Place(text.encode()), Place(text.encode(), b'"2"')], A: Place(DATA)}, **REPOSITORY)
+    globalLogPublisher.addObserver(hear)
+    try:
+        for _ in range(2):
+            case.fetch(OWN)
+            case.clock.advance(61)
+    finally:
+        globalLogPublisher.removeObserver(hear)
+
+    assert case.asked() == [META, A, META, A]
+    assert sorted(told) == [("debug", "rsync"), ("warn", "gopher")]
 
 
 def test_places_that_are_left_out_can_be_read() -> None:
