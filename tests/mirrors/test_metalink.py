@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.logger import globalLogPublisher
+from twisted.logger import ILogObserver, globalLogPublisher
 from twisted.python.failure import Failure
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from pulp_dl import Digest, Duplicates, Metalink, Remote, Retries, Scores, Size, Source, ToMemory
@@ -483,6 +484,7 @@ def test_of_files_with_one_name_it_is_the_one_whose_folders_are_the_same() -> No
 def test_of_what_is_left_out_the_log_tells_once_and_of_rsync_only_who_looks_closely() -> None:
     told: list[tuple[str, str]] = []
 
+    @implementer(ILogObserver)
     def hear(event: Any) -> None:
         if "reason" in event:
             told.append((event["log_level"].name, event["reason"].partition(":")[0]))
