@@ -193,13 +193,16 @@ class _Gopher(LineReceiver):
 
 
 class _SlowRequest(Request):
-    """Answered with half a MiB at once, and then so slowly that somebody can look on."""
+    """
+    Answered with half a MiB at once, and then so slowly that somebody can look on.  Small files come a little later, so
+    that something of the large one is there when they are.
+    """
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         slowly = _Slowly(producer)
         request: Any = super()
         request.registerProducer(slowly, True)
-        slowly.begin()
+        slowly.begin(at_once=self.path == b"/bear.iso")
 
 
 @implementer(IPushProducer)
@@ -210,9 +213,9 @@ class _Slowly:
         self._producer = producer
         self._calls = LoopingCall(self._give)
 
-    def begin(self) -> None:
+    def begin(self, *, at_once: bool) -> None:
         self._producer.bufferSize = 1 << 19
-        self._calls.start(0.1)
+        self._calls.start(0.1, now=at_once)
 
     def _give(self) -> None:
         self._producer.resumeProducing()

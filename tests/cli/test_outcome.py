@@ -41,6 +41,7 @@ def test_every_failure_has_a_code(kind: type[errors.DownloadError]) -> None:
     error = kind(*ERRORS.get(kind, ("it failed",)))
     known = {
         errors.NotFound: 3,
+        errors.NoPlace: 3,
         errors.AuthFailed: 6,
         errors.TLSFailed: 5,
         errors.HostKeyFailed: 5,
