@@ -15,6 +15,7 @@ from ..consumers.around import Counted, IProgress
 from ..consumers.interfaces import IRandomAccess
 from ..flow.running import Running
 from ..interfaces import IBodyConsumer, IDownloader, IMirrors, IScheme
+from ..model.pieces import Pieces
 from ..model.remote import Remote
 from ..model.report import Report
 from ..model.source import Head, Source, as_source
@@ -152,7 +153,9 @@ class Downloader:
             except Exception:
                 log.failure("a consumer raised in fail()")
             return fail(closed)
-        kind = RandomAccess if IRandomAccess.providedBy(consumer) else Download
+        # One place that tells of no pieces has nothing to give but the file from its beginning to its end.
+        plain = mirrors is None and not any(isinstance(each, Pieces) for each in source.expect)
+        kind = Download if plain or not IRandomAccess.providedBy(consumer) else RandomAccess
         return kind(self._shared, source, consumer, mirrors).start()
 
     def _head(self, source: Source | str, mirrors: IMirrors | None) -> Deferred[Head]:

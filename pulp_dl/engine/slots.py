@@ -131,7 +131,7 @@ class Slots:
             return  # the loop, which called what calls this, looks again
         self._balancing = True
         try:
-            while self._shrink() or (self._queues and (self._grant() or self._evict())):
+            while (self._allowed and self._shrink()) or (self._queues and (self._grant() or self._evict())):
                 pass
         finally:
             self._balancing = False
