@@ -13,6 +13,7 @@ from ..consumers.interfaces import IRandomAccess
 from ..interfaces import IRewindable
 from ..model.source import Head
 from .consumer_trial import FAILURES, LARGE, ConsumerCase, Make, Trial, head_of, some, trying
+from .content import alike
 from .guard import PATIENCE, turns
 
 __all__ = ["ConsumerCase", "check_consumer"]
@@ -31,7 +32,7 @@ class ConsumerChecks:
         async with self._trying() as trial:
             await trial.body([])
             await trial.finish()
-            assert await trial.read() == b""
+            alike(await trial.read(), b"")
             await trial.settled()
 
     async def test_a_large_body_is_kept_with_all_the_pauses_it_needs(self) -> None:
@@ -39,14 +40,14 @@ class ConsumerChecks:
             pieces = [some(65536, number) for number in range(LARGE // 65536)]
             await trial.body(pieces)
             await trial.finish()
-            assert await trial.read() == b"".join(pieces)
+            alike(await trial.read(), b"".join(pieces))
             await trial.settled()
 
     async def test_a_body_of_unknown_length_is_kept_too(self) -> None:
         async with self._trying() as trial:
             await trial.body([b"who knows ", b"how much"], Head("http://example.org/file", 200))
             await trial.finish()
-            assert await trial.read() == b"who knows how much"
+            alike(await trial.read(), b"who knows how much")
             await trial.settled()
 
     @pytest.mark.parametrize("size", [5, 300_000])
@@ -55,9 +56,9 @@ class ConsumerChecks:
             before = await trial.read()
             await trial.body([some(size)])
             await turns(trial.reactor, 10)
-            assert await trial.read() == before
+            alike(await trial.read(), before)
             await trial.finish()
-            assert await trial.read() == some(size)
+            alike(await trial.read(), some(size))
 
     @pytest.mark.parametrize("why", FAILURES)
     async def test_a_failure_before_the_first_byte_leaves_what_was_there(self, why: str) -> None:
@@ -101,7 +102,7 @@ class ConsumerChecks:
             await trial.feeder.feed([b"ke", b"pt"])
             trial.feeder.unregister()
             await trial.finish()
-            assert await trial.read() == b"kept"
+            alike(await trial.read(), b"kept")
             await trial.settled()
 
     async def test_what_is_rewound_and_not_written_again_is_empty(self) -> None:
@@ -113,7 +114,7 @@ class ConsumerChecks:
             trial.consumer.rewind(head_of([]))
             trial.feeder.unregister()
             await trial.finish()
-            assert await trial.read() == b""
+            alike(await trial.read(), b"")
             await trial.settled()
 
     async def test_a_failure_after_a_rewind_leaves_what_was_there(self) -> None:
@@ -142,10 +143,10 @@ class ConsumerChecks:
                 await trial.part(start, [whole[start:stop]])
             seen: list[bytes] = []
             await trial.consumer.reread(99_999, 600_001, seen.append)
-            assert b"".join(seen) == whole[99_999:600_001]
+            alike(b"".join(seen), whole[99_999:600_001])
             trial.feeder.unregister()
             await trial.finish()
-            assert await trial.read() == whole
+            alike(await trial.read(), whole)
             await trial.settled()
 
     async def test_what_a_part_was_given_stays_when_it_fails(self) -> None:
@@ -157,7 +158,7 @@ class ConsumerChecks:
             await trial.part(5, [b"he", b"re"], FAILURES["an error"]())
             trial.feeder.unregister()
             await trial.finish()
-            assert await trial.read() == b"kept here"
+            alike(await trial.read(), b"kept here")
 
     async def test_what_is_raised_by_who_reads_again_is_no_fault_of_the_consumer(self) -> None:
         async with self._trying() as trial:
@@ -169,14 +170,14 @@ class ConsumerChecks:
                 await trial.consumer.reread(0, 4, lambda data: 1 // 0)
             trial.feeder.unregister()
             await trial.finish()
-            assert await trial.read() == b"kept"
+            alike(await trial.read(), b"kept")
 
     async def _kept(self, pieces: list[int]) -> None:
         async with self._trying() as trial:
             written = [some(size, number) for number, size in enumerate(pieces)]
             await trial.body(written)
             await trial.finish()
-            assert await trial.read() == b"".join(written)
+            alike(await trial.read(), b"".join(written))
             await trial.settled()
 
 

@@ -20,6 +20,7 @@ from ..errors import Truncated
 from ..flow.workers import Workers
 from ..interfaces import IBodyConsumer, IResumable, IWorkerUser
 from ..model.source import Head
+from .content import short
 from .guard import Belongings, soon, turns, until_left
 
 __all__ = ["FAILURES", "LARGE", "ConsumerCase", "Make", "Trial", "head_of", "some", "trying"]
@@ -160,10 +161,6 @@ class Trial:
         while (found := await self.read()) != kept:
             assert self.reactor.seconds() < deadline, f"a failed body left {short(found)}, not {short(kept)}"
             await deferLater(self.reactor, 0.01, bool)
-
-
-def short(data: bytes | None) -> str:
-    return "nothing" if data is None else f"{len(data)} bytes ({data[:20]!r})"
 
 
 def head_of(pieces: Sequence[bytes], length: int | None = None) -> Head:

@@ -15,6 +15,7 @@ from ..interfaces import IBody, IFetcher
 from ..model.headers import Pairs
 from ..model.source import Head, Source, Span
 from .consumers import Sink
+from .content import alike
 from .fetcher_endings import EndingChecks
 from .fetcher_trial import LARGE, RECEIVE, FetcherCase, Make, Uneven, some
 from .guard import PATIENCE, turns
@@ -40,7 +41,7 @@ class FetcherChecks(EndingChecks):
             assert body.head.span is None
             assert body.head.length in {None, size}
             assert body.head.total in {None, size}
-            assert await trial.deliver(body) == data
+            alike(await trial.deliver(body), data)
 
     @pytest.mark.parametrize("size", [0, 70_000])
     async def test_head_tells_of_the_body_and_brings_none(self, size: int) -> None:
@@ -68,7 +69,7 @@ class FetcherChecks(EndingChecks):
             assert part is not None
             assert (body.head.status, body.head.span) == (206, part)
             assert body.head.total in {None, len(data)}
-            assert await trial.deliver(body) == data[part.start : part.stop]
+            alike(await trial.deliver(body), data[part.start : part.stop])
 
     async def test_a_span_past_the_end_is_answered_with_416_and_no_byte_of_the_file(self) -> None:
         async with self._trying() as trial:
@@ -88,10 +89,10 @@ class FetcherChecks(EndingChecks):
             data = some(70_000)
             url = await trial.serve("same", data)
             body = await trial.open(url)
-            assert await trial.deliver(body) == data
+            alike(await trial.deliver(body), data)
             rest = await trial.open(url, Span(50_000), body.head.validators)
             assert (rest.head.status, rest.head.span) == (206, Span(50_000, 70_000))
-            assert await trial.deliver(rest) == data[50_000:]
+            alike(await trial.deliver(rest), data[50_000:])
 
     @pytest.mark.parametrize("size", [70_000, 80_000])
     async def test_same_as_brings_the_whole_of_what_has_changed(self, size: int) -> None:
@@ -105,7 +106,7 @@ class FetcherChecks(EndingChecks):
             assert await trial.serve("changed", new) == url
             again = await trial.open(url, Span(50_000), body.head.validators)
             assert (again.head.status, again.head.span) == (200, None)
-            assert await trial.deliver(again) == new
+            alike(await trial.deliver(again), new)
 
     async def test_a_condition_that_does_not_hold_is_answered_with_304(self) -> None:
         async with self._trying() as trial:
@@ -120,7 +121,7 @@ class FetcherChecks(EndingChecks):
                 return
             body = await trial.open(url, conditions=conditions)
             assert body.head.status == 304
-            assert await trial.deliver(body) == b""
+            alike(await trial.deliver(body), b"")
 
     async def test_what_is_not_there_is_not_found(self) -> None:
         async with self._trying() as trial:
@@ -143,7 +144,7 @@ class FetcherChecks(EndingChecks):
             assert not delivery.called
             sink.resume()
             await trial.soon(delivery, "deliver after a pause")
-            assert await trial.ended(sink) == data
+            alike(await trial.ended(sink), data)
 
     async def test_a_consumer_that_pauses_at_once_gets_one_receive_buffer_until_it_goes_on(self) -> None:
         async with self._trying() as trial:
@@ -156,7 +157,7 @@ class FetcherChecks(EndingChecks):
             assert not delivery.called
             sink.resume()
             await trial.soon(delivery, "deliver after a pause")
-            assert await trial.ended(sink) == data
+            alike(await trial.ended(sink), data)
 
     @pytest.mark.parametrize("size", [100_001, 200_000, 99_999, 30_000])
     async def test_a_server_that_says_a_wrong_size_is_found_out(self, size: int) -> None:
@@ -180,8 +181,8 @@ class FetcherChecks(EndingChecks):
                 except DownloadError:  # so it may be found out, too
                     assert data[:size].startswith(await trial.ended(sink))
                 else:
-                    assert await trial.ended(sink) == data[:size]
-            assert await trial.deliver(await trial.open(await trial.serve("next", b"next"))) == b"next"
+                    alike(await trial.ended(sink), data[:size])
+            alike(await trial.deliver(await trial.open(await trial.serve("next", b"next"))), b"next")
 
     async def test_two_bodies_at_a_time_do_not_disturb_each_other(self) -> None:
         async with self._trying() as trial:
@@ -192,7 +193,8 @@ class FetcherChecks(EndingChecks):
             deliveries = [body.deliver(sink) for body, sink in zip(bodies, sinks, strict=True)]
             for delivery in deliveries:
                 await trial.soon(delivery, "deliver beside another")
-            assert [await trial.ended(sink) for sink in sinks] == [one, two]
+            for sink, data in zip(sinks, (one, two), strict=True):
+                alike(await trial.ended(sink), data)
 
     async def _whatever_the_offset(self, part: tuple[int, int]) -> None:
         start, size = part
@@ -206,13 +208,13 @@ class FetcherChecks(EndingChecks):
                 found = span.within(len(data))
                 assert found is not None
                 assert (body.head.status, body.head.span) == (206, found)
-                assert await trial.deliver(body) == data[found.start : found.stop]
+                alike(await trial.deliver(body), data[found.start : found.stop])
 
     async def _uneven(self, pattern: Sequence[int]) -> None:
         async with self._trying() as trial:
             data = some(300_000)
             body = await trial.open(await trial.serve("uneven", data))
-            assert await trial.deliver(body, Uneven(trial.reactor, pattern)) == data
+            alike(await trial.deliver(body, Uneven(trial.reactor, pattern)), data)
 
 
 def check_fetcher(make: Make, *, patience: float = PATIENCE) -> type:
