@@ -20,8 +20,8 @@ from tests.cli.command import Run, files, fill, run
 from tests.servers import Nginx
 
 TIMES = int(os.environ.get("PULP_DL_KILLS", "10"))
-LAST = 0.9
-"""Seconds after which a run is killed, at most; it takes half of one until the first file comes."""
+LAST = 1.5
+"""Seconds after which a run is killed, at most; half of one until the first file comes, two for the large one."""
 
 OURS = (".part", ".part.json", ".pulp-dl")
 
@@ -35,8 +35,9 @@ def version(number: int) -> dict[str, bytes]:
 
 @pytest.mark.limit(30 + 3 * TIMES)
 async def test_killed_again_and_again_no_file_is_wrong_and_none_is_a_stray(
-    nginx: Nginx, reactor: Any, tmp_path: Path
+    steady_nginx: Nginx, reactor: Any, tmp_path: Path
 ) -> None:
+    nginx = steady_nginx
     mirror, url = tmp_path / "mirror", f"{nginx.http}PULP_MANIFEST"
     right: dict[str, set[bytes]] = {}
     chance = random.Random(TIMES)
@@ -63,4 +64,4 @@ async def test_killed_again_and_again_no_file_is_wrong_and_none_is_a_stray(
     assert end.code == 0, end.err
     assert files(mirror) == files(nginx.root)
     assert [*strays(mirror)] == []
-    assert killed > TIMES / 3
+    assert killed > TIMES / 2  # some go on with what is nearly whole
