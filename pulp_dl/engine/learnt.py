@@ -58,10 +58,10 @@ class Learnt:
 
     def __init__(self, path: str | os.PathLike[str] | None = None, warn: Callable[[str], object] | None = None) -> None:
         """
-        @param path: the file, which need not be there; None for nowhere.
+        @param path: the file, which need not be there, or a symlink to it, which stays one; None for nowhere.
         @param warn: is told what of the file is of no use, for people; None for the log.
         """
-        self.path = None if path is None else Path(path)
+        self.path = None if path is None else Path(os.path.realpath(path))
         self._warn = warn or _log
         self._kept: dict[str, Any] = {}
         self._living: dict[str, Scores] = {}

@@ -64,6 +64,16 @@ def test_nobody_else_may_read_it_and_nothing_lies_beside_it(tmp_path: Path) -> N
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
+def test_a_symlink_to_it_stays_one(tmp_path: Path) -> None:
+    there, link = tmp_path / "elsewhere" / "mirrors.json", tmp_path / "link"
+    link.symlink_to(there)
+    first = learnt(link)
+    teach(first.scores("list", MIRRORS), A, 0.5)
+    first.save()
+    assert link.is_symlink()
+    assert json.loads(there.read_bytes())["version"] == 1
+
+
 def test_who_learnt_nothing_writes_nothing(tmp_path: Path) -> None:
     first = learnt(tmp_path / "made" / "mirrors.json")
     first.scores("list", MIRRORS)
