@@ -1,0 +1,96 @@
+"""Figures as tables, for a terminal (Markdown) and for the documentation (reStructuredText)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+from statistics import median
+from typing import NamedTuple
+
+from figures import OWN, Figures, Row, Target
+
+
+class Table(NamedTuple):
+    """Lines of cells; the first of each says what the line is about."""
+
+    head: list[str]
+    lines: list[list[str]]
+
+
+def tables(figures: Figures) -> Iterator[Table]:
+    """All of them: what was measured, what it takes to start, the targets."""
+    groups = groupby(figures.rows, key=lambda row: row.name.partition(", ")[0])
+    for name, found in ((name, list(rows)) for name, rows in groups):
+        if len(found) == 1:
+            (row,) = found
+            units = [unit for unit in row.units if _told(figures, unit.figure)]
+            yield Table([row.name, *(unit.name for unit in units)], _lines(figures, [(row, unit.figure) for unit in units]))
+            continue
+        for unit in found[0].units:
+            if _told(figures, unit.figure):
+                head = [f"{name}: {unit.name}", *(row.name.partition(", ")[2] for row in found)]
+                yield Table(head, _lines(figures, [(row, unit.figure) for row in found]))
+    if figures.idle:
+        yield Table(["start-up", "CPU s", "wall s", "peak RSS MiB of all"], list(_starts(figures)))
+    lines = [_verdict(row, target, seen) for row, target, seen in figures.verdicts()]
+    if lines:
+        yield Table(["target", "seen", "at most", "then", ""], lines)
+
+
+def _told(figures: Figures, figure: str) -> bool:
+    """Where there is a table of start-up, it tells of memory, once for all workloads."""
+    return figure != "memory" or not figures.idle
+
+
+def _lines(figures: Figures, columns: list[tuple[Row, str]]) -> list[list[str]]:
+    return [[name, *(_cell(figures, row, name, figure) for row, figure in columns)] for name in figures.names]
+
+
+def _cell(figures: Figures, row: Row, who: str, figure: str) -> str:
+    """The figure, and in brackets our ratio to it."""
+    net, ratio = figures.net(row, who, figure), figures.ratio(row, OWN, who, figure)
+    if net is None:
+        return "–"
+    return number(net) if who == OWN or ratio is None else f"{number(net)} ({ratio.value:.2f})"
+
+
+def _starts(figures: Figures) -> Iterator[list[str]]:
+    for name, costs in figures.idle.items():
+        most = max((cost.memory for row in figures.rows for cost in row.costs.get(name, [])), default=0)
+        middle = (median(getattr(cost, figure) for cost in costs) for figure in ("cpu", "wall"))
+        yield [name, *map(number, middle), f"{most / 1024:.0f}"]
+
+
+def _verdict(row: Row, target: Target, seen: float) -> list[str]:
+    unit = row.unit(target.figure).name
+    what = f"{unit} more than {target.than}" if target.more else f"{unit.split()[0]} of {target.than}'s" if target.than else unit
+    then = "" if target.aim is None else f"{target.aim:g}"
+    return [f"{row.name}: {what}", number(seen), f"{target.most:g}", then, "met" if seen <= target.most else "missed"]
+
+
+def number(value: float) -> str:
+    """Three digits that mean something."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def _told_of(figures: Figures) -> str:
+    return f"{figures.machine}; " + ", ".join(f"{name} {version}" for name, version in figures.versions.items())
+
+
+def markdown(figures: Figures) -> str:
+    lines = [_told_of(figures)]
+    for table in tables(figures):
+        lines += ["", *(f"| {' | '.join(cells)} |" for cells in (table.head, ["---"] * len(table.head), *table.lines))]
+    return "\n".join(lines)
+
+
+def rst(figures: Figures) -> str:
+    """Simple tables; a page includes them."""
+    lines = [_told_of(figures) + "."]
+    for table in tables(figures):
+        widths = [max(len(cells[at]) for cells in (table.head, *table.lines)) for at in range(len(table.head))]
+        rule = "  ".join("=" * max(width, 1) for width in widths)
+        shown = ["  ".join(f"{cell or chr(92):{width}}" for cell, width in zip(cells, widths, strict=True)).rstrip()
+                 for cells in (table.head, *table.lines)]  # fmt: skip
+        lines += ["", rule, shown[0], rule, *shown[1:], rule]
+    return "\n".join(lines) + "\n"
