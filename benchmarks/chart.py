@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape
 from figures import OWN, Figures, Row
 from tables import number
 
-WIDTH, NAMES, ROOM, ABREAST = 760, 112, 50, 4
+WIDTH, NAMES, ROOM, ABREAST = 760, 124, 58, 4
 """Of all, of the names at the left, of the numbers right of the bars; and how many panels stand beside each other."""
 PANEL = (WIDTH - NAMES - 16) / ABREAST
 BAR, PITCH, HEAD, FOOT = 10, 17, 60, 22
@@ -23,6 +23,8 @@ text { font: 11px system-ui, sans-serif; fill: #24292f }
 .soft { fill: #57606a; font-size: 10px }
 .theirs { fill: #b6c2cf }
 .ours { fill: #0969da }
+.kin { fill: #80b7ee }
+text.ours, text.kin { fill: #0969da }
 text.ours { font-weight: 600; font-size: 10.5px }
 .axis { stroke: #d0d7de }
 .spread { stroke: #24292f; stroke-opacity: .7 }
@@ -34,7 +36,8 @@ text.ours { font-weight: 600; font-size: 10.5px }
   .card { fill: #161b22; stroke: #30363d }
   .soft { fill: #9da7b3 }
   .theirs { fill: #4b5663 }
-  .ours { fill: #58a6ff }
+  .ours, text.ours, text.kin { fill: #58a6ff }
+  .kin { fill: #2f5f97 }
   .axis { stroke: #30363d }
   .spread { stroke: #e6edf3 }
   .most, .aim { stroke: #ff7b72 }
@@ -84,7 +87,7 @@ def _bar(figures: Figures, row: Row, name: str, figure: str) -> Bar | None:
 
 def _targets(figures: Figures, row: Row, figure: str) -> tuple[float | None, float | None]:
     for target in row.targets:
-        if target.figure == figure and (target.than == row.beside or target.more):
+        if (target.figure, target.who) == (figure, OWN) and (target.than == row.beside or target.more):
             more = (figures.net(row, target.than, figure) or 0) if target.more else 0
             return target.most + more, target.aim
     return None, None
@@ -104,7 +107,7 @@ def chart(figures: Figures, title: str) -> str:
     for at_row, row in enumerate(rows):
         y = depth * at_row + HEAD
         for at, name in enumerate(figures.names):
-            lines.append(_text(NAMES - 6, y + PITCH * at + 9, name, "ours" if name.startswith(OWN) else "", "end"))
+            lines.append(_text(NAMES - 6, y + PITCH * at + 9, name, _kind(name, ""), "end"))
         for at, panel in enumerate(row):
             lines += _panel(panel, figures.names, NAMES + PANEL * at, y)
     lines += _legend(height - 18)
@@ -119,14 +122,14 @@ def _panel(panel: Panel, names: list[str], x: float, y: float) -> Iterator[str]:
     yield _line(x, y - 3, x, bottom, "axis")
     for bar in panel.bars:
         at = y + PITCH * names.index(bar.name)
-        length = min(bar.value, panel.top) * scale
-        kind = "ours" if bar.name.startswith(OWN) else "theirs"
+        length = max(min(bar.value, panel.top), 0) * scale
+        kind = _kind(bar.name, "theirs")
         yield f'<rect class="{kind}" x="{x:.1f}" y="{at}" width="{length:.1f}" height="{BAR}" rx="1.5"/>'
         if bar.value > panel.top:
             yield _line(x + length - 9, at + BAR + 2, x + length - 5, at - 2, "break")
         elif bar.high > bar.low:
             yield _line(x + bar.low * scale, at + BAR / 2, x + min(bar.high, panel.top) * scale, at + BAR / 2, "spread")
-        yield _text(x + PANEL - 14, at + 9, number(bar.value), "ours" if kind == "ours" else "soft", "end")
+        yield _text(x + PANEL - 14, at + 9, number(bar.value), _kind(bar.name, "soft"), "end")
     if panel.most is not None:
         at = x + panel.most * scale
         yield _line(at, y - 3, at, bottom, "most")
@@ -134,6 +137,11 @@ def _panel(panel: Panel, names: list[str], x: float, y: float) -> Iterator[str]:
         if panel.aim is not None:
             yield _line(x + panel.aim * scale, y - 3, x + panel.aim * scale, bottom, "aim")
         yield _text(x, bottom + 13, f"at most {number(panel.most)}{then}", "soft")
+
+
+def _kind(name: str, other: str) -> str:
+    """Of us, of us in another way, or of somebody else."""
+    return "ours" if name == OWN else "kin" if name.startswith(OWN) else other
 
 
 def _legend(y: float) -> Iterator[str]:

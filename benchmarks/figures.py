@@ -40,6 +40,7 @@ class Target(NamedTuple):
     @ivar most: the most that is good, as a ratio to C{than}; to nobody, in the figure's unit; C{more}: how much more
         than C{than}, in that unit.
     @ivar aim: what is wanted after that.
+    @ivar who: it is about.
     """
 
     figure: str
@@ -47,6 +48,7 @@ class Target(NamedTuple):
     than: str = ""
     aim: float | None = None
     more: bool = False
+    who: str = OWN
 
 
 class Ratio(NamedTuple):
@@ -113,13 +115,13 @@ class Figures:
 
     def seen(self, row: Row, target: Target) -> float | None:
         """What stands beside a target; None if who it is about did not take part."""
+        own, other = (self.net(row, name, target.figure) for name in (target.who, target.than))
         if target.more:
-            own, other = self.net(row, OWN, target.figure), self.net(row, target.than, target.figure)
             return None if own is None or other is None else own - other
         if target.than:
-            ratio = self.ratio(row, OWN, target.than, target.figure)
+            ratio = self.ratio(row, target.who, target.than, target.figure)
             return None if ratio is None else ratio.value
-        return self.net(row, OWN, target.figure)
+        return own
 
     def verdicts(self) -> Iterator[tuple[Row, Target, float]]:
         for row in self.rows:

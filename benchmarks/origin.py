@@ -58,7 +58,8 @@ def origin(folder: Path) -> Iterator[Origin]:
     (folder / "nginx.conf").write_text(CONFIG.format(folder=folder, http=ports[0], https=ports[1]))
     running = subprocess.Popen([nginx, "-p", str(folder), "-c", str(folder / "nginx.conf")])
     try:
-        await_port(ports[0])
+        if not await_port(ports[0]):
+            raise SystemExit("nginx did not start")
         yield Origin(f"http://127.0.0.1:{ports[0]}", f"https://127.0.0.1:{ports[1]}", folder / "ca.pem", files)
     finally:
         running.send_signal(signal.SIGTERM)
@@ -73,9 +74,10 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def await_port(port: int) -> None:
+def await_port(port: int) -> bool:
+    """Whether somebody listens within ten seconds."""
     for _ in range(200):
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
+            return True
         time.sleep(0.05)
-    raise SystemExit("the server did not start")
+    return False

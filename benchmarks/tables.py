@@ -62,10 +62,14 @@ def _starts(figures: Figures) -> Iterator[list[str]]:
 
 
 def _verdict(row: Row, target: Target, seen: float) -> list[str]:
-    unit = row.unit(target.figure).name
-    what = f"{unit} more than {target.than}" if target.more else f"{unit.split()[0]} of {target.than}'s" if target.than else unit
+    what = row.unit(target.figure).name
+    if target.more:
+        what = f"{what} more than {target.than}"
+    elif target.than:
+        what = f"{what.split()[0]} of {target.than}'s"
     then = "" if target.aim is None else f"{target.aim:g}"
-    return [f"{row.name}: {what}", number(seen), f"{target.most:g}", then, "met" if seen <= target.most else "missed"]
+    who = "" if target.who == OWN else f"{target.who}, "
+    return [f"{row.name}: {who}{what}", number(seen), f"{target.most:g}", then, "met" if seen <= target.most else "missed"]
 
 
 def number(value: float) -> str:
