@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from statistics import median
 from typing import NamedTuple
 
 from figures import OWN, Figures, Row, Target
+
+
+NOTHING = "\\"  # an empty cell, where one may not be empty
 
 
 class Table(NamedTuple):
@@ -18,7 +21,7 @@ class Table(NamedTuple):
 
 
 def tables(figures: Figures) -> Iterator[Table]:
-    """All of them: what was measured, what it takes to start, the targets."""
+    """All that is to be said: what was measured, what it takes to start, the targets."""
     groups = groupby(figures.rows, key=lambda row: row.name.partition(", ")[0])
     for name, found in ((name, list(rows)) for name, rows in groups):
         if len(found) == 1:
@@ -77,24 +80,26 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
-def _told_of(figures: Figures) -> str:
+def caption(figures: Figures) -> str:
     return f"{figures.machine}; " + ", ".join(f"{name} {version}" for name, version in figures.versions.items())
 
 
-def markdown(figures: Figures) -> str:
-    lines = [_told_of(figures)]
-    for table in tables(figures):
+def markdown(caption: str, tables: Iterable[Table]) -> str:
+    lines = [caption]
+    for table in tables:
         lines += ["", *(f"| {' | '.join(cells)} |" for cells in (table.head, ["---"] * len(table.head), *table.lines))]
     return "\n".join(lines)
 
 
-def rst(figures: Figures) -> str:
+def rst(caption: str, tables: Iterable[Table]) -> str:
     """Simple tables; a page includes them."""
-    lines = [_told_of(figures) + "."]
-    for table in tables(figures):
-        widths = [max(len(cells[at]) for cells in (table.head, *table.lines)) for at in range(len(table.head))]
-        rule = "  ".join("=" * max(width, 1) for width in widths)
-        shown = ["  ".join(f"{cell or chr(92):{width}}" for cell, width in zip(cells, widths, strict=True)).rstrip()
-                 for cells in (table.head, *table.lines)]  # fmt: skip
+    lines = [f"{caption}."]
+    for head, rest in tables:
+        widths = [max(1, *(len(cells[at]) for cells in (head, *rest))) for at in range(len(head))]
+        rule = "  ".join("=" * width for width in widths)
+        shown = [
+            "  ".join(f"{cell or NOTHING:{width}}" for cell, width in zip(cells, widths, strict=True)).rstrip()
+            for cells in (head, *rest)
+        ]
         lines += ["", rule, shown[0], rule, *shown[1:], rule]
     return "\n".join(lines) + "\n"
