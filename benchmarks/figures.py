@@ -140,8 +140,12 @@ class Figures:
     def save(self, path: Path) -> None:
         """A line for each row, so that runs can be compared."""
         facts = {"machine": self.machine, "versions": self.versions, "idle": _rounded(self.idle)}
-        head = "".join(f"{json.dumps(name)}: {json.dumps(value, ensure_ascii=False)},\n" for name, value in facts.items())
-        rows = ",\n".join(json.dumps({**row._asdict(), "costs": _rounded(row.costs)}, ensure_ascii=False) for row in self.rows)
+        head = "".join(
+            f"{json.dumps(name)}: {json.dumps(value, ensure_ascii=False)},\n" for name, value in facts.items()
+        )
+        rows = ",\n".join(
+            json.dumps({**row._asdict(), "costs": _rounded(row.costs)}, ensure_ascii=False) for row in self.rows
+        )
         path.write_text(f'{{{head}"rows": [\n{rows}\n]}}\n')
 
     @classmethod
@@ -150,7 +154,6 @@ class Figures:
         found = cls(facts["machine"], facts["versions"], [_row(row) for row in facts["rows"]])
         found.idle = _costs(facts["idle"])
         return found
-
 
 
 def _middle(figure: str, values: Sequence[float]) -> float:

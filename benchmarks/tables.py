@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from figures import OWN, Figures, Row, Target
 
-
 NOTHING = "\\"  # an empty cell, where one may not be empty
 
 
@@ -27,7 +26,9 @@ def tables(figures: Figures) -> Iterator[Table]:
         if len(found) == 1:
             (row,) = found
             units = [unit for unit in row.units if _told(figures, unit.figure)]
-            yield Table([row.name, *(unit.name for unit in units)], _lines(figures, [(row, unit.figure) for unit in units]))
+            yield Table(
+                [row.name, *(unit.name for unit in units)], _lines(figures, [(row, unit.figure) for unit in units])
+            )
             continue
         for unit in found[0].units:
             if _told(figures, unit.figure):
@@ -72,7 +73,13 @@ def _verdict(row: Row, target: Target, seen: float) -> list[str]:
         what = f"{what.split()[0]} of {target.than}'s"
     then = "" if target.aim is None else f"{target.aim:g}"
     who = "" if target.who == OWN else f"{target.who}, "
-    return [f"{row.name}: {who}{what}", number(seen), f"{target.most:g}", then, "met" if seen <= target.most else "missed"]
+    return [
+        f"{row.name}: {who}{what}",
+        number(seen),
+        f"{target.most:g}",
+        then,
+        "met" if seen <= target.most else "missed",
+    ]
 
 
 def number(value: float) -> str:

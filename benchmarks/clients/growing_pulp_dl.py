@@ -1,8 +1,8 @@
 """
 So many downloads out of one generator, of the files of a list again and again.
 
-Prints one JSON object: how many there were, how many sources were alive at once, the peak of memory (KiB), and after each
-tenth the seconds of CPU and the memory (KiB).
+Prints one JSON object: how many there were, how many sources were alive at once, the peak of memory, and after each
+tenth the seconds of CPU and the memory.  Memory is in KiB.
 """
 
 from __future__ import annotations
