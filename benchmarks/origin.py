@@ -37,9 +37,6 @@ class Origin(NamedTuple):
     ca: Path
     files: Path
 
-    def base(self, scheme: str) -> str:
-        return self.https if scheme == "https" else self.http
-
 
 @contextmanager
 def origin(folder: Path) -> Iterator[Origin]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from figures import Cost
 from files import Entry, write_list
-from machine import module
+from machine import in_turns, module
 
 HERE = Path(__file__).parent
 SYSTEM = "/usr/bin/python3"
@@ -76,3 +76,22 @@ def fetch(peer: Peer, task: Task, folder: Path, into: Path) -> Cost:
     if here != {entry.name: entry.size for entry in task.entries}:
         raise SystemExit(f"{peer.script} did not bring everything")
     return Cost(float(wall), float(cpu), float(memory))
+
+
+class Turn(NamedTuple):
+    """Who does this task beside each other, and where it is noted what that took."""
+
+    title: str
+    who: Sequence[str]
+    task: Task
+    costs: dict[str, list[Cost]]
+
+
+def interleaved(peers: Mapping[str, Peer], rounds: int, turns: Sequence[Turn], folder: Path, into: Path) -> None:
+    """Everything once, then again, so that what the machine does meanwhile happens to all of them."""
+    for round_ in range(rounds):
+        for title, who, task, costs in turns:
+            for name in in_turns(round_, who):
+                cost = fetch(peers[name], task, folder, into)
+                costs.setdefault(name, []).append(cost)
+                print(f"{round_ + 1}: {title}: {name}: {cost.wall:.2f} s", file=sys.stderr, flush=True)
