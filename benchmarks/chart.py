@@ -121,18 +121,18 @@ def _panel(panel: Panel, names: list[str], x: float, y: float) -> Iterator[str]:
     bottom = y + PITCH * len(names) - 3
     yield _line(x, y - 3, x, bottom, "axis")
     for bar in panel.bars:
-        at = y + PITCH * names.index(bar.name)
+        top = y + PITCH * names.index(bar.name)
         length = max(min(bar.value, panel.top), 0) * scale
         kind = _kind(bar.name, "theirs")
-        yield f'<rect class="{kind}" x="{x:.1f}" y="{at}" width="{length:.1f}" height="{BAR}" rx="1.5"/>'
+        yield f'<rect class="{kind}" x="{x:.1f}" y="{top:.1f}" width="{length:.1f}" height="{BAR}" rx="1.5"/>'
         if bar.value > panel.top:
-            yield _line(x + length - 9, at + BAR + 2, x + length - 5, at - 2, "break")
+            yield _line(x + length - 9, top + BAR + 2, x + length - 5, top - 2, "break")
         elif bar.high > bar.low:
-            yield _line(x + bar.low * scale, at + BAR / 2, x + min(bar.high, panel.top) * scale, at + BAR / 2, "spread")
-        yield _text(x + PANEL - 14, at + 9, number(bar.value), _kind(bar.name, "soft"), "end")
+            middle = top + BAR / 2
+            yield _line(x + bar.low * scale, middle, x + min(bar.high, panel.top) * scale, middle, "spread")
+        yield _text(x + PANEL - 14, top + 9, number(bar.value), _kind(bar.name, "soft"), "end")
     if panel.most is not None:
-        at = x + panel.most * scale
-        yield _line(at, y - 3, at, bottom, "most")
+        yield _line(x + panel.most * scale, y - 3, x + panel.most * scale, bottom, "most")
         then = "" if panel.aim is None else f", then {panel.aim:g}"
         if panel.aim is not None:
             yield _line(x + panel.aim * scale, y - 3, x + panel.aim * scale, bottom, "aim")
