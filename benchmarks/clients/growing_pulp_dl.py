@@ -1,8 +1,8 @@
 """
 So many downloads out of one generator, of the files of a list again and again.
 
-Prints one JSON object: how many there were, how many sources were alive at once, the peak of memory, and after each
-tenth the seconds of CPU and the memory.  Memory is in KiB.
+Prints one JSON object: how many there were, how many sources were alive at once, the peak of memory, in KiB, and
+after each tenth how many were done and the seconds of CPU.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from pulp_dl import Digest, Downloader, Limits, Remote, Size, Source, ToFile
 COUNT = int(os.environ["COUNT"])
 
 
-def memory(what: str) -> int:
-    """C{VmRSS} or C{VmHWM} (its peak), in KiB."""
-    return int(Path("/proc/self/status").read_text().partition(f"{what}:")[2].split()[0])
+def peak() -> int:
+    """Of memory, in KiB."""
+    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
 
 
 async def run(reactor: Any, job: Job) -> None:
@@ -51,8 +51,8 @@ async def run(reactor: Any, job: Job) -> None:
                 raise SystemExit(f"{outcome.source.url}: {outcome.error}")
             done += 1
             if done * 10 // COUNT > (done - 1) * 10 // COUNT:
-                seen.append((process_time(), memory("VmRSS")))
-    sys.stdout.write(json.dumps({"done": done, "alive": most, "peak": memory("VmHWM"), "tenths": seen}))
+                seen.append((done, process_time()))
+    sys.stdout.write(json.dumps({"done": done, "alive": most, "peak": peak(), "tenths": seen}))
 
 
 react(lambda reactor: Deferred.fromCoroutine(run(reactor, job())))
