@@ -137,8 +137,10 @@ class Figures:
         least = median(getattr(cost, figure) for cost in self.idle[who])
         return [value - least for value in values]
 
-    def save(self, path: Path) -> None:
-        """A line for each row, so that runs can be compared."""
+    def save(self, path: Path | None) -> None:
+        """A line for each row, so that runs can be compared; nothing if nobody wants a file."""
+        if path is None:
+            return
         facts = {"machine": self.machine, "versions": self.versions, "idle": _rounded(self.idle)}
         head = "".join(
             f"{json.dumps(name)}: {json.dumps(value, ensure_ascii=False)},\n" for name, value in facts.items()

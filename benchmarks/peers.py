@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -87,11 +87,14 @@ class Turn(NamedTuple):
     costs: dict[str, list[Cost]]
 
 
-def interleaved(peers: Mapping[str, Peer], rounds: int, turns: Sequence[Turn], folder: Path, into: Path) -> None:
-    """Everything once, then again, so that what the machine does meanwhile happens to all of them."""
-    for round_ in range(rounds):
+def rounds(peers: Mapping[str, Peer], count: int, turns: Sequence[Turn], folder: Path, into: Path) -> Iterator[None]:
+    """
+    Everything once, then again, so that what the machine does meanwhile happens to all of them; a step is a round.
+    """
+    for round_ in range(count):
         for title, who, task, costs in turns:
             for name in in_turns(round_, who):
                 cost = fetch(peers[name], task, folder, into)
                 costs.setdefault(name, []).append(cost)
                 print(f"{round_ + 1}: {title}: {name}: {cost.wall:.2f} s", file=sys.stderr, flush=True)
+        yield
