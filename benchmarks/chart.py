@@ -87,7 +87,8 @@ def _bar(figures: Figures, row: Row, name: str, figure: str) -> Bar | None:
 
 def _targets(figures: Figures, row: Row, figure: str) -> tuple[float | None, float | None]:
     for target in row.targets:
-        if (target.figure, target.who) == (figure, OWN) and (target.than == row.beside or target.more):
+        ours = (target.figure, target.who) == (figure, OWN) and (target.than == row.beside or target.more)
+        if ours and target.most is not None:
             more = (figures.net(row, target.than, figure) or 0) if target.more else 0
             return target.most + more, target.aim
     return None, None

@@ -38,13 +38,13 @@ class Target(NamedTuple):
     What is to be reached.
 
     @ivar most: the most that is good, as a ratio to C{than}; to nobody, in the figure's unit; C{more}: how much more
-        than C{than}, in that unit.
+        than C{than}, in that unit.  None: it can wait.
     @ivar aim: what is wanted after that.
     @ivar who: it is about.
     """
 
     figure: str
-    most: float
+    most: float | None
     than: str = ""
     aim: float | None = None
     more: bool = False

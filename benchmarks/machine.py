@@ -7,7 +7,7 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 BUSY = 0.3  # of one core, in the minute before
@@ -29,10 +29,10 @@ def described() -> str:
     return f"{platform.machine()}, {os.cpu_count()} cores, {python}, load {load:.1f} when it began"
 
 
-def present(wanted: str, known: Mapping[str, Versioned]) -> dict[str, str]:
-    """Versions of these (their names, with commas); who is not installed is named and left out."""
+def present(wanted: Iterable[str], known: Mapping[str, Versioned]) -> dict[str, str]:
+    """Versions by name; who is not installed is named and left out."""
     versions = {}
-    for name in wanted.split(","):
+    for name in wanted:
         if name not in known:
             raise SystemExit(f"nobody is called {name!r}; there are {', '.join(known)}")
         found = _version(known[name].version)

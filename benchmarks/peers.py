@@ -20,12 +20,10 @@ SYSTEM = "/usr/bin/python3"
 class Peer(NamedTuple):
     """
     @ivar version: a command that prints it.
-    @ivar syncs: has an fsync for each file.
     """
 
     script: str
     version: Sequence[str]
-    syncs: bool = True
     python: str = sys.executable
 
 
@@ -35,10 +33,10 @@ PEERS = {
     "pulpcore pattern": Peer("aiohttp_pulpcore.py", module("aiohttp", "backoff")),
     "treq": Peer("treq_documented.py", module("treq")),
     "pycurl": Peer("pycurl_multi.py", module("pycurl")),
-    "librepo": Peer("librepo_many.py", [SYSTEM, "-c", "import librepo; print(librepo.VERSION)"], False, SYSTEM),
-    "curl": Peer("curl.py", ["curl", "--version"], syncs=False),
-    "aria2": Peer("aria2.py", ["aria2c", "--version"], syncs=False),
-    "wget2": Peer("wget2.py", ["wget2", "--version"], syncs=False),
+    "librepo": Peer("librepo_many.py", [SYSTEM, "-c", "import librepo; print(librepo.VERSION)"], SYSTEM),
+    "curl": Peer("curl.py", ["curl", "--version"]),
+    "aria2": Peer("aria2.py", ["aria2c", "--version"]),
+    "wget2": Peer("wget2.py", ["wget2", "--version"]),
 }
 
 

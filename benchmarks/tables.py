@@ -71,15 +71,17 @@ def _verdict(row: Row, target: Target, seen: float) -> list[str]:
         what = f"{what} more than {target.than}"
     elif target.than:
         what = f"{what.split()[0]} of {target.than}'s"
-    then = "" if target.aim is None else f"{target.aim:g}"
+    limits = ("" if limit is None else f"{limit:g}" for limit in (target.most, target.aim))
     who = "" if target.who == OWN else f"{target.who}, "
-    return [
-        f"{row.name}: {who}{what}",
-        number(seen),
-        f"{target.most:g}",
-        then,
-        "met" if seen <= target.most else "missed",
-    ]
+    return [f"{row.name}: {who}{what}", number(seen), *limits, _word(target, seen)]
+
+
+def _word(target: Target, seen: float) -> str:
+    if target.aim is not None and seen <= target.aim:
+        return "both met" if target.most else "met"
+    if target.most is None:
+        return "not yet"
+    return "met" if seen <= target.most else "missed"
 
 
 def number(value: float) -> str:
