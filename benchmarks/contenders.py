@@ -95,7 +95,20 @@ def _pulp_dl_passing_on(setting: Setting) -> list[str]:
 
 def _serve(setting: Setting) -> list[str]:
     listen = f"tcp:{setting.port}:interface=127.0.0.1"
-    return ["serve", "--quiet", "--admin", "", "--mirror-state", "", "--listen", listen, "--max-per-client", "2000"]
+    return [
+        "serve",
+        "--quiet",
+        "--admin",
+        "",
+        "--mirror-state",
+        "",
+        "--grace",
+        "1",
+        "--listen",
+        listen,
+        "--max-per-client",
+        "2000",
+    ]
 
 
 def _nginx(setting: Setting, more: str = "") -> list[str]:
@@ -205,7 +218,7 @@ class Contenders:
         finally:
             process.send_signal(signal.SIGTERM)
             try:
-                process.wait(2)
+                process.wait(5)
             except subprocess.TimeoutExpired:  # it waits for clients that are gone
                 process.kill()
                 process.wait()
