@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from origin import Origin, await_port, free_ports
+from machine import module
+from origin import SBIN, Origin, await_port, free_ports
 
 HERE = Path(__file__).parent
-SBIN = os.environ["PATH"] + ":/usr/sbin"
 
 NGINX = """
 daemon off; master_process on; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;
@@ -29,7 +28,7 @@ http {{
     upstream origin {{ server {origin}; keepalive 100; }}
     server {{
         listen 127.0.0.1:{port};
-        location / {{ proxy_pass http://origin; proxy_http_version 1.1; proxy_set_header Connection ""; }}
+        location / {{ proxy_pass http://origin; proxy_http_version 1.1; proxy_set_header Connection ""; {more} }}
     }}
 }}
 """
@@ -47,6 +46,13 @@ coredump_dir /
 shutdown_lifetime 1 seconds
 """
 
+VARNISH = """
+vcl 4.1;
+backend origin {{ .host = "{host}"; .port = "{origin_port}"; }}
+sub vcl_recv {{ return (pass); }}
+"""
+
+PULP_DL = [sys.executable, "-m", "pulp_dl"]
 REMOTE = """
 [remotes.origin]
 url = "http://{origin}/"
@@ -63,32 +69,63 @@ class Setting(NamedTuple):
     manifest: Path
     port: int
 
-    def write(self, name: str, text: str) -> str:
+    def write(self, name: str, text: str, **values: object) -> str:
         path = self.folder / name
         where = urlsplit(self.origin.http)
-        values = {"folder": self.folder, "port": self.port, "origin": where.netloc}
+        values |= {"folder": self.folder, "port": self.port, "origin": where.netloc}
         path.write_text(text.format(**values, host=where.hostname, origin_port=where.port))
         return str(path)
 
 
 def _pulp_dl(setting: Setting) -> list[str]:
     """Published in a catalogue, so that it knows the digests; nothing is stored."""
-    pulp_dl = [sys.executable, "-m", "pulp_dl"]
     catalogue = setting.folder / "catalogue.sqlite"
     settings = setting.write("pulp_dl.toml", REMOTE)
-    publish = [*pulp_dl, "--config", settings, "publish", f"{setting.origin.http}/PULP_MANIFEST", "--at", "/"]
-    publish += ["--catalogue", str(catalogue), "--policy", "streamed", "--remote", "origin"]
-    subprocess.run(publish, stdout=subprocess.DEVNULL, check=True)
-    serve = [*pulp_dl, "--config", settings, "serve", "--quiet", "--catalogue", str(catalogue), "--admin", ""]
-    return [*serve, "--listen", f"tcp:{setting.port}:interface=127.0.0.1", "--max-per-client", "2000"]
+    publish = [*PULP_DL, "--config", settings, "publish", f"{setting.origin.http}/PULP_MANIFEST", "--at", "/"]
+    publish += ["--catalogue", str(catalogue), "--policy", "streamed", "--remote", "origin", "--quiet"]
+    subprocess.run(publish, check=True)
+    return [*PULP_DL, "--config", settings, *_serve(setting), "--catalogue", str(catalogue)]
 
 
-def _nginx(setting: Setting) -> list[str]:
-    return [_program("nginx"), "-p", str(setting.folder), "-c", setting.write("nginx.conf", NGINX)]
+def _pulp_dl_passing_on(setting: Setting) -> list[str]:
+    """Nothing is known of the files, so nothing can be checked."""
+    settings = setting.write("pulp_dl.toml", REMOTE)
+    return [*PULP_DL, "--config", settings, *_serve(setting), "--passthrough", "/=origin"]
+
+
+def _serve(setting: Setting) -> list[str]:
+    listen = f"tcp:{setting.port}:interface=127.0.0.1"
+    return [
+        "serve",
+        "--quiet",
+        "--admin",
+        "",
+        "--mirror-state",
+        "",
+        "--grace",
+        "1",
+        "--listen",
+        listen,
+        "--max-per-client",
+        "2000",
+    ]
+
+
+def _nginx(setting: Setting, more: str = "") -> list[str]:
+    return [program("nginx"), "-p", str(setting.folder), "-c", setting.write("nginx.conf", NGINX, more=more)]
+
+
+def _nginx_unbuffered(setting: Setting) -> list[str]:
+    return _nginx(setting, "proxy_buffering off;")
 
 
 def _squid(setting: Setting) -> list[str]:
-    return [_program("squid"), "-N", "-f", setting.write("squid.conf", SQUID)]
+    return [program("squid"), "-N", "-f", setting.write("squid.conf", SQUID)]
+
+
+def _varnish(setting: Setting) -> list[str]:
+    command = [program("varnishd"), "-F", "-j", "none", "-a", f"127.0.0.1:{setting.port}", "-T", "none"]
+    return [*command, "-f", setting.write("default.vcl", VARNISH), "-n", str(setting.folder / "work")]
 
 
 def _aiohttp(setting: Setting) -> list[str]:
@@ -99,19 +136,29 @@ def _aiohttp_sha256(setting: Setting) -> list[str]:
     return [*_aiohttp(setting), "--digests", str(setting.manifest)]
 
 
-def _program(name: str) -> str:
-    found = shutil.which(name, path=SBIN)
-    if found is None:
-        raise SystemExit(f"{name} is not installed")
-    return found
+def program(name: str) -> str:
+    return shutil.which(name, path=SBIN) or name
 
 
-CONTENDERS: dict[str, Callable[[Setting], list[str]]] = {
-    "pulp_dl": _pulp_dl,
-    "nginx": _nginx,
-    "squid": _squid,
-    "aiohttp": _aiohttp,
-    "aiohttp+sha256": _aiohttp_sha256,
+class Contender(NamedTuple):
+    """
+    @ivar command: writes what has to be written, and says how it is started.
+    @ivar version: a command that prints it.
+    """
+
+    command: Callable[[Setting], list[str]]
+    version: Sequence[str]
+
+
+CONTENDERS = {
+    "pulp_dl": Contender(_pulp_dl, module("pulp_dl")),
+    "pulp_dl passing on": Contender(_pulp_dl_passing_on, module("pulp_dl")),
+    "aiohttp": Contender(_aiohttp, module("aiohttp")),
+    "aiohttp+sha256": Contender(_aiohttp_sha256, module("aiohttp")),
+    "nginx": Contender(_nginx, [program("nginx"), "-v"]),
+    "nginx unbuffered": Contender(_nginx_unbuffered, [program("nginx"), "-v"]),
+    "squid": Contender(_squid, [program("squid"), "-v"]),
+    "varnish": Contender(_varnish, [program("varnishd"), "-V"]),
 }
 
 
@@ -156,19 +203,22 @@ class Contenders:
     def running(self, name: str) -> Iterator[Running]:
         """In a fresh process."""
         if name not in self._commands:
-            folder = self._folder / name
+            folder = self._folder / name.replace(" ", "-")
             folder.mkdir()
             (port,) = free_ports(1)
-            self._commands[name] = CONTENDERS[name](Setting(self._origin, folder, self._manifest, port)), port
+            self._commands[name] = CONTENDERS[name].command(Setting(self._origin, folder, self._manifest, port)), port
         command, port = self._commands[name]
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        log = self._folder / "log"
+        with log.open("wb") as said:
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
         try:
-            await_port(port)
+            if not await_port(port):
+                raise SystemExit(f"{name} did not start:\n{log.read_text()}")
             yield Running(process, f"127.0.0.1:{port}")
         finally:
             process.send_signal(signal.SIGTERM)
             try:
-                process.wait(2)
+                process.wait(5)
             except subprocess.TimeoutExpired:  # it waits for clients that are gone
                 process.kill()
                 process.wait()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import random
 import shutil
 import signal
 import socket
@@ -17,6 +15,7 @@ from typing import NamedTuple
 
 import trustme
 
+SBIN = os.environ["PATH"] + ":/usr/sbin"
 CONFIG = """
 daemon off; master_process on; worker_processes 2; pid {folder}/nginx.pid; error_log {folder}/error.log;
 events {{ worker_connections 1024; }}
@@ -30,31 +29,24 @@ http {{
 """
 
 
-class Entry(NamedTuple):
-    name: str
-    sha256: str
-    size: int
-
-
 class Origin(NamedTuple):
-    """Where it listens, whom to trust, and what it has."""
+    """Where it listens, whom to trust, and the folder of its files."""
 
     http: str
     https: str
     ca: Path
-    many: list[Entry]
-    big: list[Entry]
+    files: Path
 
 
 @contextmanager
-def origin(folder: Path, count: int, small: int, big: int) -> Iterator[Origin]:
-    """Serve C{count} files of C{small} bytes and one of C{big} from this folder until the block is left."""
-    nginx = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin")
+def origin(folder: Path) -> Iterator[Origin]:
+    """Serve what is in C{files} of this folder until the block is left."""
+    nginx = shutil.which("nginx", path=SBIN)
     if nginx is None:
         raise SystemExit("nginx is not installed")
+    folder.chmod(0o755)  # its workers are somebody else when we are root
     files = folder / "files"
-    files.mkdir(parents=True)
-    many = write_many(files, count, small)
+    files.mkdir()
     authority = trustme.CA()
     server = authority.issue_cert("localhost", "127.0.0.1")
     server.private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
@@ -63,35 +55,12 @@ def origin(folder: Path, count: int, small: int, big: int) -> Iterator[Origin]:
     (folder / "nginx.conf").write_text(CONFIG.format(folder=folder, http=ports[0], https=ports[1]))
     running = subprocess.Popen([nginx, "-p", str(folder), "-c", str(folder / "nginx.conf")])
     try:
-        await_port(ports[0])
-        found = [write_big(files / "big.iso", big)]
-        http, https = (f"{scheme}://127.0.0.1:{port}" for scheme, port in zip(("http", "https"), ports, strict=True))
-        yield Origin(http, https, folder / "ca.pem", many, found)
+        if not await_port(ports[0]):
+            raise SystemExit("nginx did not start")
+        yield Origin(f"http://127.0.0.1:{ports[0]}", f"https://127.0.0.1:{ports[1]}", folder / "ca.pem", files)
     finally:
         running.send_signal(signal.SIGTERM)
         running.wait(10)
-
-
-def write_many(folder: Path, count: int, size: int) -> list[Entry]:
-    rng = random.Random(5)
-    return [write(folder / f"{number:05}.rpm", rng.randbytes(size)) for number in range(count)]
-
-
-def write(path: Path, data: bytes) -> Entry:
-    path.write_bytes(data)
-    return Entry(path.name, hashlib.sha256(data).hexdigest(), len(data))
-
-
-def write_big(path: Path, size: int) -> Entry:
-    """One mebibyte again and again, so that it is there soon."""
-    piece = random.Random(7).randbytes(1 << 20)
-    digest = hashlib.sha256()
-    with path.open("wb") as file:
-        for offset in range(0, size, len(piece)):
-            part = piece[: size - offset]
-            digest.update(part)
-            file.write(part)
-    return Entry(path.name, digest.hexdigest(), size)
 
 
 def free_ports(count: int) -> list[int]:
@@ -102,9 +71,10 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def await_port(port: int) -> None:
+def await_port(port: int) -> bool:
+    """Whether somebody listens within ten seconds."""
     for _ in range(200):
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
+            return True
         time.sleep(0.05)
-    raise SystemExit("the server did not start")
+    return False

@@ -37,7 +37,8 @@ class Download:
     async def run(self) -> dict[str, object]:
         async with self._semaphore:
             fetch = backoff.on_exception(backoff.expo, ERRORS, max_tries=4)(self._fetch)
-            return await fetch()
+            found: dict[str, object] = await fetch()
+            return found
 
     async def _fetch(self) -> dict[str, object]:
         async with self._session.get(self._wanted.url, proxy=None, proxy_auth=None, auth=None) as response:

@@ -20,7 +20,8 @@ from typing import Any
 from job import Job, job
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.task import LoopingCall, deferLater, react
-from twisted.logger import globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from zope.interface import implementer
 
 from pulp_dl import Digest, Downloader, Limits, Remote, Retries, Size, Source, Timeouts, ToFile
 from pulp_dl.errors import DownloadError
@@ -79,9 +80,21 @@ def open_files() -> list[str]:
     return [str(os.readlink(each)) for each in links if each.is_symlink()]
 
 
+@implementer(ILogObserver)
+class Failures:
+    """Keeps what nobody heard of."""
+
+    def __init__(self, unheard: list[str]) -> None:
+        self._unheard = unheard
+
+    def __call__(self, event: LogEvent) -> None:
+        if "log_failure" in event:
+            self._unheard.append(str(event))
+
+
 async def run(reactor: Any, job: Job, seconds: float) -> None:
     unheard: list[str] = []
-    globalLogPublisher.addObserver(lambda event: unheard.append(str(event)) if "log_failure" in event else None)
+    globalLogPublisher.addObserver(Failures(unheard))
     soak = Soak(reactor, job, seconds)
     pulse = LoopingCall(soak.pulse)
     pulse.start(PULSE).addErrback(lambda failure: failure.printTraceback())

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import logging
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from aiohttp import ClientSession, ClientTimeout, TCPConnector, web
@@ -20,7 +21,7 @@ PASSED_ON = ("Content-Type", "Content-Length", "ETag", "Last-Modified")
 def application(origin: str, digests: dict[str, str] | None) -> web.Application:
     app = web.Application()
 
-    async def sessions(app: web.Application):  # noqa: ANN202  # of aiohttp
+    async def sessions(app: web.Application) -> AsyncIterator[None]:
         connector = TCPConnector(limit=100)
         async with ClientSession(connector=connector, auto_decompress=False, timeout=ClientTimeout()) as session:
             app["session"] = session
@@ -37,6 +38,7 @@ def application(origin: str, digests: dict[str, str] | None) -> web.Application:
                     digest.update(piece)
                 await response.write(piece)
             if digest is not None and digests is not None and digest.hexdigest() != digests[request.path.lstrip("/")]:
+                assert request.transport is not None
                 request.transport.abort()
             await response.write_eof()
             return response

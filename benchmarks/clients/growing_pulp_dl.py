@@ -1,7 +1,8 @@
 """
 So many downloads out of one generator, of the files of a list again and again.
 
-Prints one JSON object: how many there were, how many sources were alive at once, the memory after each tenth in KiB.
+Prints one JSON object: how many there were, how many sources were alive at once, the peak of memory, in KiB, and
+after each tenth how many were done and the seconds of CPU.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from itertools import cycle, islice
 from pathlib import Path
+from time import process_time
 from typing import Any
 from weakref import WeakSet
 
@@ -23,8 +26,9 @@ from pulp_dl import Digest, Downloader, Limits, Remote, Size, Source, ToFile
 COUNT = int(os.environ["COUNT"])
 
 
-def memory() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
+def peak() -> int:
+    """Of memory, in KiB."""
+    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
 
 
 async def run(reactor: Any, job: Job) -> None:
@@ -34,16 +38,11 @@ async def run(reactor: Any, job: Job) -> None:
 
     def wanted() -> Iterator[tuple[Source, ToFile]]:
         nonlocal most
-        left = COUNT
-        while left:
-            for url, sha256, size, path in job.wanted():
-                if not left:
-                    return
-                left -= 1
-                source = Source(url, expect=(Size(size), Digest("sha256", sha256)))
-                alive.add(source)
-                most = max(most, len(alive))
-                yield source, ToFile(path)
+        for url, sha256, size, path in islice(cycle(job.wanted()), COUNT):
+            source = Source(url, expect=(Size(size), Digest("sha256", sha256)))
+            alive.add(source)
+            most = max(most, len(alive))
+            yield source, ToFile(path)
 
     remote = Remote(limits=Limits(connections=job.concurrency, per_host=job.concurrency))
     async with Downloader(reactor, remote) as downloader, downloader.download_many(wanted()) as outcomes:
@@ -51,9 +50,9 @@ async def run(reactor: Any, job: Job) -> None:
             if outcome.report is None or not outcome.report.validated:
                 raise SystemExit(f"{outcome.source.url}: {outcome.error}")
             done += 1
-            if done % (COUNT // 10) == 0:
-                seen.append(memory())
-    sys.stdout.write(json.dumps({"done": done, "alive": most, "memory": seen}))
+            if done * 10 // COUNT > (done - 1) * 10 // COUNT:
+                seen.append((done, process_time()))
+    sys.stdout.write(json.dumps({"done": done, "alive": most, "peak": peak(), "tenths": seen}))
 
 
 react(lambda reactor: Deferred.fromCoroutine(run(reactor, job())))
