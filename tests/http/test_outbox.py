@@ -20,7 +20,7 @@ class Bench:
 
     def __init__(self, number: int) -> None:
         self.clock = Clock()
-        outbox = Outbox(self.clock)
+        self.outbox = outbox = Outbox(self.clock)
         self.transports = [StringTransport() for _ in range(number)]
         self.connections = [
             HTTPConnection(self.clock, lambda _: None, lambda _: None, lambda _: None, outbox=outbox)
@@ -74,3 +74,16 @@ def test_a_connection_that_was_lost_meanwhile_holds_nobody_up(first: int) -> Non
     assert failed[0].check(ConnectFailed)
     assert bench.sent[first] == b""
     assert bench.sent[1 - first] == ASK
+
+
+def test_one_that_is_closed_sends_nothing_and_leaves_no_timer() -> None:
+    bench = Bench(2)
+    bench.ask(0)
+    bench.outbox.close()
+    assert bench.clock.getDelayedCalls() == []
+    bench.clock.advance(0)
+    assert bench.sent == [b"", b""]
+    bench.outbox.close()
+    bench.ask(1)
+    bench.clock.advance(0)
+    assert bench.sent == [b"", ASK]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 __all__ = ["Outbox"]
 
@@ -21,14 +21,23 @@ class Outbox:
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._waiting: list[Callable[[], None]] = []
+        self._timer: IDelayedCall | None = None
 
     def put(self, send: Callable[[], None]) -> None:
         """Have it called, once and soon, after those that were put before.  It must not raise."""
         self._waiting.append(send)
-        if len(self._waiting) == 1:
-            self._clock.callLater(0, self._empty)
+        if self._timer is None:
+            self._timer = self._clock.callLater(0, self._empty)
+
+    def close(self) -> None:
+        """Nothing that waits is sent any more."""
+        self._waiting.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _empty(self) -> None:
+        self._timer = None
         waiting, self._waiting = self._waiting, []
         for send in waiting:
             send()

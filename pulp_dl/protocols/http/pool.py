@@ -106,6 +106,7 @@ class HTTPConnectionPool(client.HTTPConnectionPool):
                 seeker.result.cancel()
         for socket in list(self._sockets):
             socket.abort()
+        self.outbox.close()
         return self._left(set(self._sockets))
 
     def _left(self, sockets: set[_Socket]) -> Deferred[None]:
