@@ -121,7 +121,7 @@ class Mirroring:
         return calls
 
 
-@pytest.mark.parametrize(("scheme", "most"), [("http", 355), ("https", 372)])
+@pytest.mark.parametrize(("scheme", "most"), [("http", 330), ("https", 350)])
 def test_calls_for_a_small_file(scheme: str, most: float, ca: trustme.CA, tmp_path: Path) -> None:
     mirroring = Mirroring(scheme, ca, tmp_path)
     mirroring.files(4)  # what is done once

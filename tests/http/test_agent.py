@@ -147,6 +147,32 @@ async def test_a_cookie_is_never_sent_back(reactor: Any, fetching: MakeFetcher) 
         assert [request.get(b"cookie") for request in server.requests] == [None, None]
 
 
+KINDS: dict[str, Callable[[str], Source]] = {
+    "plain": Source,
+    "a field": lambda url: Source(url, headers={"X-Mine": "1"}),
+    "a condition": lambda url: Source(url, conditions=[("If-None-Match", '"2"')]),
+    "no body": lambda url: Source(url, tag="HEAD"),
+}
+
+
+@given(kinds=st.lists(st.sampled_from(sorted(KINDS)), min_size=2, max_size=5))
+async def test_whatever_was_asked_before_a_request_is_the_same(reactor: Any, kinds: list[str]) -> None:
+    """What treq makes of the same method and fields is remembered; nothing else may be, and no answer may show it."""
+    script = answer(b"x", headers=((b"Content-Encoding", b"gzip"), (b"Set-Cookie", b"a=1")))
+
+    async def ask(fetcher: HTTPFetcher, url: str, kind: str) -> Any:
+        source = KINDS[kind](url)
+        return (await fetcher.head(source)).headers if source.tag else await read(fetcher, source)
+
+    async with FaultServer(reactor, script) as server, sharing(reactor) as shared:
+        one = HTTPFetcher(reactor, Remote(), shared)
+        for number, kind in enumerate(kinds):
+            url = server.url(f"/{number}")
+            assert await ask(one, url, kind) == await ask(HTTPFetcher(reactor, Remote(), shared), url, kind)
+        raw = [request.raw for request in server.requests]
+        assert raw[::2] == raw[1::2]
+
+
 # ---- the agent by itself
 
 

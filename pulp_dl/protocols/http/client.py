@@ -19,20 +19,30 @@ __all__ = ["Client", "unwrapped"]
 
 
 class Client:
-    """treq's C{HTTPClient} for one route, reduced to what a download needs."""
+    """
+    treq's C{HTTPClient} for one route, reduced to what a download needs.
+
+    It is asked once for each set of fields.  What it makes of the same ones is the same again but for the URL, which it
+    does not see (L{URI}); to find that out for each of many small files costs an eighth of their time.
+    """
+
+    _made: Fields | None = None  # what treq has made the last request of
 
     def __init__(self, agent: Agent) -> None:
-        self._reactor = agent.reactor
+        self._agent = agent
         self._cookies = _NoCookies()
         self._treq = HTTPClient(agent, self._cookies)
 
     def request(self, method: str, url: str, fields: Fields) -> Deferred[Any]:
         """
-        Fires with what treq makes of the answer to one request: redirects are not followed, nothing is decoded, no
+        Fires with the answer to one request, to be L{unwrapped}: redirects are not followed, nothing is decoded, no
         cookie is kept.
 
         Fails with L{DownloadError}; cancelling aborts.
         """
+        if fields is self._made:
+            return self._agent.request(method.encode("ascii"), URI(url), fields)
+        self._made = fields
         return self._treq.request(
             method,
             _Ready(url),
@@ -40,7 +50,7 @@ class Client:
             cookies=self._cookies,
             allow_redirects=False,
             unbuffered=True,
-            reactor=self._reactor,
+            reactor=self._agent.reactor,
         )
 
 
@@ -75,6 +85,6 @@ class _NoCookies(IndexableCookieJar):
 
 
 def unwrapped(response: Any) -> Answer:
-    """The answer in what treq made of it."""
-    sealed: Sealed = response.original
+    """The answer, in what treq made of it if that was asked."""
+    sealed: Sealed = response if isinstance(response, Sealed) else response.original
     return sealed.answer

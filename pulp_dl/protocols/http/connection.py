@@ -21,6 +21,7 @@ from ...errors import ConnectFailed, DownloadError, ProtocolError, TimedOut, TLS
 from ...flow.timers import Call, Clock
 from .answer import Answer
 from .framing import Framing, Malformed
+from .outbox import Outbox
 from .tls import explain
 from .tls_transport import TLSTransport, wire
 from .wire import Wire
@@ -61,15 +62,19 @@ class HTTPConnection(Protocol):
         resting: Callable[[HTTPConnection], None],
         gone: Callable[[HTTPConnection], None],
         timers: Clock | None = None,
+        outbox: Outbox | None = None,
     ) -> None:
         """
         @param timers: for limits of time; None for C{clock}.
+        @param outbox: where requests wait for others to go out with; None, and they go out at once.
         """
         self.clock = clock
         self._timers: Clock = timers or clock
         self._tell_idle = idle
         self._tell_resting = resting
         self._tell_gone = gone
+        self._outbox = outbox
+        self._unsent = b""
         self._framing = Framing()
         self._requests = 0
         self._url = ""
@@ -174,9 +179,17 @@ class HTTPConnection(Protocol):
         self._asking = asking
         if limit is not None:
             self._limit = self._timers.callLater(limit, self._late, limit)
-        assert self._wire is not None
-        self._wire.send(data)
+        self._unsent = data
+        if self._outbox is None:
+            self._send()
+        else:
+            self._outbox.put(self._send)
         return asking
+
+    def _send(self) -> None:
+        unsent, self._unsent = self._unsent, b""
+        if self._wire is not None and not self._aborted:
+            self._wire.send(unsent)
 
     def _cancel_request(self, asking: Deferred[Answer]) -> None:
         if self._asking is asking:

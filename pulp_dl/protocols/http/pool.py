@@ -25,6 +25,7 @@ from twisted.web import client
 from ...flow.timers import Clock, Timers
 from ...interfaces import ISlot, ISlots
 from .connection import HTTPConnection
+from .outbox import Outbox
 
 __all__ = ["IDLE", "HTTPConnectionPool", "PoolKey"]
 
@@ -53,6 +54,7 @@ class HTTPConnectionPool(client.HTTPConnectionPool):
     @ivar slots: where the places come from.
     @ivar clock: the reactor.
     @ivar timers: for limits of time.
+    @ivar outbox: for requests.
     """
 
     def __init__(self, reactor: Any, slots: ISlots, timers: Clock | None = None) -> None:
@@ -65,6 +67,7 @@ class HTTPConnectionPool(client.HTTPConnectionPool):
         self._resting: dict[_Socket, float] = {}  # the same ones: the oldest first, and since when
         self._timer: IDelayedCall | None = None
         self.timers = timers or Timers(reactor)
+        self.outbox = Outbox(reactor)
         self._closed = False
         self._awaited: list[tuple[set[_Socket], Deferred[None]]] = []
 
@@ -103,6 +106,7 @@ class HTTPConnectionPool(client.HTTPConnectionPool):
                 seeker.result.cancel()
         for socket in list(self._sockets):
             socket.abort()
+        self.outbox.close()
         return self._left(set(self._sockets))
 
     def _left(self, sockets: set[_Socket]) -> Deferred[None]:
@@ -261,7 +265,7 @@ class _Socket(Factory):
         if not self._dialling:
             return None  # too late: the slot is spoken for
         pool = self._pool
-        self.connection = HTTPConnection(pool.clock, self._rest, self._rested, self._gone, pool.timers)
+        self.connection = HTTPConnection(pool.clock, self._rest, self._rested, self._gone, pool.timers, pool.outbox)
         self._made.append(self.connection)
         return self.connection
 

@@ -1,0 +1,89 @@
+"""Requests of one turn go out together, and none that nobody wants any more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from twisted.internet.defer import CancelledError
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+
+from pulp_dl.errors import ConnectFailed
+from pulp_dl.protocols.http.connection import HTTPConnection
+from pulp_dl.protocols.http.outbox import Outbox
+from tests.http.lines import ASK, URL
+
+
+class Bench:
+    """Some connections with one outbox."""
+
+    def __init__(self, number: int) -> None:
+        self.clock = Clock()
+        self.outbox = outbox = Outbox(self.clock)
+        self.transports = [StringTransport() for _ in range(number)]
+        self.connections = [
+            HTTPConnection(self.clock, lambda _: None, lambda _: None, lambda _: None, outbox=outbox)
+            for _ in range(number)
+        ]
+        for connection, transport in zip(self.connections, self.transports, strict=True):
+            make: Any = connection
+            make.makeConnection(transport)
+
+    def ask(self, number: int) -> Any:
+        return self.connections[number].request(ASK, b"GET", URL)
+
+    @property
+    def sent(self) -> list[bytes]:
+        return [transport.value() for transport in self.transports]
+
+
+def test_requests_of_one_turn_go_out_together_in_the_next() -> None:
+    bench = Bench(3)
+    bench.ask(0)
+    bench.ask(1)
+    assert bench.sent == [b"", b"", b""]
+    assert len(bench.clock.getDelayedCalls()) == 1
+    bench.clock.advance(0)
+    assert bench.sent == [ASK, ASK, b""]
+    bench.ask(2)
+    assert bench.sent == [ASK, ASK, b""]
+    bench.clock.advance(0)
+    assert bench.sent == [ASK, ASK, ASK]
+    assert bench.clock.getDelayedCalls() == []
+
+
+def test_a_request_that_was_cancelled_meanwhile_is_not_sent() -> None:
+    bench = Bench(2)
+    first, _ = bench.ask(0), bench.ask(1)
+    first.cancel()
+    bench.clock.advance(0)
+    assert bench.sent == [b"", ASK]
+    first.addErrback(lambda failure: failure.trap(CancelledError))
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_connection_that_was_lost_meanwhile_holds_nobody_up(first: int) -> None:
+    bench = Bench(2)
+    asked = [bench.ask(first), bench.ask(1 - first)]
+    lost: Any = bench.connections[first]
+    lost.connectionLost()
+    failed: list[Any] = []
+    asked[0].addErrback(failed.append)
+    bench.clock.advance(0)
+    assert failed[0].check(ConnectFailed)
+    assert bench.sent[first] == b""
+    assert bench.sent[1 - first] == ASK
+
+
+def test_one_that_is_closed_sends_nothing_and_leaves_no_timer() -> None:
+    bench = Bench(2)
+    bench.ask(0)
+    bench.outbox.close()
+    assert bench.clock.getDelayedCalls() == []
+    bench.clock.advance(0)
+    assert bench.sent == [b"", b""]
+    bench.outbox.close()
+    bench.ask(1)
+    bench.clock.advance(0)
+    assert bench.sent == [b"", ASK]
