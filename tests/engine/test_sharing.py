@@ -180,11 +180,13 @@ def test_the_fastest_sets_the_pace_and_the_others_take_theirs() -> None:
 def test_when_all_pause_so_does_the_server() -> None:
     case = Case(SLOW.but(every=0), window=1_000_000)
     clients = [case.get(paused(after)) for after in (2, 4)]
+    (transfer,) = case.transfers()
     case.turns(50)
     first = [each.size for each in clients]
     case.turns(50)
 
     assert [each.size for each in clients] == first
+    assert transfer.size == first[1]  # nothing comes that nobody takes
     assert first[1] < len(BODY) / 2
     late = case.get()
     case.end(late)
