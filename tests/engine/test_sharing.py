@@ -697,6 +697,23 @@ def test_what_keeps_does_not_pace_and_is_left_behind_when_it_is_slower_than_the_
     case.nothing_is_left()
 
 
+def test_promise_6_when_all_clients_pause_what_keeps_gets_nothing_either() -> None:
+    """A disk may be faster than any client, and what is between them would be kept in memory."""
+    kept = [Recorder()]
+    case = Case(SLOW, keep=lambda source: kept[0])
+    client = case.get(paused(3))
+    case.until(lambda: client.consumer.paused)
+    had = len(kept[0].data)
+    case.turns(200)
+
+    assert len(kept[0].data) == had < len(BODY) / 2
+    client.consumer.resume()
+    case.end(client)
+    assert client.has_all()
+    assert kept[0].data == BODY
+    case.nothing_is_left()
+
+
 @pytest.mark.parametrize(("at", "stays"), [(60_000, False), (100_000, True)])
 def test_when_the_last_client_leaves_what_keeps_has_the_rest_if_enough_has_come(at: int, stays: bool) -> None:
     kept = [Recorder()]
