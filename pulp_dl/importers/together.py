@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-__all__ = ["Together"]
+__all__ = ["MOST", "Together"]
+
+MOST: Final = 64
+"""
+Questions that are answered at once.  Each answer begins a download within the same turn of the reactor, at half a
+millisecond; a thousand of them would keep everybody else waiting for half a second.
+"""
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -17,7 +23,7 @@ V = TypeVar("V")
 class Together(Generic[K, V]):
     """
     The way to a thread and back costs several times what a look into an index does.  So while a thread looks,
-    questions gather, and the next one takes all of them along; who asks alone is not kept waiting for others.
+    questions gather, and the next one takes them along, L{MOST} at most; who asks alone is not kept waiting for others.
     """
 
     def __init__(self, ask: Callable[[Sequence[K]], Deferred[Sequence[V | Exception]]]) -> None:
@@ -37,7 +43,7 @@ class Together(Generic[K, V]):
         return answer
 
     def _next(self) -> None:
-        asked, self._waiting = self._waiting, []
+        asked, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
         self._asking = True
 
         def answered(found: Sequence[V | Exception] | Failure) -> None:

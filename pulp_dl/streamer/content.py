@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections import deque
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IAddress, IProtocolNegotiationFactory
@@ -18,6 +19,12 @@ from .exchange import Exchange
 __all__ = ["Content"]
 
 log = Logger()
+
+AT_ONCE: Final = 64
+"""
+Requests that are begun in one turn of the reactor, while so many run.  Each takes a quarter of a millisecond and
+more; of a thousand that come in one moment, the last would keep all others waiting for that long.
+"""
 
 
 @implementer(ITold)
@@ -65,6 +72,8 @@ class Content(ServerFactory):
         self._told: Any = told or _Nobody()
         self._channels: set[Channel] = set()
         self._running: dict[Exchange, list[Deferred[None]]] = {}
+        self._waiting: deque[Exchange] = deque()  # of these, who have not begun
+        self._beginning: Any = None
         self._drained: list[Deferred[None]] = []
         self._timer: Any = None
 
@@ -133,7 +142,22 @@ class Content(ServerFactory):
         exchange = Exchange(self, request)
         self._running[exchange] = []
         self._tell(self._told.began, exchange)
-        exchange.start(self._ended)
+        if len(self._running) <= AT_ONCE:
+            exchange.start(self._ended)
+            return
+        self._waiting.append(exchange)
+        self._begin_later()
+
+    def _begin_later(self) -> None:
+        if self._waiting and self._beginning is None:
+            self._beginning = self.reactor.callLater(0, self._begin)
+
+    def _begin(self) -> None:
+        """Some of those who wait; the others in the next turn."""
+        for _ in range(min(AT_ONCE, len(self._waiting))):
+            self._waiting.popleft().start(self._ended)
+        self._beginning = None
+        self._begin_later()
 
     def log(self, request: Asking) -> None:
         """Nothing; L{ITold} hears of it."""

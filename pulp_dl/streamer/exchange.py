@@ -50,6 +50,7 @@ class Exchange:
         self._response = ToResponse(request, content.answers)
         self._waiting: Deferred[Any] | None = None
         self._left = False
+        request.when_lost(self._leave)
         self.method: str = request.method.decode("ascii")
         self.path = printable(request.uri)
         self.client = str(getattr(request.client, "host", "local"))
@@ -79,7 +80,6 @@ class Exchange:
         """
         @param ended: called once, when the request is answered, or broken off.
         """
-        self._request.when_lost(self._leave)
         Task(self._run(ended), _never).start()
 
     def _leave(self) -> None:

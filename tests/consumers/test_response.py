@@ -194,6 +194,22 @@ async def test_a_failure_before_the_first_byte_is_a_status_without_a_word_of_any
         assert b"secret" not in bytes(asked.client.raw)
 
 
+@pytest.mark.parametrize("length", [3, None])
+async def test_a_failure_between_the_head_and_the_first_byte_is_a_status_too(reactor: Any, length: int | None) -> None:
+    """The head has not gone out, and what it said of the framing does not hold for what is said instead."""
+    async with asked_by_get(reactor) as asked:
+        response = ToResponse(asked.request)
+        response.begin(Head("http://a/f", 200, ((b"X-Bear", b"brown"),), length, None, length))
+        response.fail(Failure(Unavailable(503)))
+        await until(reactor, lambda: asked._seen)
+        seen = asked._seen[0]
+
+        assert (seen.status, seen.whole, seen.get("x-bear")) == (503, True, None)
+        assert seen.get("content-length") == b"%d" % len(seen.body)
+        assert asked.client.raw.endswith(b"\r\n\r\n" + seen.body)
+        assert b"Unavailable" in seen.body
+
+
 async def test_a_head_gets_no_byte_of_the_body_that_is_brought_for_it(reactor: Any) -> None:
     async with asking(reactor, request(method="HEAD")) as asked:
         response = ToResponse(asked.request)

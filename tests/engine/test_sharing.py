@@ -180,11 +180,13 @@ def test_the_fastest_sets_the_pace_and_the_others_take_theirs() -> None:
 def test_when_all_pause_so_does_the_server() -> None:
     case = Case(SLOW.but(every=0), window=1_000_000)
     clients = [case.get(paused(after)) for after in (2, 4)]
+    (transfer,) = case.transfers()
     case.turns(50)
     first = [each.size for each in clients]
     case.turns(50)
 
     assert [each.size for each in clients] == first
+    assert transfer.size == first[1]  # nothing comes that nobody takes
     assert first[1] < len(BODY) / 2
     late = case.get()
     case.end(late)
@@ -692,6 +694,23 @@ def test_what_keeps_does_not_pace_and_is_left_behind_when_it_is_slower_than_the_
     assert client.has_all()
     assert kept[0].failure is not None
     assert isinstance(kept[0].failure.value, ConsumerFailed)
+    case.nothing_is_left()
+
+
+def test_promise_6_when_all_clients_pause_what_keeps_gets_nothing_either() -> None:
+    """A disk may be faster than any client, and what is between them would be kept in memory."""
+    kept = [Recorder()]
+    case = Case(SLOW, keep=lambda source: kept[0])
+    client = case.get(paused(3))
+    case.until(lambda: client.consumer.paused)
+    had = len(kept[0].data)
+    case.turns(200)
+
+    assert len(kept[0].data) == had < len(BODY) / 2
+    client.consumer.resume()
+    case.end(client)
+    assert client.has_all()
+    assert kept[0].data == BODY
     case.nothing_is_left()
 
 

@@ -17,10 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
-from pulp_dl.flow.workers import InlineWorkers, Lane, Workers
+from pulp_dl.flow.workers import BUDGET, PIECE, InlineWorkers, Lane, Workers
 from pulp_dl.interfaces import IWorkers
 
 LIMIT = 100
@@ -281,6 +282,33 @@ async def test_a_lane_that_always_has_more_to_do_lets_others_have_their_turn(rea
         await greedy.settled()
 
     assert endless >= 3
+
+
+@pytest.mark.parametrize("others", [0, 1, 3])
+async def test_lanes_that_are_at_work_share_what_may_wait_and_those_that_rest_have_none_of_it(
+    others: int, reactor: Any
+) -> None:
+    begun, go = threading.Semaphore(0), threading.Event()
+
+    def wait() -> None:
+        begun.release()
+        go.wait()
+
+    def full(lane: Lane) -> int:
+        lane.put(wait, 0)
+        pieces = 1
+        while not lane.put(nothing, PIECE):
+            pieces += 1
+        return pieces * PIECE
+
+    async with working(reactor) as workers:
+        resting = [workers.lane(nothing, unexpected, None) for _ in range(100)]
+        for lane in resting[:others]:
+            lane.put(wait, 0)
+        for _ in range(others):
+            await deferToThread(begun.acquire)
+        assert full(workers.lane(nothing, unexpected, None)) == BUDGET // (1 + others)
+        go.set()
 
 
 class Listening:

@@ -40,12 +40,14 @@ from pulp_dl import (
 )
 from pulp_dl.consumers.around import IProgress
 from pulp_dl.errors import DownloadError
-from pulp_dl.testing import FaultServer, Request, Reset, ServerTLS, answer, redirect
+from pulp_dl.testing import Cut, FaultServer, OnRange, Request, Reset, ServerTLS, answer, redirect
 
 SECRET = "s3same-0pen"
 ELMER = f"elmer:{SECRET}"
-PUBLIC = {b"host", b"user-agent", b"accept", b"accept-encoding"}
+PUBLIC = {b"host", b"user-agent", b"accept", b"accept-encoding", b"range", b"if-range"}
 """All that anybody may be sent."""
+
+BODY = b"0123456789"
 
 FORMS = (SECRET, b64encode(ELMER.encode()).decode(), "s3same%2D0pen", SECRET[::-1])
 
@@ -108,6 +110,8 @@ class Origin:
                 return redirect(self.onward)
             case "/in/reset":
                 return Reset()
+            case "/out/broken":
+                return OnRange(answer(BODY), Cut(answer(BODY), len(BODY) // 2))
             case path if path.startswith("/in/status/"):
                 return answer(b"", int(path.rpartition("/")[2]))
         fields = ((b"Set-Cookie", f"session={SECRET}; Path=/".encode()),)
@@ -251,6 +255,25 @@ async def test_no_secret_leaves_its_origin(
 
         judge(stage, asked)
         assert seen_inside(stage) or (kind.tls and way is to_https)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+async def test_the_rest_is_asked_for_without_secrets_where_the_beginning_came_without(
+    reactor: Any, ca: trustme.CA, tmp_path: Path, kind: Kind
+) -> None:
+    """It came from the origin, but somebody else chose what was asked of that."""
+    async with staged(reactor, ca, tmp_path, kind) as stage:
+        stage.origin.onward = stage.other.url("/out/1")
+        stage.other.script = redirect(stage.first.url("/out/broken"))
+        async with Downloader(reactor, stage.remote(retries=Retries(count=1, base=0.01))) as downloader:
+            body = ToMemory()
+            await downloader.download(stage.source(stage.first.url("/in/before")), ToMemory())
+            await downloader.download(stage.source(stage.first.url("/in/go")), body)
+
+        assert body.data == BODY
+        judge(stage, ["/out/broken", "/out/broken", "/out/1"])
+        assert [request.get(b"range") for request in stage.requests if request.path == "/out/broken"][1] == b"bytes=5-"
+        assert seen_inside(stage)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)

@@ -95,13 +95,21 @@ class Client(Protocol):
         self.lost = reason
 
 
+class Bottom(StringTransportWithDisconnection):
+    aborted = False
+
+    def abortConnection(self) -> None:
+        self.aborted = True
+        super().abortConnection()  # type: ignore[no-untyped-call]  # of Twisted
+
+
 class Pair:
     """A client over its TLS, and the server; C{turn} carries what either says."""
 
     def __init__(self, client: Client | None = None, *, trusted: bool = True, server: Any = None) -> None:
         self.client = client or Client()
         self.server = server or Layer()
-        self.bottom = StringTransportWithDisconnection()
+        self.bottom = Bottom()
         tls = TLS(ca=(CA if trusted else trustme.CA()).cert_pem.bytes(), system=False)
         self.transport = TLSTransport(creator(tls, "h.example"), self.client)
         self.bottom.protocol = self.transport
@@ -344,6 +352,7 @@ def test_after_an_end_of_our_own_nothing_is_read_or_written(end: Callable[[TLSTr
     if when == "established":
         pair.established()
     end(pair.transport)
+    assert pair.bottom.aborted is (end is TLSTransport.abortConnection)  # else what is unsent is waited for
     assert pair.client.lost is not None
     assert not pair.client.lost.check(SSL.Error)
     pair.bottom.clear()

@@ -124,6 +124,24 @@ def test_who_asks_while_somebody_publishes_sees_the_publication_before(ledger: L
     assert ledger.find("/files/new")
 
 
+def test_what_is_asked_for_together_is_of_one_moment(ledger: Ledger, path: Path) -> None:
+    """Somebody publishes after the publication was found, and before its files were."""
+    ledger.publish(publication("/files/"), listed("a", "b"))
+
+    with opened(path) as connection, opened(path) as other:
+
+        def meanwhile(statement: str) -> None:
+            if "FROM files" in statement:
+                connection.set_trace_callback(None)
+                Ledger(other).publish(publication("/files/"), listed("b", "c", sha256="1" * 64))
+
+        connection.set_trace_callback(meanwhile)
+        found = Ledger(connection).find_all(["/files/a", "/files/b", "/files/c"])
+
+    assert [each and each[1].sha256 for each in found] == [SHA, SHA, None]
+    assert ledger.find("/files/c")
+
+
 @pytest.mark.parametrize(("inner", "outer"), [("/files/sub/", "/files/"), ("/files/", "/"), ("/a/b/c/", "/a/")])
 def test_no_repository_is_inside_of_another_one(ledger: Ledger, inner: str, outer: str) -> None:
     """A client of the outer one would see a mix."""

@@ -107,6 +107,19 @@ def test_what_is_no_strong_digest_is_none(value: bytes) -> None:
     assert digests_told(((b"Repr-Digest", value),)) == ()
 
 
+@pytest.mark.parametrize("names", ["sha-512 sha-256", "sha-256 sha-512", "sha-256 md5 sha-512"])
+def test_of_several_the_strongest_is_taken_whatever_their_order(names: str) -> None:
+    fields = tuple(
+        (b"Digest", f"{name}=".encode() + b64encode(hashlib.new(name.replace("sha-", "sha"), DATA).digest()))
+        for name in names.split()
+    )
+    place = Source(A)
+    head = Head(A, 200, fields, len(DATA), None, len(DATA))
+
+    assert [each.algorithm for each in digests_told(fields)] == ["sha512", "sha256"]
+    assert Duplicates().vouched(place, place, head) == (Digest("sha512", hashlib.sha512(DATA).hexdigest()),)
+
+
 def test_who_contradicts_itself_says_nothing() -> None:
     other = (b"Digest", b"sha-256=" + b64encode(hashlib.sha256(b"x").digest()))
 

@@ -109,6 +109,14 @@ def test_another_port_is_another_server(keys: list[tuple[Key, str]], tmp_path: P
     assert "ssh-keyscan -p 2222 bear.example.org" in str(refusal)
 
 
+def test_a_key_of_another_kind_is_not_known_either(keys: list[tuple[Key, str]], tmp_path: Path) -> None:
+    """Anybody in between may have one of a kind that is not in the file."""
+    (tmp_path / "known_hosts").write_text(f"bear.example.org {keys[0][1]}\n")
+    other = Key.fromFile(str(new_key(tmp_path / "key", "ecdsa"))).public()
+
+    assert "is not known" in str(known(SSH(known_hosts=tmp_path / "known_hosts"), PLACE).refusal(other))
+
+
 def test_without_a_home_nobody_is_known(
     keys: list[tuple[Key, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import UNIXServerEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -97,6 +99,30 @@ async def test_a_revoked_key_is_refused_although_it_is_known(fetching: MakeFetch
     known.write_text(f"{line}\n@revoked {line}\n")
     with pytest.raises(HostKeyFailed, match="revoked"):
         await fetching(ssh=sshd.ssh(known_hosts=known)).open(Source(sshd.url("a")))
+
+
+async def test_promise_10_a_slow_disk_with_known_hosts_keeps_nobody_else_waiting(
+    reactor: Any, fetching: MakeFetcher, sshd: Sshd, tmp_path: Path
+) -> None:
+    """Whoever reads a FIFO waits until somebody has written, which here is done by a reactor that goes on."""
+    slow, asked, went_on = tmp_path / "known_hosts", Deferred[None](), threading.Event()
+    slow.touch()
+    fetcher = fetching(ssh=sshd.ssh(known_hosts=slow))
+    slow.unlink()
+    os.mkfifo(slow)
+
+    def disk() -> bool:
+        with slow.open("wb"):  # returns when somebody reads
+            reactor.callFromThread(asked.callback, None)
+            return went_on.wait(5)
+
+    answered = deferToThread(disk)
+    opening = fetcher.open(Source(sshd.url("a")))
+    await asked
+    went_on.set()
+    with pytest.raises(HostKeyFailed, match="is not known"):
+        await opening
+    assert await answered
 
 
 async def test_hashed_names_are_found(fetching: MakeFetcher, sshd: Sshd, tmp_path: Path) -> None:

@@ -523,6 +523,27 @@ async def test_a_file_that_grows_is_read_as_it_was(from_double: SFTPFetcher, dou
     assert (head.length, data) == (1000, DATA[:1000])
 
 
+@pytest.mark.parametrize("rest", [False, True])
+async def test_promise_3_what_was_replaced_before_it_was_opened_has_the_head_of_what_is_read(
+    reactor: Any, from_double: SFTPFetcher, double: Double, rest: bool
+) -> None:
+    """Its rest is no rest of what was there before, either: the whole comes."""
+    url, replacing = double.url("/data"), Deferred[None]()
+    old = await from_double.head(Source(url))
+    double.waits[b"/data"] = replacing
+    opening = from_double.open(Source(url), *((Span(1000), old.validators) if rest else ()))
+    while ("open", b"/data") not in double.asked:
+        await deferLater(reactor, 0)
+    double.files[b"/data"] = b"another one"
+    replacing.callback(None)
+    body, sink = await opening, Sink()
+    await body.deliver(sink)
+
+    assert (body.head.status, body.head.length, body.head.span) == (200, len(b"another one"), None)
+    assert body.head.etag != old.etag
+    assert sink.data == b"another one"
+
+
 @given(sizes=st.lists(st.integers(1, PIECE), min_size=1, max_size=5))
 @settings(max_examples=10)
 async def test_a_server_may_give_less_than_it_was_asked_for(reactor: Any, sizes: list[int]) -> None:
