@@ -245,7 +245,9 @@ class _Mirrors:
         self._remote = remote
         self._mirrors = mirrors or {}
 
-    def locate(self, source: Source, direct: IDownloader) -> Iterator[Source] | AsyncIterator[Source]:
+    def locate(self, source: Source, direct: IDownloader) -> Iterable[Source] | AsyncIterator[Source]:
+        if not self._mirrors and len(source.tag.publication.places) == 1 and source.place.scheme != SCHEME:
+            return (source,)  # as most have
         places = self._published(source)
         return self._listed(places, direct) if self._mirrors else (place for _, place in places)
 
