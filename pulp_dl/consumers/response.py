@@ -138,7 +138,7 @@ class ToResponse:
                 self._request.unregisterProducer()
 
     def write(self, data: bytes) -> None:
-        if self._over or self._bodiless:
+        if self.ended or self._left or self._bodiless:
             return
         if self.total is not None:
             left = self.total - self._request.sentLength - len(self._last) - len(data)
