@@ -130,9 +130,7 @@ class _Shape(NamedTuple):
 def _shape(names: tuple[bytes, ...], unwanted: frozenset[bytes]) -> _Shape:
     lower = [name.lower() for name in names]
     # The promises of HTTP's own reader about names do not hold for other protocols.
-    passed_on = tuple(
-        at for at, name in enumerate(lower) if name not in unwanted and TOKEN.fullmatch(name) is not None
-    )
+    passed_on = tuple(at for at, name in enumerate(lower) if name not in unwanted and TOKEN.fullmatch(name) is not None)
     connection = tuple(at for at, name in enumerate(lower) if name == b"connection")
     return _Shape(passed_on, connection, dated=b"date" in lower and b"date" not in unwanted)
 
