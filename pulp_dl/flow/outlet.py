@@ -70,8 +70,8 @@ class Outlet:
         """All has been given: have it made last.  What is returned must not be cancelled."""
         if self.head is None:
             self._begin(head)
+        self._unregister()
         try:
-            self._unregister()
             return self._consumer.finish()
         except DownloadError:
             raise
@@ -112,7 +112,12 @@ class Outlet:
     def _unregister(self) -> None:
         if self._registered:
             self._registered = False
-            self._consumer.unregisterProducer()
+            try:
+                self._consumer.unregisterProducer()
+            except DownloadError:
+                raise
+            except Exception as error:
+                raise _failed(error) from error
 
 
 def _failed(error: Exception) -> ConsumerFailed:
