@@ -226,7 +226,7 @@ class Streaming:
 
 def test_calls_for_a_small_file_that_is_streamed(streaming: Streaming) -> None:
     streaming.gets("/small", 4)
-    assert_each(streaming.gets("/small", 8), streaming.gets("/small", 48), 40, 500)
+    assert_each(streaming.gets("/small", 8), streaming.gets("/small", 48), 40, 460)
 
 
 def test_calls_for_a_piece_of_a_body_that_is_streamed(streaming: Streaming) -> None:
