@@ -1,5 +1,5 @@
 """
-What a file and a piece of a body cost, in calls of Python functions, over a network in memory.
+What a file and a piece of a body cost, fetched and streamed, in calls of Python functions, over a network in memory.
 
 No clock is read, so no machine is too slow for this; but a call that somebody adds to each file or to each piece shows.
 The bounds are a tenth above what is.  If one is passed: is it worth it?  Then it is raised, and the commit says why.
@@ -10,20 +10,29 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
+from itertools import repeat
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pytest
 import trustme
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Protocol
+from zope.interface import implementer
 
 import pulp_dl
-from pulp_dl import TLS, Digest, Downloader, Limits, Remote, Size, Source, ToFile, ToMemory
-from pulp_dl.interfaces import IBodyConsumer
+from pulp_dl import TLS, Attempt, Digest, Downloader, Limits, Remote, Size, Source, ToFile, ToMemory
+from pulp_dl.engine.sharing import Sharing
+from pulp_dl.interfaces import IBodyConsumer, IDownloader, IMirrors
+from pulp_dl.streamer import Content
+from pulp_dl.streamer.traffic import Traffic
 from pulp_dl.testing import MemoryNetwork, Script, Send, ServerTLS, answer
+from pulp_dl.testing.pipe import RECEIVE, pipe
+from tests.streamer.importers import ByHeart
 
 OURS = os.path.join(os.path.dirname(pulp_dl.__file__), "")
 OTHERS = (os.path.join(OURS, "testing", ""), os.path.dirname(__file__), "<attrs generated methods pulp_dl.testing")
@@ -133,6 +142,103 @@ def test_calls_for_a_piece_of_a_large_body(scheme: str, most: float, ca: trustme
     mirroring = Mirroring(scheme, ca, tmp_path)
     mirroring.pieces(4)
     assert_each(mirroring.pieces(4), mirroring.pieces(54), 50, most)
+
+
+@implementer(IMirrors)
+class Published:
+    """One place, which is told as a catalogue tells it."""
+
+    def locate(self, source: Source, direct: IDownloader) -> Iterable[Source]:
+        return (source,)
+
+    def record(self, attempt: Attempt) -> None:
+        """Nothing is learnt."""
+
+
+class Asks(Protocol):
+    """A client with one connection."""
+
+    transport: Any
+    _length: int | None = None
+
+    def __init__(self) -> None:
+        self._left = 0
+        self._came = b""
+        self.bodies: list[bytes] = []
+
+    def ask(self, path: str, times: int) -> None:
+        self._path, self._left = path, times
+        self._next()
+
+    def _next(self) -> None:
+        if self._left:
+            self._left, self._came, self._length = self._left - 1, b"", None
+            self.transport.write(f"GET {self._path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+
+    def dataReceived(self, data: bytes) -> None:
+        self._came += data
+        head, end, body = self._came.partition(b"\r\n\r\n")
+        if end and len(body) == int(head.partition(b"Content-Length: ")[2].split()[0]):
+            self.bodies.append(body)
+            self._next()
+
+
+class Streaming:
+    """A streamer of files that are published, and a client."""
+
+    def __init__(self) -> None:
+        self._network = network = MemoryNetwork()
+        bodies = {"/small": SMALL, "/4": b"y" * 4 * PIECE, "/54": b"y" * 54 * PIECE}
+        script: dict[str, Script] = {path: answer(body, piece=PIECE) for path, body in bodies.items()}
+        server = network.serve("h.example", {**script, "/small": Send(HEAD % len(SMALL) + SMALL)})
+        sharing = Sharing(Downloader(network, mirrors=Published()), network)
+        files = {
+            path: Source(server.url(path), [Size(len(body)), Digest("sha256", sha256(body).hexdigest())])
+            for path, body in bodies.items()
+        }
+        content = Content(network, ByHeart(sharing, files), told=Traffic(network), name="streamer")
+        near, far = IPv4Address("TCP", "192.0.2.9", 49152), IPv4Address("TCP", "192.0.2.8", 80)
+        ours, theirs = pipe(network.turn, near, far, lambda: repeat(RECEIVE))
+        self._client = Asks()
+        ours.protocol, theirs.protocol = self._client, content.buildProtocol(near)
+        theirs.protocol.makeConnection(theirs)
+        self._client.makeConnection(ours)
+        self._bodies = bodies
+
+        self._ends = content.cut, sharing.close
+
+    def close(self) -> None:
+        for end in self._ends:
+            self._network.result(end())
+
+    def gets(self, path: str, number: int) -> Counter[str]:
+        client = self._client
+        client.bodies.clear()
+
+        def ask() -> None:
+            client.ask(path, number)
+            self._network.run()
+
+        calls = calls_of(ask)
+        assert client.bodies == [self._bodies[path]] * number
+        return calls
+
+
+def test_calls_for_a_small_file_that_is_streamed(streaming: Streaming) -> None:
+    streaming.gets("/small", 4)
+    assert_each(streaming.gets("/small", 8), streaming.gets("/small", 48), 40, 460)
+
+
+def test_calls_for_a_piece_of_a_body_that_is_streamed(streaming: Streaming) -> None:
+    streaming.gets("/4", 1)
+    assert_each(streaming.gets("/4", 1), streaming.gets("/54", 1), 50, 28)
+
+
+@pytest.fixture
+def streaming() -> Iterator[Streaming]:
+    made = Streaming()
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="module")

@@ -6,16 +6,16 @@ Only click is imported here, and by the subcommands' modules; the rest when ther
 
 from __future__ import annotations
 
-import gc
 import json
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from io import TextIOWrapper
-from typing import Any, Final
+from typing import Any
 
 import click
 
+from ..flow.garbage import look_less_often
 from .catalogue import catalogue
 from .completion import complete_names_of_files, completion
 from .config import config_option, with_environment
@@ -48,13 +48,6 @@ Exit codes:
 """
 
 
-_YOUNG: Final = 10_000
-"""
-Objects that are made before the garbage collector looks at them.  Fifty downloads are made of some four thousand, which
-begin and end together, and none of which is garbage; at the usual 700 looking at them is an eighth of their price.
-"""
-
-
 class _Command(click.Group):
     """A group that ends with our exit codes."""
 
@@ -70,7 +63,7 @@ class _Command(click.Group):
             return super(_Command, self).main(args, prog_name, complete_var, standalone_mode=False, **extra)
 
         if args is None:  # the process is ours
-            gc.set_threshold(_YOUNG)
+            look_less_often()
         words = sys.argv[1:] if args is None else args
         if not standalone_mode:
             return run()

@@ -11,6 +11,7 @@ from twisted.application.service import IService, MultiService
 from twisted.python.usage import Options as TwistedOptions
 from twisted.python.usage import UsageError
 
+from ..flow.garbage import look_less_often
 from ..flow.steady import steady
 from .serve import make_service, parsed
 
@@ -68,6 +69,7 @@ def makeService(options: Any) -> IService:
     from twisted.internet import reactor
 
     steady(reactor)
+    look_less_often()
     try:
         service = make_service(reactor, options.ctx)
     except click.ClickException as error:

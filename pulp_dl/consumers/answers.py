@@ -5,7 +5,7 @@ from __future__ import annotations
 from email.utils import formatdate
 from functools import lru_cache
 from time import time
-from typing import Final
+from typing import Final, NamedTuple
 
 from attrs import field, frozen
 
@@ -75,19 +75,7 @@ class Answers:
         @param length: bytes of the body, if that is known.
         @param etag: replaces the origin's.
         """
-        unwanted = self._unwanted if etag is None else self._unwanted_with_digest
-        names = [name.lower() for name, _ in head.headers]
-        at = -1
-        for _ in range(names.count(b"connection")):
-            at = names.index(b"connection", at + 1)
-            unwanted |= _nominated(head.headers[at][1])
-        found = [
-            pair
-            for name, pair in zip(names, head.headers, strict=True)
-            if name not in unwanted and _is_token(pair[0]) and CONTROL.search(pair[1]) is None
-        ]
-        if b"date" not in names or b"date" in unwanted:
-            found.append((b"Date", date()))  # RFC 9110 section 6.6.1
+        found = self._passed_on(head.headers, self._unwanted if etag is None else self._unwanted_with_digest)
         if etag is not None:
             found.append((b"ETag", etag))
         if etag is not None and self.max_age is not None:
@@ -101,22 +89,56 @@ class Answers:
             found.append((b"Via", b"1.1 " + self.via.encode("ascii")))
         return tuple(found)
 
+    @staticmethod
+    def _passed_on(pairs: Pairs, unwanted: frozenset[bytes]) -> list[tuple[bytes, bytes]]:
+        """Those of the origin that are not unwanted, and a Date."""
+        names, values = zip(*pairs, strict=True) if pairs else ((), ())
+        shape = _shape(names, unwanted)
+        for at in shape.connection:
+            nominated = _nominated(values[at])
+            if not nominated <= unwanted:
+                unwanted |= nominated
+                shape = _shape(names, unwanted)
+        found = [pairs[at] for at in shape.passed_on]
+        if CONTROL.search(b"".join(values)):  # a plugin's field must not become two
+            found = [pair for pair in found if CONTROL.search(pair[1]) is None]
+        if not shape.dated:
+            found.append((b"Date", date()))  # RFC 9110 section 6.6.1
+        return found
+
     @property
     def caching(self) -> bytes:
         """Cache-Control of what has a digest."""
         return b"public, max-age=%d" % (self.max_age or 0)
 
 
+class _Shape(NamedTuple):
+    """
+    What becomes of fields, by their names: servers have few sets of them.
+
+    @ivar passed_on: numbers of those that are.
+    @ivar connection: numbers of those that name others.
+    @ivar dated: a Date is passed on.
+    """
+
+    passed_on: tuple[int, ...]
+    connection: tuple[int, ...]
+    dated: bool
+
+
+@lru_cache(64)
+def _shape(names: tuple[bytes, ...], unwanted: frozenset[bytes]) -> _Shape:
+    lower = [name.lower() for name in names]
+    # The promises of HTTP's own reader about names do not hold for other protocols.
+    passed_on = tuple(at for at, name in enumerate(lower) if name not in unwanted and TOKEN.fullmatch(name) is not None)
+    connection = tuple(at for at, name in enumerate(lower) if name == b"connection")
+    return _Shape(passed_on, connection, dated=b"date" in lower and b"date" not in unwanted)
+
+
 @lru_cache(64)
 def _nominated(value: bytes) -> frozenset[bytes]:
     """What a Connection field names is for that connection only."""
     return frozenset(token.strip().lower() for token in value.split(b","))
-
-
-@lru_cache(1024)
-def _is_token(name: bytes) -> bool:
-    """A plugin's field must not become two (promises of HTTP's own reader do not hold for other protocols)."""
-    return TOKEN.fullmatch(name) is not None
 
 
 def date() -> bytes:

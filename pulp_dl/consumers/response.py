@@ -138,7 +138,7 @@ class ToResponse:
                 self._request.unregisterProducer()
 
     def write(self, data: bytes) -> None:
-        if self._over or self._bodiless:
+        if self.ended or self._left or self._bodiless:
             return
         if self.total is not None:
             left = self.total - self._request.sentLength - len(self._last) - len(data)
@@ -221,8 +221,7 @@ class ToResponse:
         request: Any = self._request
         self.status = request.code = status
         self._bodiless = self._bodiless or status == 304
-        lines = [b"HTTP/1.1 %d %b" % (status, PHRASES[status])]
-        lines += [b"%b: %b" % pair for pair in fields]
+        lines = [b"HTTP/1.1 %d %b" % (status, PHRASES[status]), *map(b": ".join, fields)]
         own = request.responseHeaders
         lines += [b"%b: %b" % (name, value) for name, values in own.getAllRawHeaders() for value in values]
         modern = request.clientproto == b"HTTP/1.1"

@@ -25,6 +25,7 @@ from .many import Item, Many
 from .places import IDirect
 from .random_access import RandomAccess
 from .shared import Shared
+from .task import Task
 
 __all__ = ["Direct", "Downloader"]
 
@@ -138,7 +139,8 @@ class Downloader:
             each.callback(None)
 
     def _download(self, source: Source | str, consumer: IBodyConsumer, mirrors: IMirrors | None) -> Deferred[Report]:
-        return self._running.add(self._begin(as_source(source), consumer, mirrors))
+        bringing = self._begin(as_source(source), consumer, mirrors)
+        return bringing.kept_by(self._running) if isinstance(bringing, Task) else bringing
 
     def _begin(self, source: Source, consumer: IBodyConsumer, mirrors: IMirrors | None) -> Deferred[Report]:
         if self._progress is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, DeferredLock
@@ -57,9 +57,11 @@ class Candidates:
         self.wrong: list[Source] = []
         self._seen: set[str] = set()
         self._read = 0
-        self._located: Iterator[Source] | AsyncIterator[Source] | None = None
+        self._plain: Iterator[Source] | None = None  # what the mirrors name, if it is read without waiting
+        self._located: Iterator[Source] | AsyncIterator[Source] | None = None  # else
+        self._found: Any = None  # before that
         self._exhausted = mirrors is None
-        self._reading = DeferredLock()  # an iterator cannot be asked by two at once
+        self._reading: DeferredLock | None = None  # who waits for an iterator cannot ask it at the same time
         self._fault: DownloadError | None = None
         self.failure: DownloadError | None = None
         self._left_out: Source | None = None  # the first of those that are not protected
@@ -67,36 +69,70 @@ class Candidates:
     async def at(self, index: int) -> Source | None:
         """The place of this number among those that are left, or None if there are no more."""
         while self._lacks(index):
-            async with self._reading:
-                if self._lacks(index):  # and whoever was before did not read it
-                    await self._read_on()
+            if self._fault is not None:
+                raise self._fault
+            if self._reading is not None:
+                async with self._reading:
+                    if self._lacks(index):  # and whoever was before did not read it
+                        await self._read_on()
+            elif self._plain is not None:
+                self._read_at_once()
+            else:
+                self._begin()
         return self.known[index] if index < len(self.known) else None
 
     def _lacks(self, index: int) -> bool:
         return index >= len(self.known) and not self._exhausted
 
-    async def _read_on(self) -> None:
+    def _begin(self) -> None:
+        try:
+            found = self._locate()
+            if hasattr(found, "__await__") or hasattr(found, "__aiter__"):
+                self._found, self._reading = found, DeferredLock()
+            else:
+                self._plain = iter(found)
+        except Exception as error:
+            self._failed(error)
+
+    def _locate(self) -> Any:
+        assert self._mirrors is not None
+        return self._mirrors.locate(self._source, self._direct)
+
+    def _read_at_once(self) -> None:
         """One more, if there is one."""
+        assert self._plain is not None
+        try:
+            self._take(next(self._plain, None) if self._read < MOST else None)
+        except Exception as error:
+            self._failed(error)
+
+    async def _read_on(self) -> None:
+        """The same, where it may have to be waited for."""
         if self._fault is not None:
             raise self._fault
         try:
-            place = await self._next() if self._read < MOST else None
-            self._read += 1
-            if place is None:
-                self._exhausted = True
-            elif place.url not in self._seen:
-                self._seen.add(place.url)
-                if self._allowed(place):
-                    self.known.append(place)
-        except CancelledError:
-            raise
-        except DownloadError as error:  # a list that could not be fetched is no reason to have no file
-            self.failure, self._exhausted = error, True
-            if self._source.url not in self._seen:
-                self.known.append(self._source)
+            self._take(await self._next() if self._read < MOST else None)
         except Exception as error:
+            self._failed(error)
+
+    def _take(self, place: Source | None) -> None:
+        self._read += 1
+        if place is None:
+            self._exhausted = True
+        elif place.url not in self._seen:
+            self._seen.add(place.url)
+            if self._allowed(place):
+                self.known.append(place)
+
+    def _failed(self, error: Exception) -> None:
+        if isinstance(error, CancelledError):
+            raise error
+        if not isinstance(error, DownloadError):
             self._fault = DownloadError(f"the mirrors raised {type(error).__name__}", self._source.url)
             raise self._fault from error
+        self.failure, self._exhausted = error, True  # a list that could not be fetched is no reason to have no file
+        if self._source.url not in self._seen:
+            self.known.append(self._source)
 
     def _allowed(self, place: Source) -> bool:
         source = self._source
@@ -124,9 +160,10 @@ class Candidates:
 
     async def _next(self) -> Source | None:
         if self._located is None:
-            assert self._mirrors is not None
-            found: Any = self._mirrors.locate(self._source, self._direct)
-            if isinstance(found, Awaitable):
+            found, self._found = self._found, None
+            if found is None:  # it was cancelled before
+                found = self._locate()
+            if hasattr(found, "__await__"):
                 found = await found
             self._located = aiter(found) if hasattr(found, "__aiter__") else iter(found)
         if isinstance(self._located, AsyncIterator):
@@ -191,8 +228,11 @@ class Candidates:
         """Nothing more is wanted of the mirrors."""
         self._exhausted, self._fault = True, None
         try:
-            async with self._reading:  # nobody does any more, or is about to leave
-                await self._close()
+            if self._reading is not None:
+                async with self._reading:  # nobody does any more, or is about to leave
+                    await self._close()
+            elif self._plain is not None and hasattr(self._plain, "close"):
+                self._plain.close()
         except CancelledError:
             raise
         except Exception:  # the download has ended, whatever becomes of its mirrors

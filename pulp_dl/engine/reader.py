@@ -5,6 +5,7 @@ from __future__ import annotations
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
+from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IPushProducer
 from twisted.python.failure import Failure
@@ -39,7 +40,10 @@ class Reader(Deferred[Report]):
     @ivar position: bytes that the consumer has been given.
     @ivar sated: the consumer takes no more for now.
     @ivar ended: the consumer has finished or failed, or is about to.
+    @ivar late: the transfer had begun when it came.
     """
+
+    late = False
 
     def __init__(self, sharing: Sharing, transfer: Transfer, source: Source, consumer: IBodyConsumer) -> None:
         super().__init__()
@@ -201,19 +205,12 @@ class Reader(Deferred[Report]):
             ending.addCallbacks(self._succeed, self._unfinished, callbackArgs=(report, head))
 
     def _succeed(self, _: object, report: Report, head: Head) -> None:
-        mine = Report(
-            self._source,
-            self.outlet.head or head,
-            report.size,
-            report.facts,
-            report.advisories,
-            report.attempts,
-            self._sharing.clock.seconds() - self._began,
-            report.validated,
-        )
+        if self.late or report.source is not self._source:  # else it is this one's own already
+            seconds = self._sharing.clock.seconds() - self._began
+            report = evolve(report, source=self._source, head=self.outlet.head or head, seconds=seconds)
         self._let_go()
         self._sharing.ended(self)
-        self.callback(mine)
+        self.callback(report)
 
     def _unfinished(self, failure: Failure) -> None:
         try:

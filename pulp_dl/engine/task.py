@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
+
+from ..flow.running import Running
 
 __all__ = ["Task"]
 
@@ -34,6 +36,14 @@ class Task(Deferred[T]):
         self._interrupt = interrupt
         self._waiting: Deferred[Any] | None = None
         self._context = copy_context()
+        self._running: Running | None = None
+
+    def kept_by(self, running: Running) -> Self:
+        """Until it fires: C{running.add}, for less."""
+        if not self.called:
+            running.begin(self)
+            self._running = running
+        return self
 
     def start(self) -> None:
         """Run until it has to wait for something."""
@@ -48,12 +58,18 @@ class Task(Deferred[T]):
                 # What it waited for has the result, and hands it over.
                 waiting = self._context.run(self._coroutine.send, None)
         except StopIteration as end:
+            self._let_go()
             self.callback(end.value)
         except BaseException:
+            self._let_go()
             self.errback(Failure())
         else:
             self._waiting = waiting
             waiting.addBoth(self._step)
+
+    def _let_go(self) -> None:
+        if self._running is not None:
+            self._running.end(self)
 
     def wake(self) -> None:
         """Cancel what it waits for, if it does."""

@@ -91,6 +91,7 @@ class Transfer:
     def join(self, reader: Reader) -> None:
         """One more; it gets what is here, and then what comes."""
         self._readers[reader] = None
+        reader.late = self._running is not None
         if self._watched:
             reader.watch(self._workers)
         if reader in self._readers:
@@ -257,15 +258,18 @@ class Transfer:
         if self._over:
             return
         self.report = report
-        everybody = self._everybody
-        if any(reader.position < self._window.end for reader in everybody):
-            for reader in everybody:
-                self._settle(reader)
-            return
-        assert self.head is not None
-        self._close()
+        everybody, head, end = self._everybody, self.head, self._window.end
         for reader in everybody:
-            reader.conclude(report, self.head)
+            if reader.position < end:
+                break
+        else:
+            assert head is not None
+            self._close()
+            for reader in everybody:
+                reader.conclude(report, head)
+            return
+        for reader in everybody:
+            self._settle(reader)
 
     def _broke(self, failure: Failure) -> None:
         self._sharing.ended(self)

@@ -51,14 +51,17 @@ class Checks:
             is a client, and there may be many slow ones.
         """
         self._pairs: list[tuple[IExpectation | None, ICheck]] = []
+        proven = not provable
         for each in expectations:
             try:
-                self._pairs.append((each, each.start()))
+                check = each.start()
             except DownloadError:
                 raise
             except Exception as error:
                 raise _blamed(each, error) from error
-        if provable and not any(isinstance(check, Hashing) for _, check in self._pairs):
+            self._pairs.append((each, check))
+            proven = proven or isinstance(check, Hashing)
+        if not proven:
             self._pairs.append((None, Hashing("sha256", None)))
         self._free = not provable
         self._workers = workers

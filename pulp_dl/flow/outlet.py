@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Final
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IPushProducer
@@ -18,7 +17,6 @@ from .unhurried import unhurried
 __all__ = ["Outlet", "in_our_words"]
 
 log = Logger()
-T = TypeVar("T")
 
 
 class Outlet:
@@ -60,7 +58,12 @@ class Outlet:
         assert IRewindable.providedBy(consumer)
         if self.head is None:  # it holds bytes of an earlier run
             self._begin(head)
-        self._call(lambda: consumer.rewind(head))
+        try:
+            consumer.rewind(head)
+        except DownloadError:
+            raise
+        except Exception as error:
+            raise _failed(error) from error
         self.head, self.given = head, 0
 
     def end(self, head: Head) -> Deferred[None] | None:
@@ -68,7 +71,12 @@ class Outlet:
         if self.head is None:
             self._begin(head)
         self._unregister()
-        return self._call(self._consumer.finish)
+        try:
+            return self._consumer.finish()
+        except DownloadError:
+            raise
+        except Exception as error:
+            raise _failed(error) from error
 
     async def finish(self, head: Head) -> Head:
         """C{end}, and wait for it, whoever cancels meanwhile.  Returns the head that it was given."""
@@ -104,16 +112,12 @@ class Outlet:
     def _unregister(self) -> None:
         if self._registered:
             self._registered = False
-            self._call(self._consumer.unregisterProducer)
-
-    @staticmethod
-    def _call(method: Callable[[], T]) -> T:
-        try:
-            return method()
-        except DownloadError:
-            raise
-        except Exception as error:
-            raise _failed(error) from error
+            try:
+                self._consumer.unregisterProducer()
+            except DownloadError:
+                raise
+            except Exception as error:
+                raise _failed(error) from error
 
 
 def _failed(error: Exception) -> ConsumerFailed:

@@ -275,7 +275,9 @@ class Pipe:
         if self._prefix is not None and self._prefix.left:
             self.offset = 0
             raise NotResumable("the file is shorter here than what was read before", head.url)
-        await checks.rest()
+        settled = checks.settled()
+        if settled is not None:
+            await settled
         tail: list[bytes] = []
         if self._tail is not None:
             if self.outlet.given:
@@ -283,7 +285,9 @@ class Pipe:
             tail = self._tail.pop()
             for piece in tail:
                 checks.update(piece)
-            await checks.rest()
+            settled = checks.settled()
+            if settled is not None:
+                await settled
         try:
             facts, advisories = checks.verify()
         except DownloadError:

@@ -19,7 +19,7 @@ from ..engine.plugins import installed
 from ..engine.sharing import Sharing
 from ..errors import Refused
 from ..flow.running import Running
-from ..interfaces import IBodyConsumer, IDownloader, IListing, IMirrors, IScheme
+from ..interfaces import IBodyConsumer, IDownloader, IExpectation, IListing, IMirrors, IScheme
 from ..mirrors.located import located
 from ..mirrors.scores import Scores
 from ..mirrors.standing import Standing
@@ -245,7 +245,9 @@ class _Mirrors:
         self._remote = remote
         self._mirrors = mirrors or {}
 
-    def locate(self, source: Source, direct: IDownloader) -> Iterator[Source] | AsyncIterator[Source]:
+    def locate(self, source: Source, direct: IDownloader) -> Iterable[Source] | AsyncIterator[Source]:
+        if not self._mirrors and len(source.tag.publication.places) == 1 and source.place.scheme != SCHEME:
+            return (source,)  # as most have
         places = self._published(source)
         return self._listed(places, direct) if self._mirrors else (place for _, place in places)
 
@@ -286,10 +288,11 @@ def _where(place: Place, listed: Listed) -> dict[str, Any]:
     return {"url": url, "scope": place.url if absolute else None, "found": absolute}
 
 
-def _expected(listed: Listed) -> list[Any]:
-    size = [] if listed.size is None else [Size(listed.size)]
-    sha256 = [] if listed.sha256 is None else [Digest("sha256", listed.sha256)]
-    return [*size, *sha256, *(Digest(*each) for each in listed.others)]
+def _expected(listed: Listed) -> tuple[IExpectation, ...]:
+    size = () if listed.size is None else (Size(listed.size),)
+    sha256 = () if listed.sha256 is None else (Digest("sha256", listed.sha256),)
+    others = tuple([Digest(*each) for each in listed.others]) if listed.others else ()
+    return size + sha256 + others
 
 
 def _file(path: str, wanted: _Wanted) -> Source:

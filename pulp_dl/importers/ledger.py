@@ -302,6 +302,7 @@ def _row(file: Listed) -> tuple[object, ...]:
 
 def _listed(row: Any) -> Listed:
     path, href, size, sha256, others, kept = row
-    pairs = (each.partition(":") for each in (others or "").split())
-    digests = tuple((algorithm, value) for algorithm, _, value in pairs)
+    digests: tuple[tuple[str, str], ...] = ()
+    if others is not None:
+        digests = tuple((algorithm, value) for algorithm, _, value in (each.partition(":") for each in others.split()))
     return Listed(path, quote(path) if href is None else href, size, sha256, digests, bool(kept))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from attrs import evolve
 
@@ -12,10 +13,10 @@ from ..consumers.plain import Plain
 from ..model.headers import CONTROL, Pairs
 from ..model.source import Source, Span
 
-if TYPE_CHECKING:
-    from twisted.web.http_headers import Headers
+__all__ = ["Fields", "asked", "range_of"]
 
-__all__ = ["asked", "range_of"]
+Fields = Mapping[bytes, Sequence[bytes]]
+"""The values of a request's fields, by their names in lower case."""
 
 # One range, with numbers that a file can have.  All else may be ignored (section 14.2), and several ranges are: who
 # wants them gets the whole.
@@ -24,7 +25,7 @@ _ASKING: Final = frozenset({b"if-match", b"if-none-match", b"if-modified-since",
 _TAG: Final = re.compile(rb'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 
 
-def asked(headers: Headers, source: Source, *, part: bool = True) -> Source | Plain:
+def asked(headers: Fields, source: Source, *, part: bool = True) -> Source | Plain:
     """
     The source with what the client asks of it; or the answer, if it is known here.
 
@@ -33,7 +34,7 @@ def asked(headers: Headers, source: Source, *, part: bool = True) -> Source | Pl
 
     @param part: is this a request that may have a part?  HEAD may not.
     """
-    if _ASKING.isdisjoint({name.lower() for name, _ in headers.getAllRawHeaders()}):
+    if _ASKING.isdisjoint(headers):
         return source  # as most do
     etag = etag_of(source)
     none_match = _value(headers, b"if-none-match")
@@ -64,9 +65,9 @@ def asked(headers: Headers, source: Source, *, part: bool = True) -> Source | Pl
     return evolve(source, span=span, conditions=pairs) if pairs or span is not None else source
 
 
-def range_of(headers: Headers) -> Span | None:
+def range_of(headers: Fields) -> Span | None:
     """The one range of bytes that is asked for, or None.  C{Span(0, None)} is what C{bytes=0-} asks for."""
-    values = headers.getRawHeaders(b"range") or ()
+    values = headers.get(b"range", ())
     match = _RANGE.fullmatch(values[0]) if len(values) == 1 else None
     if match is None:
         return None
@@ -89,9 +90,9 @@ def _within(span: Span, size: int | None) -> Span | Plain:
     return span.within(size) or Plain(416, ((b"Content-Range", b"bytes */%d" % size),))
 
 
-def _value(headers: Headers, name: bytes) -> bytes | None:
+def _value(headers: Fields, name: bytes) -> bytes | None:
     """The value of a field; several are one list.  What cannot be a value is no condition."""
-    values = headers.getRawHeaders(name)
+    values = headers.get(name)
     if not values:
         return None
     value: bytes = b", ".join(values)

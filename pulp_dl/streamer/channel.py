@@ -11,7 +11,8 @@ from contextlib import suppress
 from fcntl import ioctl
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.interfaces import ISSLTransport, ITCPTransport
+from twisted.internet import tcp
+from twisted.internet.interfaces import ISSLTransport
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel, Request
@@ -112,7 +113,7 @@ class Channel(_Untyped):  # type: ignore[misc]  # nothing in Twisted's channel h
     def connectionMade(self) -> None:
         super().connectionMade()
         transport: Any = self.transport
-        if ITCPTransport.providedBy(self.transport) and not ISSLTransport.providedBy(self.transport):
+        if isinstance(transport, tcp.Connection) and not ISSLTransport.providedBy(transport):
             self._socket = transport.getHandle()
             transport.bufferSize = BUFFER
         self._host = transport.getHost()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote
 
@@ -131,10 +131,11 @@ class Exchange:
         request = self._request
         if request.method not in METHODS:
             return _NOT_ALLOWED
-        if request.clientproto == b"HTTP/1.1" and len(request.requestHeaders.getRawHeaders(b"host", ())) != 1:
+        fields = {name.lower(): values for name, values in request.requestHeaders.getAllRawHeaders()}
+        if request.clientproto == b"HTTP/1.1" and len(fields.get(b"host", ())) != 1:
             raise Refusal(400, "no Host field, or several")  # RFC 9112 section 3.2
         path = path_of(request.uri, self._content.answers.max_target)
-        way = self._way()
+        way = self._way(fields.get(b"via"))
         found = await self._find(path)
         if found is None or isinstance(found, Plain):
             return found
@@ -142,7 +143,7 @@ class Exchange:
         if way is not None and source.place.scheme != "file":
             source = evolve(source, headers=(*source.headers, (b"Via", way)))
         self._source = source
-        wanted = asked(request.requestHeaders, source, part=request.method == b"GET")
+        wanted = asked(fields, source, part=request.method == b"GET")
         if isinstance(wanted, Plain):
             return wanted
         self._response.asked_for(wanted)
@@ -161,9 +162,9 @@ class Exchange:
             self._response.asked_for(whole)
             return await downloader.download(whole, self._response)
 
-    def _way(self) -> bytes | None:
+    def _way(self, vias: Sequence[bytes] | None) -> bytes | None:
         """Where the request has been, and here: for the next one on its way.  None for a client's own request."""
-        name, vias = self._content.name, self._request.requestHeaders.getRawHeaders(b"via")
+        name = self._content.name
         if name is None or not vias:
             return None
         way = b", ".join(vias)

@@ -26,6 +26,14 @@ def test_the_command_lets_more_objects_be_made_before_it_looks_for_garbage() -> 
     assert int(ran.stdout.split()[-1]) >= 5000
 
 
+def test_so_does_the_service_of_twistd() -> None:
+    program = "from pulp_dl.cli.tap import Options, makeService\noptions = Options()\n"
+    program += "options.parseOptions(['--passthrough', '/=http://127.0.0.1:9/'])\nmakeService(options)\n"
+    program += "import gc\nprint('threshold', gc.get_threshold()[0])"
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert int(ran.stdout.split()[-1]) >= 5000
+
+
 def test_who_calls_the_command_from_a_program_keeps_their_own() -> None:
     before = gc.get_threshold()
     assert CliRunner().invoke(main, ["--version"]).exit_code == 0

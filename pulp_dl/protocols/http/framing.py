@@ -9,6 +9,7 @@ no Deferred in this file: bytes in, bytes out.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpResponseParser
@@ -27,11 +28,17 @@ OVERHEAD_PER_CHUNK: Final = 32
 # llhttp also reads RTSP, ICE, HTTP/0.9, HTTP/2.0 and any three digits.
 _START = re.compile(rb"HTTP/1\.([01]) ([1-5])")
 _START_LENGTH = len(b"HTTP/1.1 2")
-_LENGTHS = (len(b"content-length"), len(b"transfer-encoding"))  # few fields have them, and looking costs
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class Malformed(Exception):
     """The server broke the rules, or one of our limits on them.  The message holds no byte of what it sent."""
+
+
+@lru_cache(64)
+def _framing(names: tuple[bytes, ...]) -> tuple[int, ...]:
+    """Which of these fields say where a body ends; most answers of a server have the same ones."""
+    return tuple(at for at, name in enumerate(names) if name.lower() in _FRAMING)
 
 
 class Framing:
@@ -195,16 +202,14 @@ class Framing:
         length = coding = None
         pairs = self._fields
         found = tuple(pairs) if self._tidy else tuple([(name, value.rstrip(b" \t")) for name, value in pairs])
-        for name, value in pairs:
-            if len(name) not in _LENGTHS:
-                continue
-            lower = name.lower()
-            if lower == b"content-length":
+        for at in _framing(tuple([name for name, _ in pairs])):
+            name, value = pairs[at]
+            if name.lower() == b"content-length":
                 try:
                     length = int(value)
                 except ValueError:  # llhttp passes over any number of zeros, int() does not
                     raise Malformed("a Content-Length of too many digits") from None
-            elif lower == b"transfer-encoding":
+            else:
                 # Of anything else (even of a tab behind it) llhttp would hand out the chunks as body, framing and all.
                 if coding is not None or value.rstrip(b" ").lower() != b"chunked":
                     raise Malformed("a Transfer-Encoding that is not just chunked")

@@ -63,7 +63,7 @@ class HTTPConnectionPool(client.HTTPConnectionPool):
         self.slots = slots
         self._seekers: dict[PoolKey, dict[_Seeker, None]] = {}  # those without a slot, in the order of asking
         self._sockets: set[_Socket] = set()  # from before they are opened until they are closed
-        self._idle: dict[PoolKey, list[_Socket]] = {}  # the one that was used last is used next
+        self._idle: dict[PoolKey, dict[_Socket, None]] = {}  # the one that was used last is used next
         self._resting: dict[_Socket, float] = {}  # the same ones: the oldest first, and since when
         self._timer: IDelayedCall | None = None
         self.timers = timers or Timers(reactor)
@@ -154,7 +154,7 @@ class HTTPConnectionPool(client.HTTPConnectionPool):
             if not socket.slot.owed(seeker.request):
                 seeker.take(socket)
                 return
-        self._idle.setdefault(socket.key, []).append(socket)
+        self._idle.setdefault(socket.key, {})[socket] = None
         self._resting[socket] = self.clock.seconds()
         socket.slot.park(socket.evict)
 
@@ -168,7 +168,7 @@ class HTTPConnectionPool(client.HTTPConnectionPool):
         if self._resting.pop(socket, None) is None:
             return
         idle = self._idle[socket.key]
-        idle.remove(socket)
+        del idle[socket]
         if not idle:
             del self._idle[socket.key]
         if not self._resting and self._timer is not None:
@@ -178,7 +178,7 @@ class HTTPConnectionPool(client.HTTPConnectionPool):
     def take(self, key: PoolKey) -> HTTPConnection | None:
         """An idle connection that may carry a request, or None: what C{getConnection} looks for first."""
         while (idle := self._idle.get(key)) is not None:
-            socket = idle[-1]
+            socket = next(reversed(idle))
             connection = socket.connection
             if connection.usable():
                 self.wake(socket)
