@@ -38,14 +38,30 @@ class Outlet:
         self._producer = producer
         self.rewindable = IRewindable.providedBy(consumer)
 
+    def begin(self, head: Head) -> None:
+        """
+        Bytes are about to be released: give it their head, and a producer that it may pause, or stop, at once.
+
+        @raise ConsumerFailed: it raised.
+        """
+        self.head = head
+        try:
+            self._consumer.begin(head)
+            self._registered = True
+            self._consumer.registerProducer(self._producer, True)
+        except DownloadError:
+            raise
+        except Exception as error:
+            raise _failed(error) from error
+
     def give(self, data: bytes, head: Head) -> None:
         """
-        Release bytes; the first ones bring their head.
+        Release bytes; the first ones bring their head, if that has not come before.
 
         @raise ConsumerFailed: it raised.
         """
         if self.head is None:
-            self._begin(head)
+            self.begin(head)
         self.given += len(data)
         try:
             self._consumer.write(data)
@@ -59,14 +75,14 @@ class Outlet:
         consumer = self._consumer
         assert IRewindable.providedBy(consumer)
         if self.head is None:  # it holds bytes of an earlier run
-            self._begin(head)
+            self.begin(head)
         self._call(lambda: consumer.rewind(head))
         self.head, self.given = head, 0
 
     def end(self, head: Head) -> Deferred[None] | None:
         """All has been given: have it made last.  What is returned must not be cancelled."""
         if self.head is None:
-            self._begin(head)
+            self.begin(head)
         self._unregister()
         return self._call(self._consumer.finish)
 
@@ -89,17 +105,6 @@ class Outlet:
                 end()
             except Exception:
                 log.failure("a consumer raised in fail()")
-
-    def _begin(self, head: Head) -> None:
-        self.head = head
-        try:
-            self._consumer.begin(head)
-            self._registered = True
-            self._consumer.registerProducer(self._producer, True)
-        except DownloadError:
-            raise
-        except Exception as error:
-            raise _failed(error) from error
 
     def _unregister(self) -> None:
         if self._registered:
