@@ -214,7 +214,7 @@ def test_nothing_that_is_put_together_wrongly_passes_for_a_version(one: int, oth
     """A byte of another version, a piece left out, a piece twice."""
     right, wrong = Numbered(one, size), Numbered(other, size)
     history = History((Entity(right), Entity(wrong)))
-    for made in (right[:at] + wrong[at:], right[:at] + right[at + 9 :], right[:at] + right[max(0, at - 9) :]):
+    for made in (right[:at] + wrong[at:], right[:at] + right[at + 8 :], right[:at] + right[max(0, at - 8) :]):
         if made in {right, wrong}:
             assert one == other or at == 0 or at >= size
         else:

@@ -61,7 +61,8 @@ def test_it_may_pause_as_soon_as_it_has_a_producer(make: type[Recorder], shared:
 
 
 @given(
-    size=st.sampled_from([0, 1, 65_535, 65_536, 65_537, len(DATA)]), pause=st.integers(0, 5), chunk=st.integers(500, 70_000),
+    size=st.sampled_from([0, 1, 65_535, 65_536, 65_537, len(DATA)]), pause=st.integers(0, 5),
+    chunk=st.integers(500, 70_000),
     length=st.booleans(), rewindable=st.booleans(), shared=st.booleans(), rate=st.none() | st.just(50_000),
     breaks=st.none() | st.integers(0, len(DATA)),
 )  # fmt: skip

@@ -11,6 +11,8 @@ __all__ = ["EDGES", "Numbered", "Repeated", "bodies", "segmentations", "sizes"]
 EDGES: Final = (0, 1, 2, 1023, 1024, 65535, 65536, 65537)
 """Sizes at which buffers begin or end."""
 
+_HEX: Final = b"0123456789abcdef"
+
 
 def sizes(max_size: int) -> st.SearchStrategy[int]:
     """Sizes up to this, those above all at which something ends."""
@@ -39,16 +41,19 @@ class Repeated(bytes):
 
 class Numbered(bytes):
     """
-    One version of a file: no two pieces of it are alike, nor is any like what another version has there.  So whatever
-    is made of two of them, or of one with a piece left out or doubled, is none of them.
+    One version of a file: no two pieces of it are alike, and no byte is what another version has there.  So whatever is
+    made of two of them, or of one with a piece left out or doubled, is none of them.
+
+    @ivar version: 0 to 9.
     """
 
     version: int
 
     def __new__(cls, version: int, size: int) -> Self:
-        # Nine bytes for each number; the first is the version's own, so that even one byte of it tells.
-        pieces = (b"%c%07x " % (65 + version, at) for at in range(size // 9 + 1))
-        made = super().__new__(cls, b"".join(pieces)[:size])
+        numbers = b"".join(b"%08x" % at for at in range(size // 8 + 1))[:size]
+        # Each version has digits of its own.
+        digits = bytes(range(48 + 16 * version, 64 + 16 * version))
+        made = super().__new__(cls, numbers.translate(bytes.maketrans(_HEX, digits)))
         made.version = version
         return made
 
