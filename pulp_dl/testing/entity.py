@@ -166,7 +166,8 @@ class History:
 
     def _made_of(self, data: bytes) -> str:
         """Which bytes are those of which version, as they stand there."""
-        parts, at = [], 0
+        parts: list[str] = []
+        at = 0
         while at < len(data) and len(parts) < 10:
             length, number = max(
                 (_shared(data, version.data, at), -number) for number, version in enumerate(self.versions)

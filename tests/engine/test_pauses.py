@@ -97,7 +97,8 @@ def test_what_a_pause_has_put_off_is_not_lost_with_its_place() -> None:
     downloader = Downloader(
         clock, Remote(retries=Retries(count=1)), schemes=[MemoryScheme(MemoryFetcher({URL: places}, clock))]
     )
-    consumer, ends = Recorder(pause_after=0), []
+    consumer = Recorder(pause_after=0)
+    ends: list[Any] = []
     downloader.download(URL, consumer).addBoth(ends.append)
     clock.advance(100)
     assert not ends

@@ -78,6 +78,7 @@ def test_whatever_a_server_says_there_are_the_right_bytes_or_an_error(
         assert consumer.data == body or (not expect and not knows(dialogue) and body.startswith(consumer.data))
     else:
         event(type(end).__name__)
+        assert isinstance(end, DownloadError)
         assert end.attempts
         if expect and body and not rewindable:
             assert consumer.data != body

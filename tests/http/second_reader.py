@@ -7,8 +7,10 @@ from itertools import pairwise
 
 import h11
 from attrs import frozen
+from twisted.internet.defer import Deferred
 
 from pulp_dl.errors import DownloadError
+from pulp_dl.protocols.http.connection import Answer
 from tests.http.lines import Line
 from tests.sinks import Sink
 
@@ -31,11 +33,15 @@ class Read:
 def by_us(*segments: bytes, method: bytes = b"GET") -> Read | str:
     """Through a connection that the server closes after them; or what was raised."""
     line = Line().open()
-    sink, found = Sink(), []
-    asking = line.ask(method)
-    asking.addCallback(lambda answer: found.append(answer) or answer.deliver(sink))  # type: ignore[func-returns-value]
+    sink = Sink()
+    found: list[Answer] = []
     ends: list[object] = []
-    asking.addBoth(ends.append)
+
+    def deliver(answer: Answer) -> Deferred[None]:
+        found.append(answer)
+        return answer.deliver(sink)
+
+    line.ask(method).addCallback(deliver).addBoth(ends.append)
     line.send(*segments)
     reused = "idle" in line.told
     line.fin()
