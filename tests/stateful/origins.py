@@ -29,7 +29,7 @@ from pulp_dl.testing import (
     response_head,
 )
 
-__all__ = ["FAULTS", "FILES", "Fault", "Origin", "body_of", "versions_of"]
+__all__ = ["FAULTS", "FILES", "HONEST", "Fault", "Origin", "body_of", "cut", "versions_of"]
 
 FILES = {"empty": 0, "one": 1, "some": 3000, "buffer": 65_536, "more": 65_537, "large": 150_000}
 """Sizes.  Nothing is so large that a thread would be asked to hash it: a model has no patience for threads."""
@@ -132,14 +132,15 @@ def _lying(right: Respond, request: Request, origin: Origin) -> Script:
     return answer(Entity(right.entity.data, right.entity.etag, trusting=True))
 
 
+def cut(after: int, end: Script) -> Fault:
+    """Breaks off behind so many bytes of the body."""
+    return Fault(f"cut at {after}, {end!r}", lambda right, request, origin: Cut(right, after, end))
+
+
 HONEST = Fault("honest", lambda right, request, origin: right)
 FAULTS: st.SearchStrategy[Fault] = st.one_of(
     st.just(Fault("wrong", _wrong)),
-    st.builds(
-        lambda after, end: Fault(f"cut at {after}, {end!r}", lambda right, request, origin: Cut(right, after, end)),
-        st.integers(0, 150_000),
-        st.sampled_from([Reset(), Close(), CutTLS(), Hold()]),
-    ),
+    st.builds(cut, st.integers(0, 150_000), st.sampled_from([Reset(), Close(), CutTLS(), Hold()])),
     st.sampled_from([204, 206, 304, 403, 404, 416, 429, 500, 503]).map(
         lambda status: Fault(f"status {status}", lambda right, request, origin: answer(b"sorry", status))
     ),
