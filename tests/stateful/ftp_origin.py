@@ -26,7 +26,7 @@ class FTPFault:
     What is said instead of what an honest server says.
 
     @ivar verb: to which command.
-    @ivar script: what; it may ask the server.
+    @ivar script: what; or what makes that of the server.
     """
 
     name: str
@@ -77,7 +77,7 @@ class FTPOrigin:
 
     def misbehave(self, fault: FTPFault) -> None:
         """From now on."""
-        self.stage.replies[fault.verb] = fault.script(self) if callable(fault.script) else fault.script
+        self.stage.replies[fault.verb] = fault.script(self.stage) if callable(fault.script) else fault.script
 
     def heal(self) -> None:
         self.stage.replies.clear()
@@ -87,10 +87,10 @@ class FTPOrigin:
 def ftp_cut(after: int, end: Script, last: Script) -> FTPFault:
     """A transfer that breaks off behind so many bytes; the server knows it."""
 
-    def script(origin: FTPOrigin) -> Any:
+    def script(server: FaultFTP) -> Any:
         def retrieve(request: Request) -> Script:
-            session = origin.stage.sessions[request.connection]
-            entity: Any = origin.stage.files.get(request.target)
+            session = server.sessions[request.connection]
+            entity: Any = server.files.get(request.target)
             if entity is None:
                 return reply(550, "no such file")
             offset, session.offset = session.offset, 0
