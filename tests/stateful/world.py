@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import time
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -21,6 +20,7 @@ from twisted.internet.defer import Deferred
 from pulp_dl import Basic, Limits, Places, Remote, Retries, Scores, Sharing
 from pulp_dl.consumers.strays import strays
 from pulp_dl.engine.downloader import Downloader
+from pulp_dl.flow.workers import InlineWorkers
 from pulp_dl.testing import (
     DiskFault,
     FaultDisk,
@@ -77,16 +77,13 @@ class Network(MemoryNetwork):
         return found
 
     def ended(self, *waiting: Deferred[Any]) -> bool:
-        """
-        Will all of these have fired in the end?  Parts are read again by threads, which have their own time.
-        """
+        """Will all of these have fired in the end?"""
         ends = [fired(each) for each in waiting]
         for _ in range(3000):
             self.run()
             if all(ends):
                 return True
             self.advance(1)
-            time.sleep(0.001)
         return False
 
     @property
@@ -164,6 +161,8 @@ class World(RuleBasedStateMachine):
             retries=Retries(count=self.retries),
         )
         self.downloader = Downloader(self.network, self.remote, mirrors=mirrors)
+        # Threads would have their own time, and nothing could be done again as it was.
+        self.downloader._shared.workers = InlineWorkers()  # type: ignore[assignment]
         self.sharing = Sharing(self.downloader, self.network, window=20_000)
 
     # ---- time

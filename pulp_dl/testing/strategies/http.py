@@ -120,9 +120,8 @@ def servers(history: History, *, patient: bool = True) -> st.SearchStrategy[Scri
 
     @param patient: there may be waits, which cost nothing in memory.
     """
-    return st.lists(_answers(history, patient=patient), max_size=5).map(
-        lambda scripts: Nth((*scripts, answer(history)))
-    )
+    scripts = st.lists(_answers(history, patient=patient), min_size=1, max_size=5)
+    return scripts.map(lambda found: Nth((*found, answer(history))))
 
 
 @st.composite
@@ -131,7 +130,7 @@ def _answers(draw: st.DrawFn, history: History, *, patient: bool) -> Script:
     largest = max(len(version.data) for version in history.versions)
     piece = draw(st.sampled_from([max(1, largest // 3), 65536]))
     right = answer(history, framing=framing, piece=piece)
-    kind = draw(st.sampled_from(["right", "cut", "cut", "status", "nothing", "slow"]))
+    kind = draw(st.sampled_from(["cut", "cut", "cut", "right", "status", "nothing", "slow"]))
     if kind == "cut":
         broken: list[Script] = [Reset()] if framing == "close" else [Reset(), Close(), CutTLS()]
         return Cut(right, draw(st.integers(0, largest + 20)), draw(st.sampled_from(broken + [Hold()] * patient)))
