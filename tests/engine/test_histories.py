@@ -21,7 +21,16 @@ from twisted.internet.defer import CancelledError
 from pulp_dl import Digest, Downloader, Places, Remote, Retries, Size, Source, Timeouts, ToMemory
 from pulp_dl.errors import DownloadError
 from pulp_dl.flow.workers import InlineWorkers
-from pulp_dl.testing import Entity, FaultServer, History, MemoryNetwork, Recorder, RewindableRecorder
+from pulp_dl.testing import (
+    Entity,
+    FaultServer,
+    History,
+    MemoryNetwork,
+    Nth,
+    Recorder,
+    RewindableRecorder,
+    answer,
+)
 from pulp_dl.testing.content import alike
 from pulp_dl.testing.strategies import Numbered, histories, segmentations, servers
 from tests.stateful.wants import FileHere
@@ -164,6 +173,8 @@ def test_whatever_a_file_becomes_at_two_places_nobody_joins_their_versions(
     wanted = data.draw(st.sampled_from(both.versions)).data if judged else None
     expect = () if wanted is None else (Digest("sha256", hashlib.sha256(wanted).hexdigest()),)
     here, there = data.draw(servers(history), "here"), data.draw(servers(other), "there")
+    if data.draw(st.booleans(), "goes away"):  # else whoever has begun there goes on there
+        here = Nth([here.scripts[0], answer(b"gone", 503)])
     with network(data.draw(segmentations(), "segments"), here, there) as (net, urls):
         consumer = Recorder() if data.draw(st.booleans(), "stream") else ToMemory()
         end = bring(net, Source(urls[0], expect), consumer, Places(urls, under=urls[0]))

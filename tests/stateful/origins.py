@@ -92,8 +92,8 @@ class Origin:
             return answer(b"", 404)
         fault = self.faults.pop(0) if self.faults else self.mood
         version = self.versions[name]
-        # A version has its own ETag: what is asked for with If-Range is the same or it is not.  At another host that may
-        # be the ETag of another version, as in life.
+        # A version has its own ETag: what is asked for with If-Range is the same or it is not.  As in life, that may be
+        # the ETag of another version at another host.
         right = answer(Entity(body_of(name, version), b'"%d"' % (version + (self.name > self.other))))
         return fault.make(right, request, self)
 

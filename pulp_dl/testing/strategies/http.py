@@ -111,7 +111,7 @@ def faults(script: Script, size: int) -> st.SearchStrategy[Script]:
     return st.one_of(st.just(script), st.just(script), wrong)
 
 
-def servers(history: History, *, patient: bool = True) -> st.SearchStrategy[Script]:
+def servers(history: History, *, patient: bool = True) -> st.SearchStrategy[Nth]:
     """
     A server of a file that changes: what becomes of the first few requests, and an honest answer to all later ones.
 
