@@ -86,7 +86,8 @@ class Reader(Deferred[Report]):
             return False  # further up the stack it goes on
         self._pumping = True
         try:
-            while self._transfer is not None and not self.sated and self.position < window.end:
+            while self.position < window.end and self._takes():
+                assert self._transfer is not None
                 assert self._transfer.head is not None
                 self.hand(window.read(self.position), self._transfer.head)
         finally:
@@ -98,9 +99,23 @@ class Reader(Deferred[Report]):
 
     def give(self, data: bytes, at: int) -> None:
         """What has just come to this offset."""
-        if self._transfer is not None and not self.sated and not self._pumping and self.position == at:
+        if not self._pumping and self.position == at and self._takes():
+            assert self._transfer is not None
             assert self._transfer.head is not None
             self.hand(data, self._transfer.head)
+
+    def _takes(self) -> bool:
+        """
+        Does it take what the transfer has for it?  Before its first bytes it is given a producer, and may say no as
+        soon as it has one.
+        """
+        if self._transfer is not None and not self.sated and self.outlet.head is None:
+            assert self._transfer.head is not None
+            try:
+                self.outlet.begin(self._transfer.head)
+            except DownloadError as error:
+                self.leave(error)
+        return self._transfer is not None and not self.sated
 
     def hand(self, data: bytes, head: Head) -> None:
         """The consumer's next bytes."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IPushProducer
@@ -17,6 +18,7 @@ from .unhurried import unhurried
 __all__ = ["Outlet", "in_our_words"]
 
 log = Logger()
+T = TypeVar("T")
 
 
 class Outlet:
@@ -36,14 +38,30 @@ class Outlet:
         self._producer = producer
         self.rewindable = IRewindable.providedBy(consumer)
 
+    def begin(self, head: Head) -> None:
+        """
+        Bytes are about to be released: give it their head, and a producer that it may pause, or stop, at once.
+
+        @raise ConsumerFailed: it raised.
+        """
+        self.head = head
+        try:
+            self._consumer.begin(head)
+            self._registered = True
+            self._consumer.registerProducer(self._producer, True)
+        except DownloadError:
+            raise
+        except Exception as error:
+            raise _failed(error) from error
+
     def give(self, data: bytes, head: Head) -> None:
         """
-        Release bytes; the first ones bring their head.
+        Release bytes; the first ones bring their head, if that has not come before.
 
         @raise ConsumerFailed: it raised.
         """
         if self.head is None:
-            self._begin(head)
+            self.begin(head)
         self.given += len(data)
         try:
             self._consumer.write(data)
@@ -57,26 +75,16 @@ class Outlet:
         consumer = self._consumer
         assert IRewindable.providedBy(consumer)
         if self.head is None:  # it holds bytes of an earlier run
-            self._begin(head)
-        try:
-            consumer.rewind(head)
-        except DownloadError:
-            raise
-        except Exception as error:
-            raise _failed(error) from error
+            self.begin(head)
+        self._call(lambda: consumer.rewind(head))
         self.head, self.given = head, 0
 
     def end(self, head: Head) -> Deferred[None] | None:
         """All has been given: have it made last.  What is returned must not be cancelled."""
         if self.head is None:
-            self._begin(head)
+            self.begin(head)
         self._unregister()
-        try:
-            return self._consumer.finish()
-        except DownloadError:
-            raise
-        except Exception as error:
-            raise _failed(error) from error
+        return self._call(self._consumer.finish)
 
     async def finish(self, head: Head) -> Head:
         """C{end}, and wait for it, whoever cancels meanwhile.  Returns the head that it was given."""
@@ -98,26 +106,19 @@ class Outlet:
             except Exception:
                 log.failure("a consumer raised in fail()")
 
-    def _begin(self, head: Head) -> None:
-        self.head = head
+    def _unregister(self) -> None:
+        if self._registered:
+            self._registered = False
+            self._call(self._consumer.unregisterProducer)
+
+    @staticmethod
+    def _call(method: Callable[[], T]) -> T:
         try:
-            self._consumer.begin(head)
-            self._registered = True
-            self._consumer.registerProducer(self._producer, True)
+            return method()
         except DownloadError:
             raise
         except Exception as error:
             raise _failed(error) from error
-
-    def _unregister(self) -> None:
-        if self._registered:
-            self._registered = False
-            try:
-                self._consumer.unregisterProducer()
-            except DownloadError:
-                raise
-            except Exception as error:
-                raise _failed(error) from error
 
 
 def _failed(error: Exception) -> ConsumerFailed:

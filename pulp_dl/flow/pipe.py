@@ -300,7 +300,9 @@ class Pipe:
     async def _give_last(self, data: bytes, head: Head) -> None:
         """In one piece, for the consumer may pause or stop after any; and not while it pauses."""
         self._error = None
-        waiting = self.valve.drained(open_=True)
+        if self.outlet.head is None:
+            self.outlet.begin(head)
+        waiting = None if self._error is not None else self.valve.drained(open_=True)
         if waiting is not None:
             self._delivery = waiting
             try:
@@ -337,6 +339,10 @@ class Pipe:
         if self._error is not None:
             return
         size = len(data)
+        if self.outlet.head is None and not self._begin_with(size):
+            if self._error is None:
+                self.valve.put_back(data)
+            return
         self.received += size
         self.offset += size
         if self._watch is not None:
@@ -353,6 +359,20 @@ class Pipe:
         except DownloadError as error:
             self._break(error)
 
+    def _begin_with(self, size: int) -> bool:
+        """
+        Before the first bytes are counted: if some will be released, the consumer has its producer first, for it may
+        pause as soon as it has one.  Returns False if they have to wait, or go nowhere.
+        """
+        within = self._limit is None or self.offset + size <= self._limit
+        if within and (self._tail is None or self._tail.frees(size)):
+            assert self.head is not None
+            try:
+                self.outlet.begin(self.head)
+            except DownloadError as error:
+                self._break(error)
+        return self.valve.wanted and self._error is None
+
     def _compare(self, prefix: Prefix, data: bytes) -> bytes:
         """Bytes that the consumer has already; returns those that it has not."""
         known, new = data[: prefix.left], data[prefix.left :]
@@ -367,10 +387,12 @@ class Pipe:
         """Let bytes go on: all of them, or those that need not be held back any longer."""
         assert self._checks is not None
         assert self.head is not None
-        for piece in (data,) if self._tail is None else self._tail.push(data):
+        if self._tail is not None:
+            data = b"".join(self._tail.push(data))  # one piece, for the consumer may pause or stop after any
+        if data:
             self._prefix = None  # the consumer has more now
-            self._checks.update(piece)
-            self.outlet.give(piece, self.head)
+            self._checks.update(data)
+            self.outlet.give(data, self.head)
 
     # the ends
 

@@ -26,6 +26,10 @@ class Tail:
         self._pieces: deque[bytes] = deque()
         self.size = 0
 
+    def frees(self, size: int) -> bool:
+        """Would this many more bytes let any go on?"""
+        return self._free > 0 or self.size + size > HOLD
+
     def push(self, data: bytes) -> list[bytes]:
         """Take new bytes in; returns the older ones, which may go on."""
         free: list[bytes] = []

@@ -68,6 +68,11 @@ class Valve:
     def open(self) -> bool:
         return not self._holders
 
+    @property
+    def wanted(self) -> bool:
+        """The consumer takes bytes; whether others let any through is another matter."""
+        return "consumer" not in self._holders
+
     # upstream: a consumer
 
     def registerProducer(self, producer: IProducer, streaming: bool) -> None:

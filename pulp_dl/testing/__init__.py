@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .answer import Framing, Respond, answer, redirect, response_head
 from .consumers import Misuse, Recorder, RewindableRecorder, Sink
+from .disk import DiskFault, FaultDisk
 from .entity import Entity, History, Reply
 from .ftp import AuthTLS, Data, FaultFTP, Port, reply
 from .http import FaultServer
@@ -62,8 +63,10 @@ __all__ = [
     "Cut",
     "CutTLS",
     "Data",
+    "DiskFault",
     "Drip",
     "Entity",
+    "FaultDisk",
     "FaultFTP",
     "FaultServer",
     "FetcherCase",

@@ -111,6 +111,21 @@ def _span(first: bytes | None, last: bytes, suffix: bytes) -> Span | None:
     return Span(-int(suffix)) if int(suffix) else None
 
 
+def _shared(one: bytes, other: bytes, at: int) -> int:
+    """How many bytes from here on are the same."""
+    shared = min(len(one), len(other)) - at
+    if shared <= 0 or one[at : at + shared] == other[at : at + shared]:
+        return max(0, shared)
+    low, high = 0, shared  # the first byte that differs lies between
+    while high - low > 1:
+        middle = (low + high) // 2
+        if one[at : at + middle] == other[at : at + middle]:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
 def _time(value: bytes | None) -> float | None:
     try:
         return None if value is None else parsedate_to_datetime(value.decode("ascii")).timestamp()
@@ -123,7 +138,7 @@ class History:
     """
     A file that changes: each request finds the next version, the last one stays.
 
-    The result of a download has to be one of the versions, whole: C{data in history.bodies()}.
+    The result of a download has to be one of the versions, whole: C{history.check(data)}.
     """
 
     versions: tuple[Entity, ...]
@@ -139,3 +154,26 @@ class History:
 
     def bodies(self) -> set[bytes]:
         return {version.data for version in self.versions}
+
+    def check(self, data: bytes, *, begun: bool = False) -> None:
+        """
+        This is exactly one version, or C{AssertionError} that tells of what it is made.
+
+        @param begun: or the beginning of one.
+        """
+        if not any(body.startswith(data) if begun else body == data for body in self.bodies()):
+            raise AssertionError(f"{len(data)} bytes are no version, but {self._made_of(data)}")
+
+    def _made_of(self, data: bytes) -> str:
+        """Which bytes are those of which version, as they stand there."""
+        parts: list[str] = []
+        at = 0
+        while at < len(data) and len(parts) < 10:
+            length, number = max(
+                (_shared(data, version.data, at), -number) for number, version in enumerate(self.versions)
+            )
+            whose = f"version {-number + 1}" if length else "none"
+            length = length or 1
+            parts.append(f"{at}-{at + length} of {whose}")
+            at += length
+        return ", ".join(parts) or "nothing"

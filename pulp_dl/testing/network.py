@@ -9,14 +9,15 @@ from typing import Any, TypeVar
 
 from twisted.internet.abstract import isIPv6Address
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import CannotListenError, UserError
 from twisted.internet.error import ConnectionRefusedError as Refused
 from twisted.internet.error import TimeoutError as ConnectTimeout
-from twisted.internet.error import UserError
 from twisted.internet.interfaces import (
     IConnector,
     IHostnameResolver,
     IHostResolution,
+    IListeningPort,
     IOpenSSLServerConnectionCreator,
     IReactorFromThreads,
     IReactorPluggableNameResolver,
@@ -91,7 +92,7 @@ class MemoryNetwork(Clock):
         """
         port = port or (80 if tls is None else 443)
         stage = Stage(self, script, tls=tls, greeting=greeting, host=host, port=port)
-        for address in self._addresses(host) or self.names.setdefault(host, [f"192.0.2.{len(self.names) + 1}"]):
+        for address in self._home(host):
             self._listening[address, port] = stage.wrapped()
         return stage
 
@@ -165,7 +166,18 @@ class MemoryNetwork(Clock):
         self._turns.append(lambda: callable(*args, **kwargs))
 
     def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
-        raise NotImplementedError("use serve")
+        """
+        As a server does that has a port of its own, such as C{FaultFTP(network, files, interface="ftp.example")}.
+
+        @param interface: a name, which then resolves to an address of its own, or an address.
+        """
+        port = port or next(self._ports)
+        places = [(address, port) for address in self._home(interface)]
+        for place in places:
+            if place in self._listening:
+                raise CannotListenError(*place, "somebody listens there")
+            self._listening[place] = factory
+        return _Port(places[0], lambda: [self._listening.pop(place, None) for place in places])
 
     def connectTCP(
         self, host: str, port: int, factory: Any, timeout: float | None = 30, bindAddress: Any = None
@@ -225,6 +237,9 @@ class MemoryNetwork(Clock):
             return repeat(RECEIVE)
         return repeat(self._segments) if isinstance(self._segments, int) else cycle(self._segments)
 
+    def _home(self, host: str) -> list[str]:
+        return self._addresses(host) or self.names.setdefault(host, [f"192.0.2.{len(self.names) + 1}"])
+
     def _addresses(self, host: str) -> list[str]:
         if host in self.names:
             return self.names[host]
@@ -238,6 +253,25 @@ class MemoryNetwork(Clock):
 
 def _address(host: str, port: int) -> IPv4Address | IPv6Address:
     return IPv6Address("TCP", host, port) if isIPv6Address(host) else IPv4Address("TCP", host, port)
+
+
+@implementer(IListeningPort)
+class _Port:
+    """Somebody listens."""
+
+    def __init__(self, place: tuple[str, int], stop: Callable[[], object]) -> None:
+        self._place = place
+        self._stop = stop
+
+    def startListening(self) -> None:
+        """It does so from the beginning."""
+
+    def stopListening(self) -> Deferred[None]:
+        self._stop()
+        return succeed(None)
+
+    def getHost(self) -> Any:
+        return _address(*self._place)
 
 
 @implementer(IHostResolution)

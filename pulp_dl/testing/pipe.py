@@ -57,6 +57,7 @@ class MemoryTransport:
 
     other: MemoryTransport
     protocol: IProtocol
+    TLS = False
 
     def __init__(
         self, turn: Callable[[Callable[[], None]], None], host: Address, peer: Address, segments: Iterator[int]

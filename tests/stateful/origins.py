@@ -29,7 +29,7 @@ from pulp_dl.testing import (
     response_head,
 )
 
-__all__ = ["FAULTS", "FILES", "Fault", "Origin", "body_of", "versions_of"]
+__all__ = ["FAULTS", "FILES", "HONEST", "Fault", "Origin", "body_of", "cut", "versions_of"]
 
 FILES = {"empty": 0, "one": 1, "some": 3000, "buffer": 65_536, "more": 65_537, "large": 150_000}
 """Sizes.  Nothing is so large that a thread would be asked to hash it: a model has no patience for threads."""
@@ -92,8 +92,9 @@ class Origin:
             return answer(b"", 404)
         fault = self.faults.pop(0) if self.faults else self.mood
         version = self.versions[name]
-        # A version has its own ETag: what is asked for with If-Range is the same or it is not.
-        right = answer(Entity(body_of(name, version), b'"%d"' % version))
+        # A version has its own ETag: what is asked for with If-Range is the same or it is not.  As in life, that may be
+        # the ETag of another version at another host.
+        right = answer(Entity(body_of(name, version), b'"%d"' % (version + (self.name > self.other))))
         return fault.make(right, request, self)
 
 
@@ -132,14 +133,15 @@ def _lying(right: Respond, request: Request, origin: Origin) -> Script:
     return answer(Entity(right.entity.data, right.entity.etag, trusting=True))
 
 
+def cut(after: int, end: Script) -> Fault:
+    """Breaks off behind so many bytes of the body."""
+    return Fault(f"cut at {after}, {end!r}", lambda right, request, origin: Cut(right, after, end))
+
+
 HONEST = Fault("honest", lambda right, request, origin: right)
 FAULTS: st.SearchStrategy[Fault] = st.one_of(
     st.just(Fault("wrong", _wrong)),
-    st.builds(
-        lambda after, end: Fault(f"cut at {after}, {end!r}", lambda right, request, origin: Cut(right, after, end)),
-        st.integers(0, 150_000),
-        st.sampled_from([Reset(), Close(), CutTLS(), Hold()]),
-    ),
+    st.builds(cut, st.integers(0, 150_000), st.sampled_from([Reset(), Close(), CutTLS(), Hold()])),
     st.sampled_from([204, 206, 304, 403, 404, 416, 429, 500, 503]).map(
         lambda status: Fault(f"status {status}", lambda right, request, origin: answer(b"sorry", status))
     ),

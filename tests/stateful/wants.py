@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 from typing import Any
 
@@ -16,36 +15,9 @@ from pulp_dl.interfaces import IWorkers
 from pulp_dl.testing import Recorder, RewindableRecorder
 from tests.stateful.origins import FILES, body_of, versions_of
 
-__all__ = ["Disk", "FileHere", "Want", "expectations"]
+__all__ = ["FileHere", "Want", "expectations"]
 
 OLD = b"what was there before"
-
-
-class Disk:
-    """
-    Stands for L{os}, and fails when it is told to.
-
-    @ivar error: what the next call says that is C{after} calls away; None: nothing fails.
-    """
-
-    def __init__(self) -> None:
-        self.error: int | None = None
-        self.after = 0
-
-    def __getattr__(self, name: str) -> Any:
-        real = getattr(os, name)
-        if not callable(real) or name in {"access", "close", "unlink"}:
-            return real
-
-        def do(*arguments: Any, **options: Any) -> Any:
-            if self.error is not None:
-                if not self.after:
-                    error, self.error = self.error, None
-                    raise OSError(error, os.strerror(error))
-                self.after -= 1
-            return real(*arguments, **options)
-
-        return do
 
 
 class FileHere(ToFile):
@@ -66,7 +38,10 @@ class Want:
     One download.
 
     @ivar version: the only one that it may have in the end; None: any.
+    @ivar died: its process has, before it ended.
     """
+
+    died = False
 
     def __init__(
         self, name: str, version: int | None, consumer: Any, path: Path | None = None, *, part: bool = False
@@ -87,6 +62,24 @@ class Want:
     def cancel(self) -> None:
         if not self.ends:
             self.deferred.cancel()
+
+    def after_a_crash(self) -> Want | None:
+        """What is left of it: its file has to be right as before; a client is gone with the process."""
+        if self.path is None or self.ends:
+            return None if self.path is None else self
+        left = Want(self.name, self.version, self.consumer, self.path, part=self.part)
+        left.old, left.died = self.old, True
+        return left
+
+    @property
+    def broke_off(self) -> bool:
+        """It wanted a file, and somebody may try again."""
+        return self.path is not None and (self.died or (bool(self.ends) and not self.whole))
+
+    @property
+    def has_part(self) -> bool:
+        """There is something to go on with."""
+        return self.path is not None and self.path.with_name(f"{self.path.name}.part").exists()
 
     @property
     def whole(self) -> bool:

@@ -9,9 +9,25 @@ from typing import Any
 
 import pytest
 import trustme
+from twisted.internet.error import CannotListenError
 from twisted.internet.threads import deferToThread
 
-from pulp_dl.testing import Close, Data, FaultFTP, Hold, Nth, Port, Reset, Send, ServerTLS, reply
+from pulp_dl import Downloader, Remote, Retries, Source, ToMemory
+from pulp_dl.errors import ConnectFailed
+from pulp_dl.testing import (
+    Close,
+    Connections,
+    Data,
+    FaultFTP,
+    Hold,
+    MemoryNetwork,
+    Nth,
+    Port,
+    Reset,
+    Send,
+    ServerTLS,
+    reply,
+)
 
 BODY = bytes(range(256)) * 2000
 Curl = Callable[..., Awaitable[tuple[int, bytes]]]
@@ -81,3 +97,28 @@ async def test_a_client_that_cuts_a_transfer_is_told_426(reactor: Any, curl: Cur
         assert (await curl("--max-filesize", "1", server.url("/a")))[0] == 63
         assert (await curl("-r", "0-9", server.url("/a")))[1] == BODY[:10]
         assert sum(each.cut for each in server.sessions.values()) == 1
+
+
+def test_in_memory_it_listens_as_well() -> None:
+    """At a name of its own, and on a port for each transfer, which is gone afterwards."""
+    network = MemoryNetwork([1, 500])
+    server = FaultFTP(network, {"a": BODY}, interface="ftp.example", port=21)
+    with pytest.raises(CannotListenError):
+        network.listenTCP(21, server, interface="ftp.example")
+    downloader = Downloader(network)
+    for _ in range(2):
+        found = ToMemory()
+        network.result(downloader.download("ftp://ftp.example/a", found))
+        assert found.data == BODY
+    assert server.url("/a") == "ftp://ftp.example:21/a"
+    assert server.connections == Connections(1, 2, 3)
+    assert not server.ports
+    network.result(server.close())
+    with pytest.raises(ConnectFailed):
+        network.result(
+            downloader.download(Source("ftp://ftp.example/a", remote=Remote(retries=Retries(count=0))), found)
+        )
+    network.result(downloader.close())
+    network.run()
+    assert network.connections == 0
+    assert network.getDelayedCalls() == []

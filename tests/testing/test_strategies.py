@@ -6,12 +6,15 @@ from typing import Any
 
 import h11
 import pytest
+from attrs import evolve
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
+from pulp_dl.model.source import Validators
 from pulp_dl.testing import Request, Send, answer
 from pulp_dl.testing.script import acts
 from pulp_dl.testing.strategies import (
+    Numbered,
     bodies,
     chunked,
     entities,
@@ -19,8 +22,11 @@ from pulp_dl.testing.strategies import (
     heads,
     histories,
     interim,
+    redirect_graphs,
     segmentations,
+    servers,
     urls,
+    wires,
 )
 from pulp_dl.urls import parse
 
@@ -80,9 +86,50 @@ def test_segments_have_sizes_and_large_bodies_large_ones(sizes: list[int]) -> No
 
 
 @given(history=histories())
-def test_histories_never_say_the_same_twice(history: Any) -> None:
-    tags = [version.etag for version in history.versions]
-    assert len({*tags}) == len(history.bodies()) == len(tags)
+def test_strong_validators_of_a_history_tell_the_truth(history: Any) -> None:
+    """Two answers that could be joined by theirs are of the same bytes."""
+    for one in history.versions:
+        for other in history.versions:
+            mine, theirs = (Validators(each.etag, each.modified, each.date) for each in (one, other))
+            if mine.if_range is not None and mine.if_range == theirs.if_range:
+                assert one.data == other.data
+
+
+@given(data=st.data(), history=histories())
+def test_servers_are_honest_in_the_end(data: st.DataObject, history: Any) -> None:
+    script = data.draw(servers(history))
+    last = b"".join(act.data for act in acts(script, evolve(REQUEST, nth=99)) if isinstance(act, Send))
+    assert read(last)[1] == history.versions[-1].data
+
+
+@given(graph=redirect_graphs(["http://a", "https://b"]))
+def test_a_graph_leads_along_its_own_places(graph: Any) -> None:
+    trail, _ = graph.trail()
+    assert trail[0] == graph.places[0]
+    assert len({*trail}) == len(trail)
+    said = {origin: graph.scripts(origin, Send(b"")) for origin in ("http://a", "https://b")}
+    assert sum(map(len, said.values())) == sum(hop is not False for hop in graph.hops)
+
+
+@given(version=st.integers(0, 9), other=st.integers(0, 9), size=st.integers(0, 1000))
+def test_versions_have_no_byte_in_common(version: int, other: int, size: int) -> None:
+    one = Numbered(version, size)
+    assert eval(repr(one)) == one
+    assert len(one) == size
+    if version != other:
+        assert not {*one} & {*Numbered(other, size)}
+
+
+@pytest.mark.parametrize("wanted", ["right", "refused"])
+def test_wires_are_right_and_wrong(wanted: str) -> None:
+    def is_read(wire: bytes) -> bool:
+        try:
+            read(wire)
+        except h11.RemoteProtocolError:
+            return False
+        return True
+
+    find(wires(), lambda wire: is_read(wire) is (wanted == "right"), settings=settings(max_examples=1000))
 
 
 @pytest.mark.parametrize("size", [0, 1, 65535, 65536, 65537])

@@ -153,7 +153,7 @@ class Body:
         self._kept = self._kept + data if self._kept else data
         if self._cut and self._received == self._length:
             self._end(None)
-        elif self._consumer is None and len(self._kept) >= AHEAD:
+        elif (self._consumer is None or self._soon is not None) and len(self._kept) >= AHEAD:
             self._data.pause()
         self._pump()
 

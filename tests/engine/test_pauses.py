@@ -1,0 +1,108 @@
+"""A consumer that pauses is written nothing more until it takes more, whenever it pauses."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+
+from pulp_dl import Digest, Downloader, Limits, Remote, Retries, Sharing, Source
+from pulp_dl.errors import ConsumerGone
+from pulp_dl.testing import MemoryFetcher, MemoryScheme, Place, Recorder, RewindableRecorder
+
+URL = "memory://a/f"
+DATA = bytes(range(256)) * 800
+SHA = Digest("sha256", hashlib.sha256(DATA).hexdigest())
+
+
+class Leaving(Recorder):
+    """Wants no more as soon as it can say so."""
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        super().registerProducer(producer, streaming)
+        producer.stopProducing()
+
+
+def bring(consumer: Any, data: bytes, *, shared: bool = False, rate: int | None = None, **place: Any) -> Any:
+    """What becomes of it, if the consumer always goes on after a second."""
+    clock = Clock()
+    scheme = MemoryScheme(MemoryFetcher({URL: Place(data, **place)}, clock))
+    downloader: Any = Downloader(clock, Remote(limits=Limits(bytes_per_second=rate)), schemes=[scheme])
+    source = Source(URL, SHA if data is DATA else ())
+    ends: list[Any] = []
+    (Sharing(downloader, clock, window=70_000) if shared else downloader).download(source, consumer).addBoth(
+        ends.append
+    )
+    for _ in range(1000):
+        if ends:
+            break
+        consumer.resume()
+        clock.advance(1)
+    assert ends, "still running"
+    assert not clock.getDelayedCalls()
+    return ends[0]
+
+
+@pytest.mark.parametrize("make", [Recorder, RewindableRecorder])
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("data", [DATA, b"small", DATA[:100_000]], ids=["judged", "small", "unjudged"])
+def test_it_may_pause_as_soon_as_it_has_a_producer(make: type[Recorder], shared: bool, data: bytes) -> None:
+    consumer = make(pause_after=0)
+
+    end = bring(consumer, data, shared=shared)
+
+    assert not isinstance(end, Failure), end
+    assert consumer.data == data
+
+
+@given(
+    size=st.sampled_from([0, 1, 65_535, 65_536, 65_537, len(DATA)]), pause=st.integers(0, 5),
+    chunk=st.integers(500, 70_000),
+    length=st.booleans(), rewindable=st.booleans(), shared=st.booleans(), rate=st.none() | st.just(50_000),
+    breaks=st.none() | st.integers(0, len(DATA)),
+)  # fmt: skip
+def test_whenever_it_pauses_nothing_more_is_written(
+    size: int, pause: int, chunk: int, length: bool, rewindable: bool, shared: bool, rate: int | None, breaks: Any
+) -> None:
+    data = DATA if size == len(DATA) else DATA[:size]
+    consumer = (RewindableRecorder if rewindable else Recorder)(pause_after=pause)
+
+    end = bring(consumer, data, shared=shared, rate=rate, chunk=chunk, length=length, drop_at=breaks)
+
+    consumer.check()
+    if breaks is None:
+        assert consumer.data == data
+        assert end.size == len(data)
+
+
+@pytest.mark.parametrize("data", [DATA, b"small", DATA[:100_000]], ids=["judged", "small", "unjudged"])
+def test_it_may_leave_as_soon_as_it_has_a_producer(data: bytes) -> None:
+    consumer = Leaving()
+
+    end = bring(consumer, data, drop_at=None, etag=None)
+
+    assert isinstance(end.value, ConsumerGone)
+    assert not consumer.writes
+
+
+def test_what_a_pause_has_put_off_is_not_lost_with_its_place() -> None:
+    """The connection breaks while the first bytes wait for the consumer."""
+    clock = Clock()
+    places = [Place(DATA, drop_at=1000), Place(DATA)]
+    downloader = Downloader(
+        clock, Remote(retries=Retries(count=1)), schemes=[MemoryScheme(MemoryFetcher({URL: places}, clock))]
+    )
+    consumer = Recorder(pause_after=0)
+    ends: list[Any] = []
+    downloader.download(URL, consumer).addBoth(ends.append)
+    clock.advance(100)
+    assert not ends
+    consumer.resume()
+    clock.pump([1] * 100)
+
+    assert consumer.data == DATA
