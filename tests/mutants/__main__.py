@@ -3,36 +3,67 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import random
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from .areas import AREAS
+from .areas import AREAS, Tests
 from .child import PASSED, prepare, run
 from .explained import explained
 from .mutants import Mutant, mutants
-from .report import Found, table
+from .report import Found, section, share
 
 SPARE = 10.0
 """Seconds beyond three times of what the tests need without a fault."""
 
-ENOUGH = 0.9
-"""Of the faults of an area, to be noticed."""
+ENOUGH = 90.0
+"""Percent of the faults of an area, to be noticed."""
 
 
-def examine(path: Path, tests: tuple[str, ...], found: list[Mutant]) -> Iterator[tuple[Mutant, bool]]:
-    """Each, and whether some test has noticed it."""
+class Memory:
+    """What has been noticed, over several runs; a fault is known by the whole file that it is in."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._noticed = set(path.read_text().split()) if path is not None and path.exists() else set()
+
+    def __contains__(self, mutant: Mutant) -> bool:
+        return self._of(mutant) in self._noticed
+
+    def add(self, mutant: Mutant) -> None:
+        if self._path is not None:
+            with self._path.open("a") as file:
+                file.write(f"{self._of(mutant)}\n")
+
+    @staticmethod
+    def _of(mutant: Mutant) -> str:
+        return hashlib.sha256(mutant.code.encode()).hexdigest()
+
+
+def examine(path: Path, tests: tuple[Tests, ...], found: list[Mutant], memory: Memory) -> Iterator[Mutant]:
+    """Those that no test notices."""
     sane = path.read_text()
     limits = []
     for each in tests:
-        code, seconds = run(path, sane, each.split(), 600)
+        code, seconds = run(path, sane, each, 600)
         if code != PASSED:
-            sys.exit(f"{path}: without a fault, {each} ends with {code}")
+            sys.exit(f"{path}: without a fault, {' '.join(each)} ends with {code}")
         limits.append(3 * seconds + SPARE)
     for mutant in found:
-        ends = (run(path, mutant.code, each.split(), limit)[0] for each, limit in zip(tests, limits, strict=True))
-        yield mutant, any(code != PASSED for code in ends)
+        if mutant in memory:
+            continue
+        ends = (run(path, mutant.code, each, limit)[0] for each, limit in zip(tests, limits, strict=True))
+        if any(code != PASSED for code in ends):
+            memory.add(mutant)
+        else:
+            yield mutant
+
+
+def say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def main() -> None:
@@ -40,6 +71,8 @@ def main() -> None:
     parser.add_argument("where", nargs="*", help=f"areas ({', '.join(AREAS)}), or files such as flow/valve.py; all")
     parser.add_argument("--sample", type=int, help="so many of each file, chosen by --seed; all")
     parser.add_argument("--seed", default="1")
+    parser.add_argument("--first", action="store_true", help="only ask the tests that know a file best")
+    parser.add_argument("--memory", type=Path, help="a file: what is noticed is not tried again by later runs")
     parser.add_argument("--list", action="store_true", help="only say what they are")
     parser.add_argument("--write", type=Path, help="a directory, for a table of each area")
     options = parser.parse_args()
@@ -48,7 +81,7 @@ def main() -> None:
     if bad:
         parser.error(f"neither an area nor a file: {', '.join(sorted(bad))}")
     prepare()
-    wrong = False
+    memory, wrong = Memory(options.memory), False
     for area, files in AREAS.items():
         results = []
         for name, tests in files.items():
@@ -59,23 +92,21 @@ def main() -> None:
             if options.sample is not None and options.sample < len(every):
                 chosen = sorted(random.Random(options.seed + name).sample(every, options.sample))
             if options.list:
-                print(*(f"{path}:{each.line}: {each.change}" for each in chosen), sep="\n")
+                say("\n".join(f"{path}:{each.line}: {each.change}" for each in chosen))
                 continue
             result = Found(name, len(every), len(chosen))
-            for mutant, noticed in examine(path, tests, chosen):
-                if noticed:
-                    continue
+            for mutant in examine(path, tests[:1] if options.first else tests, chosen, memory):
                 reason = explained(name, mutant.change)
-                result.survived(mutant.change, reason)
-                print(f"{path}:{mutant.line}: {mutant.change}  [{reason or 'nobody knows why'}]", flush=True)
-            print(result.line(), flush=True)
+                result.survived(reason)
+                say(f"{path}:{mutant.line}: {mutant.change}  [{reason or 'nobody knows why'}]")
+            say(" ".join(result.row()))
             results.append(result)
         if results:
-            print(text := table(area, results))
+            text = section(area, results)
+            say(text)
             if options.write and area in where:
                 (options.write / f"{area}.inc").write_text(text)
-            wrong = wrong or any(result.unexplained for result in results)
-            wrong = wrong or sum(each.noticed for each in results) < ENOUGH * sum(each.tried for each in results)
+            wrong = wrong or any(result.unexplained for result in results) or share(*results) < ENOUGH
     if wrong:
         sys.exit("some were not noticed, and nobody has explained why")
 

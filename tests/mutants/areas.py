@@ -4,62 +4,61 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["AREAS"]
+__all__ = ["AREAS", "Tests"]
+
+Tests = list[str]
+
+
+def of(**folders: str) -> Tests:
+    """The test files of these names in these folders."""
+    return [f"tests/{folder}/test_{name}.py" for folder, names in folders.items() for name in names.split()]
+
 
 PIPE: Final = (
-    "tests/engine/test_joins.py tests/flow/test_scattered.py tests/engine/test_download.py",
-    "tests/engine/test_resume.py tests/engine/test_interrupted.py tests/engine/test_properties.py"
-    " tests/engine/test_bounds.py tests/engine/test_yielding.py tests/engine/test_segments.py tests/stateful",
-)
-REDIRECT: Final = (
-    "tests/http/test_redirect.py",
-    "tests/http/test_spaces.py tests/http/test_cookies.py tests/advisories",
+    of(engine="joins download", flow="scattered"),
+    of(engine="resume interrupted properties bounds yielding segments", stateful="model"),
 )
 WAY: Final = (
-    "tests/http/test_secrets.py tests/http/test_proxy.py tests/http/test_redirect.py",
-    "tests/http/test_tunnel.py tests/http/test_socks.py tests/http/test_spaces.py tests/http/test_fetcher.py"
-    " tests/http/test_agent.py tests/http/test_sockets.py",
+    of(http="proxy redirect fetcher"),
+    of(http="secrets spaces tunnel socks agent sockets"),
 )
 
-AREAS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
+AREAS: Final[dict[str, dict[str, tuple[Tests, ...]]]] = {
     "flow": {
-        "flow/allowance.py": ("tests/flow/test_allowance.py", "tests/engine/test_rates.py"),
-        "flow/checks.py": ("tests/flow/test_checks.py tests/engine/test_download.py", *PIPE),
-        "flow/deadline.py": ("tests/flow/test_deadline.py", "tests/http/test_agent.py"),
+        "flow/allowance.py": (of(flow="allowance"), of(engine="rates")),
+        "flow/checks.py": (of(flow="checks", engine="download"), *PIPE),
+        "flow/deadline.py": (of(flow="deadline"), of(http="agent")),
         "flow/demands.py": PIPE,
         "flow/outlet.py": PIPE,
         "flow/pipe.py": PIPE,
-        "flow/reading.py": ("tests/test_file_fetcher.py", "tests/engine/test_sharing.py"),
-        "flow/running.py": ("tests/engine/test_downloader.py", "tests/http/test_fetcher.py tests/engine/test_many.py"),
-        "flow/scattered.py": ("tests/flow/test_scattered.py", "tests/engine/test_segments.py"),
-        "flow/seen.py": ("tests/engine/test_sharing.py", "tests/engine/test_sharing_properties.py"),
-        "flow/steady.py": ("tests/flow/test_steady.py",),
-        "flow/tail.py": ("tests/flow/test_tail.py", "tests/engine/test_properties.py"),
-        "flow/timers.py": ("tests/flow/test_timers.py",),
-        "flow/unhurried.py": ("tests/engine/test_interrupted.py tests/engine/test_download.py",),
-        "flow/valve.py": ("tests/flow/test_valve.py", *PIPE),
-        "flow/watch.py": ("tests/flow/test_watch.py", *PIPE),
-        "flow/window.py": ("tests/flow/test_window.py", "tests/engine/test_sharing.py"),
-        "flow/workers.py": ("tests/flow/test_workers.py",),
+        "flow/reading.py": (["tests/test_file_fetcher.py"], of(engine="sharing")),
+        "flow/running.py": (of(engine="downloader"), of(http="fetcher", engine="many")),
+        "flow/scattered.py": (of(flow="scattered"), of(engine="segments")),
+        "flow/seen.py": (of(engine="sharing"), of(engine="sharing_properties")),
+        "flow/steady.py": (of(flow="steady"),),
+        "flow/tail.py": (of(flow="tail"), of(engine="properties")),
+        "flow/timers.py": (of(flow="timers"),),
+        "flow/unhurried.py": (of(engine="interrupted download"),),
+        "flow/valve.py": (of(flow="valve"), *PIPE),
+        "flow/watch.py": (of(flow="watch"), *PIPE),
+        "flow/window.py": (of(flow="window"), of(engine="sharing")),
+        "flow/workers.py": (of(flow="workers"),),
     },
     "expectations": {
-        "model/expect.py": ("tests/model/test_expect.py", "tests/engine/test_sharing.py tests/engine/test_download.py"),
-        "model/pieces.py": ("tests/model/test_pieces.py", "tests/engine/test_repair.py tests/engine/test_segments.py"),
+        "model/expect.py": (of(model="expect"), of(engine="sharing download")),
+        "model/pieces.py": (of(model="pieces"), of(engine="repair segments")),
     },
     "resume": {
         "flow/joins.py": PIPE,
         "flow/prefix.py": PIPE,
-        "consumers/part.py": (
-            "tests/consumers/test_part.py tests/consumers/test_part_others.py",
-            "tests/consumers/test_crash.py tests/consumers/test_file_disk.py tests/engine/test_resume.py",
-        ),
+        "consumers/part.py": (of(consumers="part part_others"), of(consumers="crash file_disk", engine="resume")),
     },
     "redirects": {
-        "protocols/http/redirect.py": REDIRECT,
-        "protocols/spaces.py": ("tests/http/test_spaces.py", "tests/http/test_homes.py tests/engine/test_places_properties.py"),
+        "protocols/http/redirect.py": (of(http="redirect"), of(http="spaces cookies", advisories="redirects names")),
+        "protocols/spaces.py": (of(http="spaces"), of(http="homes environment socks", ftp="spaces")),
     },
     "keys": {
-        "protocols/http/pool.py": ("tests/http/test_pool.py", "tests/http/test_fetcher.py tests/http/test_sockets.py"),
+        "protocols/http/pool.py": (of(http="pool"), of(http="fetcher sockets")),
         "protocols/http/proxy.py": WAY,
         "protocols/http/fetcher.py": WAY,
     },

@@ -12,7 +12,6 @@ import resource
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
@@ -31,7 +30,10 @@ PASSED, NOTICED = 0, 1
 MEMORY = 4 << 30
 """Bytes that a child may have: a loop that never ends may gather things."""
 
-COMMON = "attrs hypothesis httptools pytest_twisted treq trustme twisted.web.client twisted.protocols.tls h11".split()
+COMMON = (
+    "attrs", "h11", "httptools", "hypothesis", "pytest_twisted", "treq", "trustme", "twisted.protocols.tls",
+    "twisted.web.client",
+)  # fmt: skip
 """What is the same for all of them, and has not yet anything of a reactor."""
 
 
@@ -71,12 +73,12 @@ def run(path: Path, code: str, tests: Sequence[str], seconds: float) -> tuple[in
         pid = os.fork()
         if not pid:
             _child(path, code, tests, folder)
-        code_ = _wait(pid, begun + seconds)
+        ended = _wait(pid, begun + seconds)
         with suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)  # whatever its tests have begun
-        if code_ is None:
+        if ended is None:
             os.waitpid(pid, 0)
-    return code_, time.monotonic() - begun
+    return ended, time.monotonic() - begun
 
 
 def _wait(pid: int, until: float) -> int | None:
@@ -89,18 +91,16 @@ def _wait(pid: int, until: float) -> int | None:
 
 
 def _child(path: Path, code: str, tests: Sequence[str], folder: str) -> None:
-    exit_code: int = NOTICED
+    exit_code = NOTICED
     try:
         os.setsid()
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         null = os.open(os.devnull, os.O_RDWR)
-        for number in range(int(os.environ.get("SHOW", "3"))):
+        for number in range(3):
             os.dup2(null, number)
         os.environ["HYPOTHESIS_PROFILE"] = "mutants"
         sys.meta_path.insert(0, Instead(".".join(path.with_suffix("").parts), path, code))
         pytest = import_module("pytest")
         exit_code = pytest.main([*OPTIONS, f"--basetemp={folder}/tests", *tests])
-    except BaseException:
-        traceback.print_exc()
     finally:
         os._exit(exit_code)

@@ -158,17 +158,18 @@ def _silent(tree: ast.Module) -> Iterator[tuple[Place, Place]]:
         ):
             yield _at(statement), (statement.end_lineno or 0, statement.end_col_offset or 0)
     for node in ast.walk(tree):
-        found: list[Any] = []
         if isinstance(node, ast.AnnAssign | ast.arg):
-            found = [node.annotation]
+            found: Any = node.annotation
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            found = [node.returns]
-        elif isinstance(node, ast.JoinedStr | ast.Assert):
-            found = [node]
-        elif isinstance(node, ast.Expr) and ast.unparse(node).startswith("log."):
-            found = [node]
-        elif isinstance(node, ast.Assign) and ast.unparse(node.value).startswith(("Callable[", "tuple[", "TypeVar(")):
-            found = [node]
-        for each in found:
-            if each is not None:
-                yield _at(each), (each.end_lineno, each.end_col_offset)
+            found = node.returns
+        else:
+            found = node if isinstance(node, ast.JoinedStr | ast.Assert) or _is_said(node) else None
+        if found is not None:
+            yield _at(found), (found.end_lineno, found.end_col_offset)
+
+
+def _is_said(node: ast.AST) -> bool:
+    """To the log, or to the type checker: a name for a type."""
+    if isinstance(node, ast.Assign):
+        return ast.unparse(node.value).startswith(("Callable[", "tuple[", "TypeVar("))
+    return isinstance(node, ast.Expr) and ast.unparse(node).startswith("log.")
