@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IConsumer, IPullProducer, IPushProducer
 from twisted.internet.task import Clock
 from zope.interface import implementer
@@ -153,6 +154,46 @@ def test_drained_fires_when_the_last_kept_byte_went_through_though_the_producer_
 
     assert drained.called
     assert got == [b"a"]
+
+
+def test_with_nothing_kept_it_is_drained_and_who_needs_it_open_waits_for_that() -> None:
+    valve, _, _ = make()
+    assert valve.drained() is valve.drained(open_=True) is None
+    valve.hold("consumer")
+
+    assert valve.drained() is None
+    opened = valve.drained(open_=True)
+    assert opened is not None
+    assert not opened.called
+    valve.release("consumer")
+    assert opened.called
+
+
+def test_who_waits_until_it_is_drained_may_give_up_and_wait_again() -> None:
+    valve, _, _ = make()
+    valve.hold("rate")
+    valve.write(b"a")
+    first = valve.drained()
+    assert first is not None
+    first.addErrback(lambda failure: failure.trap(CancelledError)).cancel()
+
+    second = valve.drained()
+    assert second is not None
+    assert not second.called
+    valve.release("rate")
+    assert second.called
+
+
+def test_what_is_kept_can_be_forgotten() -> None:
+    valve, got, _ = make()
+    valve.hold("consumer")
+    valve.write(b"a")
+    valve.clear()
+    assert valve.kept == 0
+
+    valve.write(b"b")
+    valve.release("consumer")
+    assert got == [b"b"]
 
 
 def test_a_pull_producer_is_asked_again_and_again_and_not_while_the_valve_is_closed() -> None:

@@ -39,7 +39,7 @@ AREAS: Final[dict[str, dict[str, tuple[Tests, ...]]]] = {
         "flow/tail.py": (of(flow="tail"), of(engine="properties")),
         "flow/timers.py": (of(flow="timers"),),
         "flow/unhurried.py": (of(engine="interrupted download"),),
-        "flow/valve.py": (of(flow="valve"), *PIPE),
+        "flow/valve.py": (of(flow="valve"), of(flow="allowance"), *PIPE),
         "flow/watch.py": (of(flow="watch"), *PIPE),
         "flow/window.py": (of(flow="window"), of(engine="sharing")),
         "flow/workers.py": (of(flow="workers"),),
