@@ -312,6 +312,24 @@ def test_a_consumer_that_pauses_after_the_end_is_watched_no_more() -> None:
     assert not clock.getDelayedCalls()
 
 
+def test_once_it_is_closed_bytes_are_lost_and_nobody_is_told_of_anything() -> None:
+    valve, got, events = make()
+    producer = Push()
+    valve.registerProducer(producer, streaming=True)
+    valve.hold("rate")
+    valve.write(b"a")
+    valve.close()
+    assert valve.kept == 0
+
+    valve.release("rate")
+    valve.write(b"b")
+    valve.stopProducing()
+
+    assert got == []
+    assert events == ["open=False"]
+    assert producer.calls == ["pause"]
+
+
 def test_two_producers_at_once_are_a_mistake() -> None:
     valve, _, _ = make()
     valve.registerProducer(Push(), streaming=True)
