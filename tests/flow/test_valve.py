@@ -205,9 +205,11 @@ def test_a_pull_producer_is_asked_again_and_again_and_not_while_the_valve_is_clo
             valve.pauseProducing()
 
     valve = Valve(clock, sink, lambda: None)
-    valve.registerProducer(Pull(valve, b"abcd"), streaming=False)
-    clock.advance(0)
+    producer = Pull(valve, b"abcd")
+    valve.registerProducer(producer, streaming=False)
+    clock.pump([0, 0, 0])
     assert got == [b"a", b"b"]
+    assert producer.left == b"cd"
 
     valve.resumeProducing()
     clock.advance(0)
