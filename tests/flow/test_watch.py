@@ -94,3 +94,45 @@ def test_a_byte_costs_no_timer() -> None:
 
     assert clock.getDelayedCalls() == timers
     watch.stop()
+
+
+def test_before_it_starts_nothing_is_counted_and_nothing_is_told() -> None:
+    clock, expired = Clock(), []
+    watch = Watch(clock, Timeouts(idle=10, low_speed=100, low_speed_window=30), expired.append)
+    clock.advance(100)
+    watch.fed(1)
+    watch.turned(False)
+    watch.turned(True)
+    watch.stop()
+
+    assert watch.open_seconds == watch.silent == 0
+    assert clock.getDelayedCalls() == []
+
+
+def test_a_body_that_begins_while_the_valve_is_closed_has_all_its_time_when_it_opens() -> None:
+    clock, expired = Clock(), []
+    clock.advance(100)
+    watch = Watch(clock, Timeouts(idle=10, low_speed=None), expired.append)
+    watch.start(open_=False)
+    clock.advance(3600)
+    assert clock.getDelayedCalls() == []
+    watch.turned(True)
+    clock.advance(9.9)
+
+    assert expired == []
+    assert watch.open_seconds == watch.silent == pytest.approx(9.9)
+    watch.close()
+    assert clock.getDelayedCalls() == []
+
+
+def test_while_the_valve_is_closed_no_time_passes() -> None:
+    clock, watch, _ = make(idle=100)
+    clock.advance(2)
+    watch.fed(1)
+    clock.advance(3)
+    watch.turned(False)
+    clock.advance(1000)
+
+    assert (watch.open_seconds, watch.silent) == (5, 3)
+    watch.stop()
+    assert (watch.open_seconds, watch.silent) == (5, 3)
