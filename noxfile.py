@@ -82,6 +82,6 @@ def suites(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def mutants(session: nox.Session) -> None:
-    """Faults are put into the code, and the tests have to notice; docs/mutants.rst has what they did not."""
+    """Faults are put into the code, and the tests have to notice; docs/reliability.rst has what they did not."""
     session.install("--editable", ".[test]", "cosmic-ray==8.7.0")
     session.run("python", "-m", "tests.mutants", "--write", "docs/mutants", *session.posargs)

@@ -30,6 +30,8 @@ def test_no_byte_for_the_idle_time_is_told_once() -> None:
     clock.advance(0.2)
 
     assert [each.phase for each in expired] == ["idle"]
+    watch.turned(False)
+    watch.turned(True)
     assert clock.getDelayedCalls() == []
 
 
@@ -56,6 +58,19 @@ def test_drops_that_never_idle_but_stay_below_the_low_speed_are_told() -> None:
         clock.advance(1)
 
     assert [each.phase for each in expired] == ["low_speed"]
+    assert clock.getDelayedCalls() == []
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+def test_each_window_is_judged_by_its_own_bytes_and_to_the_byte(missing: int) -> None:
+    clock, watch, expired = make(low_speed=100, low_speed_window=30)
+    watch.fed(5000)
+    clock.advance(30)
+    watch.fed(3000 - missing)
+    clock.advance(30.1)
+    watch.stop()
+
+    assert [each.phase for each in expired] == ["low_speed"] * missing
 
 
 def test_the_low_speed_itself_is_fast_enough() -> None:
