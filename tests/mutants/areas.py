@@ -28,7 +28,7 @@ AREAS: Final[dict[str, dict[str, tuple[Tests, ...]]]] = {
         "flow/allowance.py": (of(flow="allowance"), of(engine="rates")),
         "flow/checks.py": (of(flow="checks", engine="download"), *PIPE),
         "flow/deadline.py": (of(flow="deadline"), of(http="agent")),
-        "flow/demands.py": PIPE,
+        "flow/demands.py": (of(flow="proofs"), *PIPE),
         "flow/outlet.py": PIPE,
         "flow/pipe.py": PIPE,
         "flow/reading.py": (["tests/test_file_fetcher.py"], of(engine="sharing")),
@@ -49,8 +49,8 @@ AREAS: Final[dict[str, dict[str, tuple[Tests, ...]]]] = {
         "model/pieces.py": (of(model="pieces"), of(engine="repair segments")),
     },
     "resume": {
-        "flow/joins.py": PIPE,
-        "flow/prefix.py": PIPE,
+        "flow/joins.py": (of(flow="proofs"), *PIPE),
+        "flow/prefix.py": (of(flow="proofs"), *PIPE),
         "consumers/part.py": (of(consumers="part part_others"), of(consumers="crash file_disk", engine="resume")),
     },
     "redirects": {
