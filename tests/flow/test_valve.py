@@ -14,6 +14,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from pulp_dl.flow.valve import REST, Valve
+from tests.flow.clocks import Strict
 
 
 @implementer(IPushProducer)
@@ -197,7 +198,7 @@ def test_what_is_kept_can_be_forgotten() -> None:
 
 
 def test_a_pull_producer_is_asked_again_and_again_and_not_while_the_valve_is_closed() -> None:
-    clock, got = Clock(), []
+    clock, got = Strict(), []
 
     def sink(data: bytes) -> None:
         got.append(data)
