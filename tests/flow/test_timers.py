@@ -136,7 +136,7 @@ def test_what_was_called_or_cancelled_cannot_be_cancelled() -> None:
 
 
 def test_one_that_raises_takes_no_other_along() -> None:
-    clock = Clock()
+    clock = Strict()
     timers = Timers(clock)
     called: list[str] = []
 
