@@ -15,7 +15,7 @@ from .explained import explained
 from .mutants import Mutant, mutants
 from .report import Found, section, share
 
-SPARE = 10.0
+SPARE = 5.0
 """Seconds beyond three times of what the tests need without a fault."""
 
 ENOUGH = 90.0
