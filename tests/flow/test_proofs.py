@@ -12,6 +12,7 @@ from pulp_dl.errors import NotResumable, SizeMismatch, TooLarge
 from pulp_dl.flow.demands import Demands
 from pulp_dl.flow.joins import Ask, prove
 from pulp_dl.flow.prefix import Prefix
+from pulp_dl.model.pieces import Pieces
 from pulp_dl.model.source import Head, Validators
 from tests.engine.by_hand import URL, head
 
@@ -118,6 +119,11 @@ def test_only_what_is_enforced_is_demanded() -> None:
     assert (both.size, both.judged, both.enforced(whole), both.enforced(part)) == (5, True, True, False)
     assert not Demands([Size(5)], None).judged
     assert both.of([SHA]).size is None
+    assert both.of([SHA]).judged
+
+    piece = Pieces("md5", 5, ["0" * 32]).within(Span(0, 5))
+    for expect in ([piece], [piece, SHA], [SHA, piece]):
+        assert Demands(expect, None).enforced(part)
 
 
 @pytest.mark.parametrize(
