@@ -94,12 +94,12 @@ def test_a_beginning_is_known_by_all_of_its_bytes(cut: int) -> None:
     data = bytes(range(250)) * 4
     prefix = Prefix(1000, "sha256", hashlib.sha256(data).digest())
     for begins in (data, b"!" + data[1:], data[:-1] + b"!", data):
-        prefix.restart()
         assert prefix.left == 1000
         assert prefix.compare(begins[:cut])  # nothing is known of it yet
         assert prefix.left == 1000 - cut
         assert prefix.compare(begins[cut:]) is (begins == data)
         assert prefix.left == 0
+        prefix.restart()
 
 
 # ---- before a byte has come
