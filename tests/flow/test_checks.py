@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pulp_dl import Digest, Measure, Size
-from pulp_dl.errors import ConsumerFailed, DigestMismatch, NotFound, SizeMismatch
+from pulp_dl.errors import ConsumerFailed, DigestMismatch, SizeMismatch, Truncated
 from pulp_dl.flow.checks import FEW, INLINE, LEAST, REST, Checks
 from pulp_dl.flow.valve import Valve
 from pulp_dl.flow.workers import InlineWorkers
@@ -134,11 +134,11 @@ def test_what_a_check_raises_is_nobodys_fault_but_its_own(method: str) -> None:
         checks.update(b"a")
         checks.verify()
 
-    error, ours = ZeroDivisionError(), NotFound("gone")
+    error, ours = ZeroDivisionError(), Truncated(1, 2)
     with pytest.raises(ConsumerFailed, match="a check of Watching raised ZeroDivisionError") as caught:
         all_of_it(error)
     assert caught.value.__cause__ is error
-    with pytest.raises(NotFound) as unchanged:
+    with pytest.raises(Truncated) as unchanged:
         all_of_it(ours)
     assert unchanged.value is ours
 
