@@ -59,7 +59,7 @@ AREAS: Final[dict[str, dict[str, tuple[Tests, ...]]]] = {
     },
     "keys": {
         "protocols/http/pool.py": (of(http="pool"), of(http="fetcher sockets")),
-        "protocols/http/proxy.py": WAY,
+        "protocols/http/proxy.py": (of(http="keys"), *WAY),
         "protocols/http/fetcher.py": WAY,
     },
 }
