@@ -30,7 +30,7 @@ AREAS: Final[dict[str, dict[str, tuple[Tests, ...]]]] = {
         "flow/deadline.py": (of(flow="deadline"), of(http="agent")),
         "flow/demands.py": (of(flow="proofs"), *PIPE),
         "flow/outlet.py": (of(flow="outlet"), *PIPE),
-        "flow/pipe.py": PIPE,
+        "flow/pipe.py": (of(flow="pipe"), *PIPE),
         "flow/reading.py": (of(flow="reading"), ["tests/test_file_fetcher.py"], of(engine="sharing")),
         "flow/running.py": (of(flow="running"), of(engine="downloader"), of(http="fetcher", engine="many")),
         "flow/scattered.py": (of(flow="scattered"), of(engine="segments")),
