@@ -42,7 +42,7 @@ NEVER = Timeouts(idle=None, low_speed=None)
 class Case:
     def __init__(self, *expect: Any, consumer: Any = None, **how: Any) -> None:
         self.clock = Clock()
-        self.consumer = RewindableRecorder() if consumer is None else consumer
+        self.consumer: Any = RewindableRecorder() if consumer is None else consumer
         self.interrupted: list[DownloadError] = []
         timeouts, max_size = how.pop("timeouts", NEVER), how.pop("max_size", None)
         self.source = Source(URL, expect, **how)
