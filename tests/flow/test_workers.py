@@ -20,7 +20,8 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
-from pulp_dl.flow.workers import InlineWorkers, Lane, Workers
+from pulp_dl.flow.workers import BUDGET, PIECE, InlineWorkers, Lane, Workers
+from pulp_dl.flow.workers import LIMIT as LIMIT_OF_ONE
 from pulp_dl.interfaces import IWorkers
 
 LIMIT = 100
@@ -442,6 +443,26 @@ workers.run(lambda: started.set() or threading.Event().wait())
 assert started.wait(5)
 """
     subprocess.run([sys.executable, "-c", forgetful], check=True, timeout=10)
+
+
+async def test_lanes_that_are_at_work_share_a_budget_and_each_has_a_share(reactor: Any) -> None:
+    go_on = threading.Event()
+    async with working(reactor, threads=1) as workers:
+        lanes: list[Lane] = []
+        for busy in range(12):
+            share = max(LIMIT_OF_ONE, BUDGET // (1 + busy))
+            lane = workers.lane(nothing, unexpected, None)
+            assert lane.put(lambda: go_on.wait(5), share - 1) is False
+            assert lane.put(nothing, 1) is True
+            assert lane.piece == max(PIECE, share // 8)
+            assert lane.busy
+            lanes.append(lane)
+        idle = workers.lane(nothing, unexpected, None)
+        assert not idle.busy
+        go_on.set()
+        await gatherResults([lane.settled() for lane in lanes])
+        assert not any(lane.busy for lane in lanes)
+        assert workers.lane(nothing, unexpected, None).put(nothing, BUDGET - 1) is False
 
 
 # ---- no threads
