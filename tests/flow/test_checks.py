@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -18,6 +17,7 @@ from pulp_dl.flow.checks import FEW, INLINE, LEAST, REST, Checks
 from pulp_dl.flow.valve import Valve
 from pulp_dl.flow.workers import InlineWorkers
 from pulp_dl.interfaces import ICheck, IExpectation
+from tests.flow.slow import Slow
 
 
 class Handed(InlineWorkers):
@@ -177,35 +177,6 @@ def test_for_a_file_there_is_none_that_nobody_wanted() -> None:
     nothing.update(bytes(2 * INLINE))
     assert nothing.settled() is None
     assert nothing.verify() == ({}, ())
-
-
-class Slow(InlineWorkers):
-    """A lane that is full at once, and runs what it was given when it is told to."""
-
-    def __init__(self) -> None:
-        self.jobs: list[Any] = []
-        self.dropped = 0
-        self.piece = INLINE
-        self.backlog = 0
-
-    def lane(self, relieved: Any, failed: Any, limit: int | None = 0) -> Any:
-        self.relieved, self.failed = relieved, failed
-        return self
-
-    def put(self, job: Any, weight: int) -> bool:
-        self.jobs.append(job)
-        return True
-
-    def settled(self) -> Deferred[None]:
-        for job in self.jobs:
-            job()
-        self.jobs.clear()
-        return succeed(None)
-
-    def drop(self) -> Deferred[None]:
-        self.dropped += 1
-        self.jobs.clear()
-        return succeed(None)
 
 
 def test_what_is_small_is_looked_at_at_once_and_what_is_not_when_there_is_a_piece_of_it() -> None:

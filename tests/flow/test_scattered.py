@@ -11,11 +11,13 @@ from twisted.internet.task import Clock
 
 from pulp_dl import Digest, Source, Span, Timeouts
 from pulp_dl.errors import ConsumerFailed, TooLarge, Truncated
+from pulp_dl.flow.checks import INLINE
 from pulp_dl.flow.joins import Ask
 from pulp_dl.flow.scattered import Enough, Scattered
 from pulp_dl.flow.workers import InlineWorkers
 from tests.engine.anywhere import Anywhere
 from tests.engine.by_hand import URL, HandWritten, body, head
+from tests.flow.slow import Slow
 
 DATA = bytes(range(250)) * 4
 SOURCE = Source(URL, Digest("sha256", hashlib.sha256(DATA).hexdigest()))
@@ -212,3 +214,20 @@ async def test_a_file_that_cannot_be_read_again_is_its_consumers_failure() -> No
         await case.take(body(head(1000), DATA[:100], error=Truncated(100, 1000)))
     with pytest.raises(ConsumerFailed):
         await case.pipe.skip(400, case.consumer)
+
+
+async def test_what_waits_to_be_checked_is_checked_before_what_is_read_again() -> None:
+    data = DATA * 600
+    source = Source(URL, Digest("sha256", hashlib.sha256(data).hexdigest()))
+    consumer = Anywhere()
+    pipe = Scattered(Clock(), source, consumer, Slow(), Timeouts(), None, print)
+    ask = Ask(None, None, False)
+    first = body(head(len(data)), data[:INLINE], data[INLINE : INLINE + 1000], error=Truncated(1, 2))
+    await pipe.admit(first.head, source, ask)
+    with pytest.raises(Truncated):
+        await pipe.take(first)
+    consumer.data.extend(data[INLINE + 1000 :])
+    await pipe.skip(len(data), consumer)
+    await pipe.finish()
+
+    assert consumer.kept == data
