@@ -58,6 +58,28 @@ def test_what_is_rewound_is_forgotten_and_has_another_head() -> None:
     assert consumer.data == b"d"
 
 
+def test_one_that_holds_bytes_of_an_earlier_run_begins_and_forgets_them() -> None:
+    consumer = RewindableRecorder()
+    outlet = leading_to(consumer)
+    outlet.given = 3
+    outlet.rewind(HEAD)
+
+    assert (outlet.given, consumer.head, consumer.rewinds) == (0, HEAD, 1)
+    assert consumer.producer is not None
+
+
+def test_its_producer_is_taken_away_once_also_if_it_fails_at_the_end() -> None:
+    consumer = Recorder(raises={"finish": ZeroDivisionError()})
+    outlet = leading_to(consumer)
+    outlet.give(b"abc", HEAD)
+    with pytest.raises(ConsumerFailed):
+        outlet.end(HEAD)
+    outlet.fail(Truncated(3, 10))
+
+    consumer.check()
+    assert consumer.failure is not None
+
+
 @pytest.mark.parametrize("error", [ZeroDivisionError("x"), ConsumerGone("left")])
 @pytest.mark.parametrize("method", ["begin", "registerProducer", "write", "unregisterProducer", "finish", "rewind"])
 def test_what_it_raises_is_an_error_of_ours(method: str, error: Exception) -> None:

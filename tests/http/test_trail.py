@@ -167,13 +167,12 @@ def test_who_is_named_may_be_anywhere_but_leads_no_closer_to_itself() -> None:
 
 
 def test_the_farthest_answer_of_a_host_counts() -> None:
-    way = trail()
-    way.follow(((b"Location", b"/1"),), Space.PRIVATE)
-    assert way.floor is Space.PRIVATE
-    way.follow(((b"Location", b"/2"),), Space.PUBLIC)
-    assert way.floor is Space.PUBLIC
-    way.follow(((b"Location", b"/3"),), Space.PRIVATE)
-    assert way.floor is Space.PUBLIC
+    way, floors = trail(), []
+    for space in (Space.PRIVATE, Space.PUBLIC, Space.PRIVATE):
+        led(way, f"/{len(floors)}", space=space)
+        floors.append(way.floor)
+
+    assert floors == [Space.PRIVATE, Space.PUBLIC, Space.PUBLIC]
 
 
 def test_through_a_proxy_nobody_knows_where_a_host_is() -> None:

@@ -54,7 +54,11 @@ AREAS: Final[dict[str, dict[str, tuple[Tests, ...]]]] = {
         "consumers/part.py": (of(consumers="part part_others"), of(consumers="crash file_disk", engine="resume")),
     },
     "redirects": {
-        "protocols/http/redirect.py": (of(http="trail"), of(http="redirect"), of(http="spaces cookies", advisories="redirects names")),
+        "protocols/http/redirect.py": (
+            of(http="trail"),
+            of(http="redirect"),
+            of(http="spaces cookies", advisories="redirects names"),
+        ),
         "protocols/spaces.py": (of(http="spaces"), of(http="homes environment socks", ftp="spaces")),
     },
     "keys": {
