@@ -17,6 +17,8 @@ from cosmic_ray.ast import Visitor, get_ast
 from cosmic_ray.mutating import mutate_code
 from cosmic_ray.plugins import get_operator, operator_names
 
+from .explained import plain
+
 __all__ = ["Mutant", "mutants"]
 
 OPERATORS = """
@@ -88,7 +90,7 @@ def _mutant(source: str, code: str) -> Mutant:
     old, new = source.splitlines(), code.splitlines()
     first = next(number for number, (was, now) in enumerate(zip(old, new, strict=False)) if was != now)
     last = next(number for number, (was, now) in enumerate(zip(old[::-1], new[::-1], strict=False)) if was != now)
-    was, now = (" ".join(line.strip() for line in lines[first : max(first + 1, len(lines) - last)])
+    was, now = (" ".join(plain(line) for line in lines[first : max(first + 1, len(lines) - last)])
                 for lines in (old, new))  # fmt: skip
     return Mutant(first + 1, was, now, code)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from .areas import AREAS
-from .explained import REASONS
+from .explained import REASONS, plain
 
 ROOT = Path(__file__).parents[2]
 FILES = {name: tests for files in AREAS.values() for name, tests in files.items()}
@@ -23,6 +23,6 @@ def test_what_is_explained_stands_there() -> None:
     """What has been changed since has to be explained anew."""
     for files in REASONS.values():
         for name, changes in files.items():
-            lines = [line.strip() for line in (ROOT / "pulp_dl" / name).read_text().splitlines()]
+            lines = [plain(line) for line in (ROOT / "pulp_dl" / name).read_text().splitlines()]
             for change in filter(None, map(str.strip, changes.splitlines())):
                 assert change.partition(" → ")[0] in lines, f"{name}: {change}"
