@@ -425,6 +425,12 @@ def test_a_consumer_that_stops_ends_it_and_what_comes_then_is_not_wanted() -> No
     assert [type(each) for each in case.interrupted] == [ConsumerGone]
 
 
+def test_a_consumer_that_stops_before_a_body_comes_is_heard_at_once() -> None:
+    case = Case()
+    case.pipe.valve.stopProducing()
+    assert [type(each) for each in case.interrupted] == [ConsumerGone]
+
+
 def test_silence_ends_it_and_the_place_is_named() -> None:
     case = Case(timeouts=Timeouts(idle=10, low_speed=None))
     running = case.begin(waiting(head(3000), DATA[:10]))
