@@ -179,6 +179,15 @@ def test_halves_that_are_proven_are_one_body(make: Any) -> None:
     assert case.consumer.finished
 
 
+def test_a_body_may_break_off_as_often_as_it_likes() -> None:
+    case = Case()
+    case.broken()
+    for at in (1000, 1500, 2000):
+        with pytest.raises(Truncated):
+            case.attempt(body(head(3000, Span(at, 3000), length=3000 - at), DATA[at:][:500], error=Truncated(1, 2)))
+    assert [ask.span for ask in case.asked] == [None, Span(1000), Span(1500), Span(2000)]
+
+
 def test_what_was_not_proven_is_read_from_its_beginning_the_next_time() -> None:
     case = Case()
     case.broken()
@@ -247,6 +256,14 @@ def test_a_response_was_told_its_length_and_gets_no_other() -> None:
     with pytest.raises(TooLarge):
         case.attempt(body(head(None, ETag=None), DATA, b"!"))
     assert len(case.consumer.data) <= 3000
+
+
+def test_the_limit_holds_for_a_body_that_is_read_again() -> None:
+    case = Case(consumer=Recorder(), max_size=2000)
+    case.broken(1000, answer=head(None, ETag=None))
+    with pytest.raises(TooLarge):
+        case.attempt(body(head(None, ETag=None), DATA[:2000], DATA[2000:]))
+    assert case.consumer.data == DATA[:2000]
 
 
 def test_a_part_for_a_response_is_not_begun_again() -> None:
@@ -320,6 +337,21 @@ def test_after_a_wrong_body_a_response_goes_on_with_the_right_one_if_they_begin_
         case.attempt(body(head(len(data)), b"!" + data[1:]))
 
     case.attempt(body(head(len(data)), data[:50], data[50:]))
+    case.finish()
+    assert case.consumer.data == data
+
+
+def test_promise_2_what_a_response_has_already_does_not_make_its_end_come_earlier() -> None:
+    data = DATA * 70
+    case = Case(Digest("sha256", hashlib.sha256(data).hexdigest()), consumer=Recorder())
+    answer = head(len(data), ETag=None)
+    for wrong in (data[:140_000], data[:-1] + b"!"):
+        with pytest.raises((Truncated, DigestMismatch)):
+            case.attempt(body(answer, wrong[:100_000], wrong[100_000:]))
+            case.finish()
+        assert case.consumer.data == data[: min(len(wrong), len(data) - HOLD)]
+
+    case.attempt(body(answer, data))
     case.finish()
     assert case.consumer.data == data
 
@@ -429,6 +461,14 @@ def test_a_consumer_that_stops_before_a_body_comes_is_heard_at_once() -> None:
     case = Case()
     case.pipe.valve.stopProducing()
     assert [type(each) for each in case.interrupted] == [ConsumerGone]
+
+
+def test_a_consumer_that_stops_when_the_body_has_ended_and_waits_for_it_is_heard_at_once() -> None:
+    case = Case(consumer=Recorder(pause_after=1, slack=5000))
+    running = case.begin(body(head(3000), DATA[:10], DATA[10:]))
+    case.pipe.valve.stopProducing()
+    with pytest.raises(ConsumerGone):
+        result(running)
 
 
 def test_silence_ends_it_and_the_place_is_named() -> None:
