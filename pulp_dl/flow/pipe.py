@@ -298,14 +298,11 @@ class Pipe:
         self._error = None
         waiting = self.valve.drained(open_=True)
         if waiting is not None:
-            self._delivery = waiting
             try:
                 await waiting
             except CancelledError:
                 if self._error is None:
                     raise
-            finally:
-                self._delivery = None
         if self._error is not None:
             raise self._error
         self.outlet.give(data, head)

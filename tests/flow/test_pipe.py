@@ -386,6 +386,34 @@ def test_who_leaves_before_the_last_piece_is_gone_and_who_cancels_is_heard() -> 
         case.pipe.close()
 
 
+def test_who_leaves_with_the_last_piece_is_gone() -> None:
+    class Leaving(Recorder):
+        def write(self, data: bytes) -> None:
+            super().write(data)
+            self.producer.stopProducing()
+
+    case = Case(SHA, consumer=Leaving())
+    case.attempt(body(head(3000), DATA))
+    with pytest.raises(ConsumerGone):
+        case.finish()
+    assert not case.consumer.finished
+
+
+def test_all_bytes_are_enough_though_the_end_never_came() -> None:
+    case = Case(SHA, consumer=Recorder(), timeouts=Timeouts(idle=10, low_speed=None))
+    running = case.begin(waiting(head(3000), DATA))
+    case.clock.advance(10)
+    with pytest.raises(TimedOut):
+        result(running)
+    assert case.pipe.complete
+    case.pipe.valve.hold("rate")
+    finishing = Deferred.fromCoroutine(case.pipe.finish())
+    case.pipe.valve.release("rate")
+    result(finishing)
+
+    assert case.consumer.data == DATA
+
+
 def test_only_what_is_enforced_of_what_the_consumer_got_is_validation() -> None:
     case = Case(SHA)
     assert not case.pipe.validated
