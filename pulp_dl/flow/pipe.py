@@ -311,8 +311,6 @@ class Pipe:
 
     def fail(self, error: BaseException) -> None:
         """There will be no more: tell the consumer.  Never raises."""
-        if self._watch is not None:
-            self._watch.stop()
         self.valve.clear()
         if self._checks is not None:
             self._checks.drop()

@@ -469,6 +469,7 @@ def test_a_consumer_that_raises_ends_it_and_says_so() -> None:
     case = Case(consumer=Recorder(raises={"write": ZeroDivisionError("x")}))
     with pytest.raises(ConsumerFailed, match="the consumer raised ZeroDivisionError: x"):
         case.attempt(waiting(head(3000), DATA[:10], DATA[10:]))
+    case.consumer.check()  # it was given nothing more
     assert case.interrupted == []
 
 
