@@ -23,6 +23,7 @@ from pulp_dl.errors import (
     TooLarge,
     Truncated,
 )
+from pulp_dl.flow.checks import INLINE, REST
 from pulp_dl.flow.joins import Ask
 from pulp_dl.flow.pipe import Pipe
 from pulp_dl.flow.tail import HOLD
@@ -32,6 +33,7 @@ from pulp_dl.model.fingerprint import fingerprint
 from pulp_dl.model.source import Head, Kept
 from pulp_dl.testing import Recorder, RewindableRecorder
 from tests.engine.by_hand import URL, HandWritten, body, head
+from tests.flow.slow import Slow
 
 DATA = bytes(range(250)) * 12
 SHA = Digest("sha256", hashlib.sha256(DATA).hexdigest())
@@ -45,10 +47,9 @@ class Case:
         self.consumer: Any = RewindableRecorder() if consumer is None else consumer
         self.interrupted: list[DownloadError] = []
         timeouts, max_size = how.pop("timeouts", NEVER), how.pop("max_size", None)
+        workers = how.pop("workers", None) or InlineWorkers()
         self.source = Source(URL, expect, **how)
-        self.pipe = Pipe(
-            self.clock, self.source, self.consumer, InlineWorkers(), timeouts, max_size, self.interrupted.append
-        )
+        self.pipe = Pipe(self.clock, self.source, self.consumer, workers, timeouts, max_size, self.interrupted.append)
         self.asked: list[Ask] = []
 
     def begin(self, written: HandWritten, place: Source = PLACE) -> Deferred[None]:
@@ -546,6 +547,23 @@ def test_there_may_be_other_limits_for_some_bodies() -> None:
         case.clock.advance(0.2)
         with pytest.raises(TimedOut):
             result(running)
+
+
+def test_checks_hear_that_the_consumer_pauses() -> None:
+    """What waits to be a larger piece need not wait as long as the consumer."""
+    slow = Slow()
+    case = Case(SHA, workers=slow)
+    case.pipe.valve.hold("consumer")  # before there are any
+    case.pipe.valve.release("consumer")
+    running = case.begin(waiting(head(INLINE + 10), bytes(INLINE), bytes(10)))
+    assert slow.jobs == []
+    case.pipe.valve.hold("consumer")
+    case.clock.advance(REST)
+
+    assert len(slow.jobs) == 1
+    running.addErrback(lambda failure: failure.trap(CancelledError)).cancel()
+    case.pipe.fail(CancelledError())
+    assert slow.dropped == 1
 
 
 # ---- bytes of an earlier run
