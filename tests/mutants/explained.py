@@ -13,6 +13,10 @@ REASONS: Final[dict[str, dict[str, str]]] = {
             _paused = False → _paused = True
             _streaming = True → _streaming = False
         """,
+        "flow/pipe.py": """
+            _opened = 0.0 → _opened = 1.0
+            _opened = 0.0 → _opened = -1.0
+        """,
         "flow/timers.py": """
             self._due = 0.0 → pass
             self._due = 0.0 → self._due = -1.0
