@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -252,3 +253,21 @@ def test_bytes_of_an_earlier_run_are_looked_at_and_count() -> None:
     assert sum(watching.sizes) == INLINE + 27
     with pytest.raises(DigestMismatch):
         checks.verify()
+
+
+def test_whoever_waits_for_the_rest_waits_for_all_of_it() -> None:
+    class Later(Slow):
+        end: Deferred[None]
+
+        def settled(self) -> Deferred[None]:
+            return self.end
+
+    slow = Later()
+    slow.end = Deferred()
+    checks, _ = of(Watching(), workers=slow)
+    assert Deferred.fromCoroutine(checks.rest()).called
+    checks.update(bytes(2 * INLINE))
+    resting = Deferred.fromCoroutine(checks.rest())
+    assert not resting.called
+    slow.end.callback(None)
+    assert resting.called

@@ -34,6 +34,10 @@ REASONS: Final[dict[str, dict[str, str]]] = {
         """,
     },
     "it only costs time or memory, and little of it": {
+        "flow/checks.py": """
+            return piece if self._free else min(piece, max(LEAST, self._seen >> 5)) → return piece if self._free else min(piece, max(LEAST, self._seen >> 4))
+            return piece if self._free else min(piece, max(LEAST, self._seen >> 5)) → return piece if self._free else min(piece, max(LEAST, self._seen >> 6))
+        """,
         "flow/timers.py": """
             if self._timer is None or due < self._due: → if self._timer is None or due <= self._due:
         """,
@@ -53,6 +57,17 @@ REASONS: Final[dict[str, dict[str, str]]] = {
         """,
     },
     "it does the same": {
+        "flow/checks.py": """
+            continue → break
+            self.turned(True) → self.turned(False)
+        """,
+        "protocols/http/redirect.py": """
+            return _RAW.sub(lambda raw: b"%%%02X" % raw[0][0], location).decode("ascii") → return _RAW.sub(lambda raw: b"%%%02X" % raw[0][ -1], location).decode("ascii")
+        """,
+        "protocols/http/proxy.py": """
+            port = place.port or 0 → port = place.port or -1
+            port = place.port or 0 → port = place.port or 1
+        """,
         "flow/unhurried.py": """
             result = ends[0] → result = ends[ -1]
         """,
