@@ -34,6 +34,9 @@ REASONS: Final[dict[str, dict[str, str]]] = {
         """,
     },
     "it only costs time or memory, and little of it": {
+        "flow/workers.py": """
+            del job → pass
+        """,
         "flow/checks.py": """
             return piece if self._free else min(piece, max(LEAST, self._seen >> 5)) → return piece if self._free else min(piece, max(LEAST, self._seen >> 4))
             return piece if self._free else min(piece, max(LEAST, self._seen >> 5)) → return piece if self._free else min(piece, max(LEAST, self._seen >> 6))
@@ -57,6 +60,10 @@ REASONS: Final[dict[str, dict[str, str]]] = {
         """,
     },
     "it does the same": {
+        "flow/workers.py": """
+            self._drops = 0 → self._drops = -1
+            self._drops = 0 → self._drops = 1
+        """,
         "flow/checks.py": """
             continue → break
             self.turned(True) → self.turned(False)
