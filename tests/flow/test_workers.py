@@ -218,6 +218,26 @@ def test_the_reactor_hears_nothing_that_nobody_waits_for() -> None:
     assert len(words) == 1, "relieved, however often it could be said before the reactor hears it"
 
 
+def test_after_a_job_has_raised_nothing_is_run_though_the_reactor_has_not_heard_of_it() -> None:
+    turns: list[Callable[[], bool]] = []
+    words: list[partial[object]] = []
+    ran: list[int] = []
+    told: list[Failure] = []
+    lane = Lane(turns.append, lambda what, *more: words.append(partial(what, *more)), nothing, told.append)
+    lane.put(lambda: 1 // 0, 1)
+    lane.put(lambda: ran.append(1), 1)
+
+    assert turns.pop()() is False
+    assert turns == []
+    lane.put(lambda: ran.append(2), 1)
+    words.pop()()
+
+    assert [each.type for each in told] == [ZeroDivisionError]
+    assert turns == words == ran == []
+    assert lane.backlog == 0
+    assert not lane.busy
+
+
 # ---- real threads
 
 
