@@ -233,7 +233,7 @@ def test_after_a_job_has_raised_nothing_is_run_though_the_reactor_has_not_heard_
     words.pop()()
 
     assert [each.type for each in told] == [ZeroDivisionError]
-    assert turns == words == ran == []
+    assert (turns, words, ran) == ([], [], [])
     assert lane.backlog == 0
     assert not lane.busy
 
