@@ -419,6 +419,14 @@ async def test_no_thread_before_it_is_needed_and_never_more_than_allowed(reactor
     assert our_threads() == []
 
 
+async def test_jobs_run_side_by_side_also_when_a_thread_is_idle(reactor: Any) -> None:
+    async with working(reactor, threads=3) as workers:
+        for count in (1, 2, 3):
+            barrier = threading.Barrier(count)
+            await gatherResults([workers.run(lambda barrier=barrier: barrier.wait(5)) for _ in range(count)])
+            assert len(our_threads()) == count
+
+
 async def test_closing_waits_for_all_that_was_put_and_does_not_block_the_reactor(reactor: Any) -> None:
     go_on = threading.Event()
     ran: list[int] = []
