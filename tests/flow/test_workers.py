@@ -423,7 +423,7 @@ async def test_jobs_run_side_by_side_also_when_a_thread_is_idle(reactor: Any) ->
     async with working(reactor, threads=3) as workers:
         for count in (1, 2, 3):
             barrier = threading.Barrier(count)
-            await gatherResults([workers.run(lambda barrier=barrier: barrier.wait(5)) for _ in range(count)])
+            await gatherResults([workers.run(partial(barrier.wait, 5)) for _ in range(count)])
             assert len(our_threads()) == count
 
 
