@@ -450,11 +450,19 @@ async def test_closing_waits_for_all_that_was_put_and_does_not_block_the_reactor
 
 
 async def test_what_comes_after_closing_is_done_by_a_thread_that_ends_with_it(reactor: Any) -> None:
-    workers = Workers(reactor, name="test")
+    workers = Workers(reactor, threads=1, name="test")
     await workers.close()
 
-    assert await workers.run(lambda: "late") == "late"
+    for _ in range(2):
+        assert await workers.run(lambda: "late") == "late"
+        await workers.close()
+        assert our_threads() == []
 
+    go_on = threading.Event()
+    jobs = [workers.run(lambda: go_on.wait(5)) for _ in range(3)]
+    assert len(our_threads()) == 1
+    go_on.set()
+    assert await gatherResults(jobs) == [True] * 3
     await workers.close()
     assert our_threads() == []
 

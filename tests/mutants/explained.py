@@ -36,6 +36,7 @@ REASONS: Final[dict[str, dict[str, str]]] = {
     "it only costs time or memory, and little of it": {
         "flow/workers.py": """
             del job → pass
+            del turn → pass
         """,
         "flow/checks.py": """
             return piece if self._free else min(piece, max(LEAST, self._seen >> 5)) → return piece if self._free else min(piece, max(LEAST, self._seen >> 4))
