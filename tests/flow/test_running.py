@@ -105,7 +105,11 @@ def test_its_end_counts_and_not_who_cancels_meanwhile() -> None:
 def test_its_failure_is_raised(cancelled: bool) -> None:
     job: Deferred[str] = Deferred()
     got: list[Any] = []
-    waiting = Deferred.fromCoroutine(unhurried(job)).addBoth(got.append)
+
+    async def wait() -> None:
+        await unhurried(job)  # what it returns would be lost here
+
+    waiting = Deferred.fromCoroutine(wait()).addBoth(got.append)
     if cancelled:
         waiting.cancel()
     job.errback(KeyError("x"))

@@ -20,7 +20,7 @@ PIPE: Final = (
 )
 WAY: Final = (
     of(http="proxy redirect fetcher"),
-    of(http="secrets spaces tunnel socks agent sockets"),
+    of(http="cookies secrets spaces tunnel socks agent sockets"),
 )
 
 AREAS: Final[dict[str, dict[str, tuple[Tests, ...]]]] = {
@@ -64,7 +64,7 @@ AREAS: Final[dict[str, dict[str, tuple[Tests, ...]]]] = {
     "keys": {
         "protocols/http/pool.py": (of(http="pool"), of(http="fetcher sockets")),
         "protocols/http/proxy.py": (of(http="keys"), *WAY),
-        "protocols/http/fetcher.py": WAY,
+        "protocols/http/fetcher.py": (of(http="keys"), *WAY),
     },
 }
 """Area: file of pulp_dl: tests, in the order in which they are run until some notice."""
