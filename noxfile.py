@@ -78,3 +78,10 @@ def suites(session: nox.Session) -> None:
     session.run("python", "-m", "venv", tools)
     session.run(f"{tools}/bin/pip", "install", "--quiet", "httplint==2026.10.4", external=True)
     session.run("python", "-m", "tests.suites", "--tools", tools, "--write", "docs/suites", *session.posargs)
+
+
+@nox.session(default=False)
+def mutants(session: nox.Session) -> None:
+    """Faults are put into the code, and the tests have to notice; docs/reliability.rst has what they did not."""
+    session.install("--editable", ".[test]", "cosmic-ray==8.7.0")
+    session.run("python", "-m", "tests.mutants", "--write", "docs/mutants", *session.posargs)

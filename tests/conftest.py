@@ -47,6 +47,13 @@ WORKERS = 8
 hypothesis.settings.register_profile("pulp_dl", deadline=None, max_examples=50, print_blob=True)
 hypothesis.settings.register_profile("ci", deadline=None, max_examples=50, print_blob=True, derandomize=True)
 hypothesis.settings.register_profile("thorough", deadline=None, max_examples=1000, print_blob=True)
+hypothesis.settings.register_profile(
+    "mutants",
+    deadline=None,
+    max_examples=50,
+    derandomize=True,
+    phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],  # what fails need not be made small
+)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "pulp_dl"))
 
 

@@ -304,14 +304,11 @@ class Pipe:
             self.outlet.begin(head)
         waiting = None if self._error is not None else self.valve.drained(open_=True)
         if waiting is not None:
-            self._delivery = waiting
             try:
                 await waiting
             except CancelledError:
                 if self._error is None:
                     raise
-            finally:
-                self._delivery = None
         if self._error is not None:
             raise self._error
         self.outlet.give(data, head)
@@ -320,8 +317,6 @@ class Pipe:
 
     def fail(self, error: BaseException) -> None:
         """There will be no more: tell the consumer.  Never raises."""
-        if self._watch is not None:
-            self._watch.stop()
         self.valve.clear()
         if self._checks is not None:
             self._checks.drop()

@@ -24,7 +24,7 @@ class Watch:
     _timer: Call | None = None
     _running = False
     _open = False
-    _since = 0.0  # when the valve opened last
+    _since: float  # when the valve opened last
     _elapsed = 0.0  # open time before that
     _fed_at = 0.0  # open time of the last byte
     _window_at = 0.0  # open time at which the low-speed window began
@@ -32,17 +32,15 @@ class Watch:
 
     def __init__(self, clock: Clock, timeouts: Timeouts, expired: Callable[[TimedOut], None]) -> None:
         """
-        @param expired: called once for each body at most, with what ran out.
+        @param expired: called once at most, with what ran out.
         """
         self._clock = clock
         self._timeouts = timeouts
         self._expired = expired
 
     def start(self, *, open_: bool) -> None:
-        """A body begins to come."""
+        """The body begins to come; there is a watch for each."""
         self._running, self._open = True, open_
-        self._elapsed = self._fed_at = self._window_at = 0.0
-        self._window_bytes = 0
         self._since = self._clock.seconds()
         if open_:
             self._arm()
@@ -55,7 +53,7 @@ class Watch:
             self._disarm()
 
     def close(self) -> None:
-        """There will be no other body; whoever was told is forgotten."""
+        """Stop, and forget whoever would be told."""
         self.stop()
         self._expired = _nobody
 

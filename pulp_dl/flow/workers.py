@@ -20,13 +20,16 @@ from zope.interface import implementer
 
 from ..interfaces import IWorkers
 
-__all__ = ["BUDGET", "LIMIT", "PIECE", "InlineLane", "InlineWorkers", "Lane", "Workers"]
+__all__ = ["BUDGET", "LEAST", "LIMIT", "PIECE", "InlineLane", "InlineWorkers", "Lane", "Workers"]
 
 BUDGET = 8 * 1024 * 1024
 """Weight for all lanes that are at work; one alone may have all of it, since each pause and each hand-over costs."""
 
 PIECE = 256 * 1024
 """Bytes that are worth a hand-over to a worker, at least."""
+
+LEAST = 512 * 1024
+"""What each of them may have, however many there are: one piece that is at work and one that waits."""
 
 LIMIT = 1024 * 1024
 """Weight (bytes, as a rule) that may wait in one lane before its producer is asked to pause."""
@@ -230,12 +233,12 @@ class Workers:
         """
         As C{IWorkers} has it.
 
-        @param limit: weight at which it is full; None for its share of L{BUDGET}, L{LIMIT} at least.
+        @param limit: weight at which it is full; None for its share of L{BUDGET}, L{LEAST} at least.
         """
         if limit is None:
             # Not by asking each lane: with a thousand clients that would be a tenth of what a file costs.
             at_work = len(self._turns) + self._working - self._idle
-            limit = max(LIMIT, BUDGET // (1 + at_work))
+            limit = max(LEAST, BUDGET // (1 + at_work))
         return Lane(self._add, self._reactor.callFromThread, relieved, failed, limit)
 
     def run(self, job: Callable[[], Any]) -> Deferred[Any]:

@@ -136,6 +136,6 @@ class Piecewise:
     def verify(self) -> Mapping[str, object]:
         self.end()
         if self.wrong:
-            what = f"{self._pieces.algorithm} of a piece"
-            raise DigestMismatch(what, self._pieces.digests[self.wrong[0]], self._first)
+            what, digests, first = f"{self._pieces.algorithm} of a piece", self._pieces.digests, self.wrong[0]
+            raise DigestMismatch(what, digests[first] if first < len(digests) else "no such piece", self._first)
         return {}

@@ -44,11 +44,26 @@ def test_in_time_it_is_not_there(seconds: float | None) -> None:
 
 
 def test_what_has_fired_needs_no_timer() -> None:
-    clock = Clock()
+    class Unneeded(Clock):
+        def callLater(self, *arguments: Any, **more: Any) -> Any:
+            raise AssertionError("nobody needs it")
+
+    clock = Unneeded()
 
     assert fired(deadline(succeed(1), 5, clock, "head")) == [1]
     assert fired(deadline(fail(KeyError("x")), 5, clock, "head"))[0].check(KeyError)
-    assert clock.getDelayedCalls() == []
+
+
+def test_what_has_fired_and_waits_for_another_one_is_not_done() -> None:
+    clock = Clock()
+    chained: Deferred[Any] = succeed(None)
+    chained.addCallback(lambda _: Deferred())
+    got = fired(deadline(chained, 5, clock, "head"))
+    clock.advance(4.9)
+    assert got == []
+    clock.advance(0.1)
+
+    assert got[0].check(TimedOut)
 
 
 def test_its_own_failure_passes_as_it_is() -> None:

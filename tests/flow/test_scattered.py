@@ -10,12 +10,14 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from pulp_dl import Digest, Source, Span, Timeouts
-from pulp_dl.errors import TooLarge, Truncated
+from pulp_dl.errors import ConsumerFailed, TooLarge, Truncated
+from pulp_dl.flow.checks import INLINE
 from pulp_dl.flow.joins import Ask
 from pulp_dl.flow.scattered import Enough, Scattered
 from pulp_dl.flow.workers import InlineWorkers
 from tests.engine.anywhere import Anywhere
 from tests.engine.by_hand import URL, HandWritten, body, head
+from tests.flow.slow import Slow
 
 DATA = bytes(range(250)) * 4
 SOURCE = Source(URL, Digest("sha256", hashlib.sha256(DATA).hexdigest()))
@@ -48,10 +50,11 @@ class Others:
 
 class Case:
     def __init__(self, begin: int | None, *next_: int | None) -> None:
+        self.clock = Clock()
         self.consumer = Anywhere()
         self.interrupted: list[Any] = []
         self.pipe = Scattered(
-            Clock(), SOURCE, self.consumer, InlineWorkers(), Timeouts(), None, self.interrupted.append
+            self.clock, SOURCE, self.consumer, InlineWorkers(), Timeouts(), None, self.interrupted.append
         )
         self.others = self.pipe.others = Others(self.pipe, begin, *next_)
 
@@ -141,3 +144,90 @@ async def test_before_the_consumer_forgets_others_are_told() -> None:
 
     assert case.others.told == ["came", "forget", "came"]
     assert case.consumer.data == DATA
+
+
+def test_how_fast_it_is_and_for_how_long_nothing_came() -> None:
+    case = Case(None)
+    assert (case.pipe.speed, case.pipe.silent) == (None, 0)
+    written = HandWritten(head(1000), lambda _: None)
+    running = case.take(written)
+    case.clock.advance(2)
+    assert (case.pipe.speed, case.pipe.silent) == (None, 2)
+    written.write(DATA[:300])
+    assert (case.pipe.speed, case.pipe.silent) == (150, 0)
+    case.clock.advance(1)
+    assert (case.pipe.speed, case.pipe.silent) == (100, 1)
+    written.write(DATA[300:])
+    case.clock.advance(1)
+    written.end()
+
+    assert running.called
+    assert (case.pipe.speed, case.pipe.silent) == (250, 0)
+
+
+def test_what_is_here_at_once_has_no_speed() -> None:
+    case = Case(None)
+    assert case.take(body(head(1000), DATA)).called
+    assert case.pipe.speed is None
+
+
+def test_a_digest_of_the_whole_judges_it() -> None:
+    assert Case(None).pipe.judged
+    assert not Scattered(Clock(), Source(URL), Anywhere(), InlineWorkers(), Timeouts(), None, print).judged
+
+
+def test_without_others_it_is_as_any_other() -> None:
+    case = Case(None)
+    case.pipe.others = None
+    assert case.take(body(head(1000), DATA)).called
+    assert case.consumer.data == DATA
+
+
+async def test_what_is_there_already_is_read_and_gone_on_behind() -> None:
+    case = Case(None)
+    with pytest.raises(Truncated):
+        await case.take(body(head(1000), DATA[:100], error=Truncated(100, 1000)))
+    case.consumer.data.extend(DATA[100:400])
+    await case.pipe.skip(400, case.consumer)
+    assert case.pipe.offset == case.pipe.outlet.given == case.consumer.at == 400
+    assert case.pipe.ask(SOURCE).span == Span(400)
+
+    case.consumer.data.extend(DATA[400:])
+    await case.pipe.skip(1000, case.consumer)
+    _, facts, _ = await case.pipe.finish()
+    assert facts == {"sha256": hashlib.sha256(DATA).hexdigest()}
+
+
+async def test_bytes_that_were_mended_are_judged_anew() -> None:
+    case = Case(None)
+    await case.take(body(head(1000), b"!" + DATA[1:]))
+    case.consumer.data[:1] = DATA[:1]
+    await case.pipe.again(case.consumer)
+    await case.pipe.finish()
+
+    assert case.consumer.kept == DATA
+
+
+async def test_a_file_that_cannot_be_read_again_is_its_consumers_failure() -> None:
+    case = Case(None)
+    with pytest.raises(Truncated):
+        await case.take(body(head(1000), DATA[:100], error=Truncated(100, 1000)))
+    with pytest.raises(ConsumerFailed):
+        await case.pipe.skip(400, case.consumer)
+
+
+async def test_what_waits_to_be_checked_is_checked_before_what_is_read_again() -> None:
+    data = DATA * 600
+    source = Source(URL, Digest("sha256", hashlib.sha256(data).hexdigest()))
+    consumer = Anywhere()
+    pipe = Scattered(Clock(), source, consumer, Slow(), Timeouts(), None, print)
+    ask = Ask(None, None, False)
+    first = body(head(len(data)), data[:INLINE], data[INLINE : INLINE + 1000], error=Truncated(1, 2))
+    await pipe.admit(first.head, source, ask)
+    with pytest.raises(Truncated):
+        await pipe.take(first)
+    consumer.data.extend(data[INLINE + 1000 :])
+    await pipe.skip(len(data), consumer)
+    await pipe.finish()
+
+    assert consumer.kept == data

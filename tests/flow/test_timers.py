@@ -12,6 +12,7 @@ from twisted.internet.error import AlreadyCalled, AlreadyCancelled
 from twisted.internet.task import Clock
 
 from pulp_dl.flow.timers import Timers
+from tests.flow.clocks import Strict
 
 # Set one in so many seconds, cancel the one of this number, or let so many seconds pass.
 STEPS = st.lists(
@@ -58,6 +59,27 @@ def test_whatever_happened_the_reactor_has_one_timer_while_something_waits_and_n
     assert len(clock.getDelayedCalls()) <= 1
 
     clock.advance(100)
+    assert clock.getDelayedCalls() == []
+
+
+def test_when_the_last_one_is_cancelled_the_reactor_has_no_timer_any_more() -> None:
+    clock = Clock()
+    timers = Timers(clock)
+    first, second = timers.callLater(1, print), timers.callLater(2, print)
+    first.cancel()
+    assert len(clock.getDelayedCalls()) == 1
+    second.cancel()
+    assert clock.getDelayedCalls() == []
+
+
+def test_one_that_is_called_may_set_one_for_at_once() -> None:
+    clock, called = Strict(), []
+    timers = Timers(clock)
+    timers.callLater(1, lambda: timers.callLater(0, called.append, "at once"))
+    clock.advance(1)
+    clock.advance(0)
+
+    assert called == ["at once"]
     assert clock.getDelayedCalls() == []
 
 
@@ -114,7 +136,7 @@ def test_what_was_called_or_cancelled_cannot_be_cancelled() -> None:
 
 
 def test_one_that_raises_takes_no_other_along() -> None:
-    clock = Clock()
+    clock = Strict()
     timers = Timers(clock)
     called: list[str] = []
 

@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IConsumer, IPullProducer, IPushProducer
 from twisted.internet.task import Clock
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from pulp_dl.flow.valve import Valve
+from pulp_dl.flow.valve import REST, Valve
+from tests.flow.clocks import Strict
 
 
 @implementer(IPushProducer)
@@ -80,7 +82,7 @@ def test_the_flow_goes_on_only_when_the_last_holder_lets_go() -> None:
 
 
 def test_holding_twice_is_holding_once() -> None:
-    valve, _, _ = make()
+    valve, _, events = make()
     producer = Push()
     valve.registerProducer(producer, streaming=True)
 
@@ -90,6 +92,7 @@ def test_holding_twice_is_holding_once() -> None:
     valve.release("rate")
 
     assert producer.calls == ["pause", "resume"]
+    assert events == ["open=False", "open=True"]
 
 
 def test_bytes_that_come_after_a_pause_are_kept_and_let_through_in_order() -> None:
@@ -154,8 +157,48 @@ def test_drained_fires_when_the_last_kept_byte_went_through_though_the_producer_
     assert got == [b"a"]
 
 
+def test_with_nothing_kept_it_is_drained_and_who_needs_it_open_waits_for_that() -> None:
+    valve, _, _ = make()
+    assert valve.drained() is valve.drained(open_=True) is None
+    valve.hold("consumer")
+
+    assert valve.drained() is None
+    opened = valve.drained(open_=True)
+    assert opened is not None
+    assert not opened.called
+    valve.release("consumer")
+    assert opened.called
+
+
+def test_who_waits_until_it_is_drained_may_give_up_and_wait_again() -> None:
+    valve, _, _ = make()
+    valve.hold("rate")
+    valve.write(b"a")
+    first = valve.drained()
+    assert first is not None
+    first.addErrback(lambda failure: failure.trap(CancelledError)).cancel()
+
+    second = valve.drained()
+    assert second is not None
+    assert not second.called
+    valve.release("rate")
+    assert second.called
+
+
+def test_what_is_kept_can_be_forgotten() -> None:
+    valve, got, _ = make()
+    valve.hold("consumer")
+    valve.write(b"a")
+    valve.clear()
+    assert valve.kept == 0
+
+    valve.write(b"b")
+    valve.release("consumer")
+    assert got == [b"b"]
+
+
 def test_a_pull_producer_is_asked_again_and_again_and_not_while_the_valve_is_closed() -> None:
-    clock, got = Clock(), []
+    clock, got = Strict(), []
 
     def sink(data: bytes) -> None:
         got.append(data)
@@ -163,13 +206,95 @@ def test_a_pull_producer_is_asked_again_and_again_and_not_while_the_valve_is_clo
             valve.pauseProducing()
 
     valve = Valve(clock, sink, lambda: None)
-    valve.registerProducer(Pull(valve, b"abcd"), streaming=False)
-    clock.advance(0)
+    producer = Pull(valve, b"abcd")
+    valve.registerProducer(producer, streaming=False)
+    clock.pump([0, 0, 0])
     assert got == [b"a", b"b"]
+    assert producer.left == b"cd"
 
     valve.resumeProducing()
     clock.advance(0)
     assert got == [b"a", b"b", b"c", b"d"]
+    assert clock.getDelayedCalls() == []
+
+
+def test_a_piece_that_comes_while_a_kept_one_goes_through_follows_it() -> None:
+    got: list[bytes] = []
+
+    def sink(data: bytes) -> None:
+        if data == b"a":
+            valve.write(b"b")
+        got.append(data)
+
+    valve = Valve(Clock(), sink, lambda: None)
+    valve.hold("rate")
+    valve.write(b"a")
+    valve.release("rate")
+
+    assert got == [b"a", b"b"]
+
+
+def test_a_sink_that_holds_and_releases_inside_a_piece_gets_the_next_one_after_it() -> None:
+    got: list[bytes] = []
+
+    def sink(data: bytes) -> None:
+        valve.hold("checks")
+        valve.release("checks")
+        got.append(data)
+
+    valve = Valve(Clock(), sink, lambda: None)
+    valve.hold("rate")
+    for piece in (b"a", b"b", b"c"):
+        valve.write(piece)
+    valve.release("rate")
+
+    assert got == [b"a", b"b", b"c"]
+
+
+def test_a_pull_producer_that_leaves_is_asked_no_more_and_the_next_one_is() -> None:
+    clock, got = Clock(), []
+    valve = Valve(clock, got.append, lambda: None)
+    valve.registerProducer(Pull(valve, b"ab"), streaming=False)
+    valve.unregisterProducer()
+    assert clock.getDelayedCalls() == []
+
+    valve.registerProducer(Pull(valve, b"cd"), streaming=False)
+    clock.pump([0, 0, 0])
+
+    assert got == [b"c", b"d"]
+    assert clock.getDelayedCalls() == []
+
+
+def test_a_consumer_that_takes_nothing_is_told_of_again_and_again_until_it_takes_more() -> None:
+    clock, told = Clock(), []
+    valve = Valve(clock, lambda data: None, lambda: None)
+    valve.rested = lambda: told.append(clock.seconds())
+
+    valve.pauseProducing()
+    clock.advance(REST - 1)
+    valve.pauseProducing()  # which is no news
+    clock.advance(1)
+    clock.advance(REST)
+    valve.resumeProducing()
+    clock.advance(REST)
+    assert told == [REST, 2 * REST]
+    assert clock.getDelayedCalls() == []
+
+    valve.pauseProducing()
+    clock.advance(REST)
+    assert told == [REST, 2 * REST, 4 * REST]
+    valve.close()
+    assert clock.getDelayedCalls() == []
+
+
+def test_a_consumer_that_takes_nothing_while_nobody_wants_to_know_is_no_mistake() -> None:
+    clock = Clock()
+    valve = Valve(clock, lambda data: None, lambda: None)
+    valve.pauseProducing()
+    clock.advance(REST)
+    valve.resumeProducing()
+
+    assert valve.open
     assert clock.getDelayedCalls() == []
 
 
@@ -188,6 +313,24 @@ def test_a_consumer_that_pauses_after_the_end_is_watched_no_more() -> None:
     valve.pauseProducing()
 
     assert not clock.getDelayedCalls()
+
+
+def test_once_it_is_closed_bytes_are_lost_and_nobody_is_told_of_anything() -> None:
+    valve, got, events = make()
+    producer = Push()
+    valve.registerProducer(producer, streaming=True)
+    valve.hold("rate")
+    valve.write(b"a")
+    valve.close()
+    assert valve.kept == 0
+
+    valve.release("rate")
+    valve.write(b"b")
+    valve.stopProducing()
+
+    assert got == []
+    assert events == ["open=False"]
+    assert producer.calls == ["pause"]
 
 
 def test_two_producers_at_once_are_a_mistake() -> None:

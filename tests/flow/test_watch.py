@@ -30,6 +30,8 @@ def test_no_byte_for_the_idle_time_is_told_once() -> None:
     clock.advance(0.2)
 
     assert [each.phase for each in expired] == ["idle"]
+    watch.turned(False)
+    watch.turned(True)
     assert clock.getDelayedCalls() == []
 
 
@@ -56,6 +58,19 @@ def test_drops_that_never_idle_but_stay_below_the_low_speed_are_told() -> None:
         clock.advance(1)
 
     assert [each.phase for each in expired] == ["low_speed"]
+    assert clock.getDelayedCalls() == []
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+def test_each_window_is_judged_by_its_own_bytes_and_to_the_byte(missing: int) -> None:
+    clock, watch, expired = make(low_speed=100, low_speed_window=30)
+    watch.fed(5000)
+    clock.advance(30)
+    watch.fed(3000 - missing)
+    clock.advance(30.1)
+    watch.stop()
+
+    assert [each.phase for each in expired] == ["low_speed"] * missing
 
 
 def test_the_low_speed_itself_is_fast_enough() -> None:
@@ -94,3 +109,45 @@ def test_a_byte_costs_no_timer() -> None:
 
     assert clock.getDelayedCalls() == timers
     watch.stop()
+
+
+def test_before_it_starts_nothing_is_counted_and_nothing_is_told() -> None:
+    clock, expired = Clock(), []
+    watch = Watch(clock, Timeouts(idle=10, low_speed=100, low_speed_window=30), expired.append)
+    clock.advance(100)
+    watch.fed(1)
+    watch.turned(False)
+    watch.turned(True)
+    watch.stop()
+
+    assert watch.open_seconds == watch.silent == 0
+    assert clock.getDelayedCalls() == []
+
+
+def test_a_body_that_begins_while_the_valve_is_closed_has_all_its_time_when_it_opens() -> None:
+    clock, expired = Clock(), []
+    clock.advance(100)
+    watch = Watch(clock, Timeouts(idle=10, low_speed=None), expired.append)
+    watch.start(open_=False)
+    clock.advance(3600)
+    assert clock.getDelayedCalls() == []
+    watch.turned(True)
+    clock.advance(9.9)
+
+    assert expired == []
+    assert watch.open_seconds == watch.silent == pytest.approx(9.9)
+    watch.close()
+    assert clock.getDelayedCalls() == []
+
+
+def test_while_the_valve_is_closed_no_time_passes() -> None:
+    clock, watch, _ = make(idle=100)
+    clock.advance(2)
+    watch.fed(1)
+    clock.advance(3)
+    watch.turned(False)
+    clock.advance(1000)
+
+    assert (watch.open_seconds, watch.silent) == (5, 3)
+    watch.stop()
+    assert (watch.open_seconds, watch.silent) == (5, 3)

@@ -21,7 +21,7 @@ from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
-from pulp_dl.flow.workers import BUDGET, PIECE, InlineWorkers, Lane, Workers
+from pulp_dl.flow.workers import BUDGET, LEAST, PIECE, InlineWorkers, Lane, Workers
 from pulp_dl.interfaces import IWorkers
 
 LIMIT = 100
@@ -216,6 +216,25 @@ def test_the_reactor_hears_nothing_that_nobody_waits_for() -> None:
         lane.put(nothing, 1)
     assert turns.pop()() is False
     assert len(words) == 1, "relieved, however often it could be said before the reactor hears it"
+
+
+def test_after_a_job_has_raised_nothing_is_run_though_the_reactor_has_not_heard_of_it() -> None:
+    turns: list[Callable[[], bool]] = []
+    words: list[partial[object]] = []
+    ran: list[int] = []
+    told: list[Failure] = []
+    lane = Lane(turns.append, lambda what, *more: words.append(partial(what, *more)), nothing, told.append)
+    lane.put(lambda: 1 // 0, 1)
+    lane.put(lambda: ran.append(1), 1)
+
+    assert turns.pop()() is False
+    assert turns == []
+    lane.put(lambda: ran.append(2), 1)
+    words.pop()()
+
+    assert [each.type for each in told] == [ZeroDivisionError]
+    assert (turns, words, ran) == ([], [], [])
+    assert lane.backlog == 0
 
 
 # ---- real threads
@@ -426,6 +445,14 @@ async def test_no_thread_before_it_is_needed_and_never_more_than_allowed(reactor
     assert our_threads() == []
 
 
+async def test_jobs_run_side_by_side_also_when_a_thread_is_idle(reactor: Any) -> None:
+    async with working(reactor, threads=3) as workers:
+        for count in (1, 2, 3):
+            barrier = threading.Barrier(count)
+            await gatherResults([workers.run(partial(barrier.wait, 5)) for _ in range(count)])
+            assert len(our_threads()) == count
+
+
 async def test_closing_waits_for_all_that_was_put_and_does_not_block_the_reactor(reactor: Any) -> None:
     go_on = threading.Event()
     ran: list[int] = []
@@ -449,11 +476,19 @@ async def test_closing_waits_for_all_that_was_put_and_does_not_block_the_reactor
 
 
 async def test_what_comes_after_closing_is_done_by_a_thread_that_ends_with_it(reactor: Any) -> None:
-    workers = Workers(reactor, name="test")
+    workers = Workers(reactor, threads=1, name="test")
     await workers.close()
 
-    assert await workers.run(lambda: "late") == "late"
+    for _ in range(2):
+        assert await workers.run(lambda: "late") == "late"
+        await workers.close()
+        assert our_threads() == []
 
+    go_on = threading.Event()
+    jobs = [workers.run(lambda: go_on.wait(5)) for _ in range(3)]
+    assert len(our_threads()) == 1
+    go_on.set()
+    assert await gatherResults(jobs) == [True] * 3
     await workers.close()
     assert our_threads() == []
 
@@ -470,6 +505,21 @@ workers.run(lambda: started.set() or threading.Event().wait())
 assert started.wait(5)
 """
     subprocess.run([sys.executable, "-c", forgetful], check=True, timeout=10)
+
+
+async def test_lanes_that_are_at_work_share_a_budget_and_each_has_a_share(reactor: Any) -> None:
+    go_on = threading.Event()
+    async with working(reactor, threads=1) as workers:
+        lanes: list[Lane] = []
+        for busy in range(20):
+            share = max(LEAST, BUDGET // (1 + busy))
+            lane = workers.lane(nothing, unexpected, None)
+            assert lane.put(lambda: go_on.wait(5), share - 1) is False
+            assert lane.put(nothing, 1) is True
+            assert lane.piece == max(PIECE, share // 8)
+            lanes.append(lane)
+        go_on.set()
+        await gatherResults([lane.settled() for lane in lanes])
 
 
 # ---- no threads

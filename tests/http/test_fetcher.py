@@ -571,6 +571,30 @@ async def test_close_ends_what_runs_and_leaves_no_socket_in_use(reactor: Any, fe
                 await each
 
 
+async def test_close_ends_a_request_alone(reactor: Any, fetching: MakeFetcher) -> None:
+    async with FaultServer(reactor, Hold()) as server:
+        fetcher = fetching()
+        opening = fetcher.open(Source(server.url("/silent")))
+        await fetcher.close()
+        with pytest.raises(CancelledError):
+            await opening
+
+
+async def test_close_ends_a_body_alone(reactor: Any, fetching: MakeFetcher) -> None:
+    stuck = [Send(response_head(200, ((b"Content-Length", b"10"),)) + b"half"), Hold()]
+    async with FaultServer(reactor, stuck) as server:
+        fetcher = fetching()
+        reading: Any = (await fetcher.open(Source(server.url("/stuck")))).deliver(Sink())
+        await fetcher.close()
+        assert server.connections.open == 0
+        with pytest.raises(CancelledError):
+            await reading
+
+
+def test_one_that_has_nothing_to_do_is_closed_at_once(fetching: MakeFetcher) -> None:
+    assert fetching().close().called
+
+
 # ---- against a server that is not ours
 
 

@@ -40,6 +40,24 @@ def test_each_keeps_the_contract(expectation: Any, enforced: bool, partial: bool
     assert (expectation.enforced, expectation.partial) == (enforced, partial)
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Digest("sha256", "0" * 64, False),  # type: ignore[call-arg]
+        lambda: Digest("sha256", "0" * 64, partial=True),  # type: ignore[call-arg]
+        lambda: Size(5, False),  # type: ignore[call-arg]
+        lambda: Size(5, partial=True),  # type: ignore[call-arg]
+        lambda: Measure("sha256", enforced=True),  # type: ignore[call-arg]
+        lambda: Measure("sha256", partial=False),  # type: ignore[call-arg]
+        lambda: Vouched("sha256", "0" * 64, enforced=False),  # type: ignore[call-arg]
+        lambda: Vouched("sha256", "0" * 64, partial=True),  # type: ignore[call-arg]
+    ],
+)
+def test_that_it_is_not_enforced_is_said_by_name_and_the_rest_is_not_for_the_caller(make: Any) -> None:
+    with pytest.raises(TypeError):
+        make()
+
+
 @EVERY
 @given(BODIES)
 def test_a_body_in_whatever_pieces_has_its_digest(algorithm: str, pieces: list[bytes]) -> None:

@@ -73,6 +73,43 @@ def test_some_of_them_are_checked_alone(data: bytes, length: int, draw: st.DataO
     assert caught.value.expected == pieces.digests[first]
 
 
+def test_of_several_that_are_wrong_the_first_is_told() -> None:
+    check = pieces_of(b"aabbcc", 2).within(Span(0, 6)).start()
+    check.update(b"aaxxyy")
+    with pytest.raises(DigestMismatch) as caught:
+        check.verify()
+
+    assert caught.value.expected == hashlib.sha256(b"bb").hexdigest()
+    assert caught.value.found == hashlib.sha256(b"xx").hexdigest()
+    assert check.wrong == [1, 2]
+
+
+@pytest.mark.parametrize("more", [b"x", b"xx", b"xxx"])
+def test_what_is_behind_the_last_one_is_wrong(more: bytes) -> None:
+    check = pieces_of(b"aabb", 2).within(Span(0, 4)).start()
+    check.update(b"aabb" + more)
+    with pytest.raises(DigestMismatch, match="no such piece"):
+        check.verify()
+
+    assert check.wrong[0] == 2
+
+
+def test_a_last_one_that_is_short_counts_once() -> None:
+    check = pieces_of(b"aab", 2).within(Span(0, 3)).start()
+    check.update(b"aax")
+    check.end()
+    check.end()
+
+    assert check.wrong == [1]
+
+
+def test_what_is_enforced_is_not_for_the_caller_to_say() -> None:
+    for kind in (Pieces, type(pieces_of(b"a", 1).within(Span(0)))):
+        for name in ("enforced", "partial"):
+            with pytest.raises(TypeError):
+                kind("md5", 1, [], **{name: True})
+
+
 def test_of_a_whole_body_they_say_nothing() -> None:
     pieces = pieces_of(b"abc", 2)
     check = pieces.start()
@@ -89,7 +126,8 @@ def test_they_are_values() -> None:
     assert Pieces("SHA-256", 3, ["A" * 64]) == Pieces("sha256", 3, ("a" * 64,))
     assert hash(Source("http://a/", Pieces("sha1", 1, ["0" * 40])).expect)
     assert "<1>" in repr(Pieces("sha1", 1, ["0" * 40]))
-    assert not pieces_of(b"abc", 2).fits(5)
+    assert [total for total in range(10) if pieces_of(b"abc", 2).fits(total)] == [3, 4]
+    assert pieces_of(b"abcd", 2).within(Span(2)).digests == pieces_of(b"cd", 2).digests
     assert pieces_of(b"abcd", 2).within(Span(2)) == pieces_of(b"abcd", 2).within(Span(2, 4))
 
 

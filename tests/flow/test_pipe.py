@@ -1,0 +1,654 @@
+"""The pipe by itself: what it asks for, what it joins, and how a pass ends; one attempt after the other, by hand."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import pytest
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from pulp_dl import Digest, Measure, Size, Source, Span, Timeouts
+from pulp_dl.errors import (
+    ConsumerFailed,
+    ConsumerGone,
+    DigestMismatch,
+    DownloadError,
+    NotResumable,
+    SizeMismatch,
+    TimedOut,
+    TooLarge,
+    Truncated,
+)
+from pulp_dl.flow.checks import INLINE, REST
+from pulp_dl.flow.joins import Ask
+from pulp_dl.flow.pipe import Pipe
+from pulp_dl.flow.tail import HOLD
+from pulp_dl.flow.workers import InlineWorkers
+from pulp_dl.interfaces import IResumable
+from pulp_dl.model.fingerprint import fingerprint
+from pulp_dl.model.source import Head, Kept
+from pulp_dl.testing import Recorder, RewindableRecorder
+from tests.engine.by_hand import URL, HandWritten, body, head
+from tests.flow.slow import Slow
+
+DATA = bytes(range(250)) * 12
+SHA = Digest("sha256", hashlib.sha256(DATA).hexdigest())
+PLACE, OTHER = Source(URL), Source("memory://b/file")
+NEVER = Timeouts(idle=None, low_speed=None)
+
+
+class Case:
+    def __init__(self, *expect: Any, consumer: Any = None, **how: Any) -> None:
+        self.clock = Clock()
+        self.consumer: Any = RewindableRecorder() if consumer is None else consumer
+        self.interrupted: list[DownloadError] = []
+        timeouts, max_size = how.pop("timeouts", NEVER), how.pop("max_size", None)
+        workers = how.pop("workers", None) or InlineWorkers()
+        self.source = Source(URL, expect, **how)
+        self.pipe = Pipe(self.clock, self.source, self.consumer, workers, timeouts, max_size, self.interrupted.append)
+        self.asked: list[Ask] = []
+
+    def begin(self, written: HandWritten, place: Source = PLACE) -> Deferred[None]:
+        async def attempt() -> None:
+            self.pipe.attempt()
+            ask = self.pipe.ask(place)
+            self.asked.append(ask)
+            await self.pipe.admit(written.head, place, ask)
+            await self.pipe.take(written)
+
+        return Deferred.fromCoroutine(attempt())
+
+    def attempt(self, written: HandWritten, place: Source = PLACE) -> None:
+        """To its end; raises what it fails with."""
+        result(self.begin(written, place))
+
+    def broken(self, size: int = 1000, place: Source = PLACE, answer: Head | None = None) -> None:
+        """An attempt that breaks off after so many bytes."""
+        with pytest.raises(Truncated):
+            self.attempt(body(answer or head(3000), DATA[:size], error=Truncated(size, 3000)), place)
+
+    def finish(self) -> Any:
+        return result(Deferred.fromCoroutine(self.pipe.finish()))
+
+
+def result(deferred: Deferred[Any]) -> Any:
+    got: list[Any] = []
+    deferred.addBoth(got.append)
+    assert got, "still running"
+    if isinstance(got[0], Failure):
+        got[0].raiseException()
+    return got[0]
+
+
+def rest(at: int = 1000, **fields: bytes | None) -> HandWritten:
+    return body(head(3000, Span(at, 3000), length=3000 - at, **fields), DATA[at:])
+
+
+# ---- what it asks for
+
+
+def test_before_a_byte_has_come_all_is_asked_for() -> None:
+    assert Case().pipe.ask(PLACE) == Ask(None, None, False)
+    case = Case(span=Span(5, 10))
+    assert case.pipe.ask(PLACE) == Ask(Span(5, 10), None, False)
+    with pytest.raises(Truncated):
+        case.attempt(body(head(3000, Span(5, 10), length=5), error=Truncated(0, 5)))
+    assert case.pipe.ask(PLACE) == Ask(Span(5, 10), None, False)
+
+
+@pytest.mark.parametrize("make", [Recorder, RewindableRecorder])
+@pytest.mark.parametrize(
+    ("answer", "expect", "here", "elsewhere"),
+    [
+        (head(3000), (SHA,), "if-range", "plain"),
+        (head(3000), (), "if-range", None),
+        (head(3000), (Size(3000),), "if-range", None),
+        (head(3000, ETag=b'W/"1"'), (SHA,), "plain", "plain"),
+        (head(3000, ETag=b'W/"1"'), (), None, None),
+        (head(None), (SHA,), "if-range", None),
+        (head(None, ETag=None), (SHA,), None, None),
+    ],
+)
+def test_the_rest_is_asked_for_if_it_can_be_proven(
+    make: Any, answer: Head, expect: Any, here: str | None, elsewhere: str | None
+) -> None:
+    case = Case(*expect, consumer=make())
+    case.broken(1000, answer=answer)
+    for place, how in ((PLACE, here), (OTHER, elsewhere)):
+        wanted = {
+            "if-range": Ask(Span(1000), answer.validators, True),
+            "plain": Ask(Span(1000), None, True),
+            None: Ask(None, None, False),
+        }[how]
+        assert case.pipe.ask(place) == wanted
+
+
+def test_the_rest_of_a_part_ends_where_the_part_does_and_comes_from_its_place_only() -> None:
+    case = Case(span=Span(500, 2000), consumer=Recorder())
+    answer = head(3000, Span(500, 2000), length=1500)
+    with pytest.raises(Truncated):
+        case.attempt(body(answer, DATA[500:700], error=Truncated(200, 1500)))
+
+    assert case.pipe.ask(PLACE) == Ask(Span(700, 2000), answer.validators, True)
+    assert case.pipe.ask(OTHER) == Ask(Span(500, 2000), None, False)
+    case.attempt(body(head(3000, Span(700, 2000), length=1300), DATA[700:2000]))
+    case.finish()
+    assert case.consumer.data == DATA[500:2000]
+
+
+def test_what_waits_for_the_consumer_is_not_asked_for_again() -> None:
+    case = Case(consumer=Recorder(pause_after=1, slack=5000))
+    running = case.begin(body(head(3000), DATA[:1000], DATA[1000:1500], error=Truncated(1500, 3000)))
+    assert case.pipe.valve.kept == 500
+    assert case.pipe.ask(PLACE).span == Span(1500)
+    with pytest.raises(Truncated):
+        result(running)
+
+
+def test_where_a_redirect_led_is_the_same_place_too() -> None:
+    case = Case()
+    case.broken()
+    assert case.pipe.came_from(PLACE)
+    assert not case.pipe.came_from(OTHER)
+
+    led = Case()
+    with pytest.raises(Truncated):
+        led.attempt(body(head(3000), DATA[:10], error=Truncated(10, 3000)), OTHER)
+    assert led.pipe.came_from(OTHER)
+    assert led.pipe.came_from(PLACE)  # what answered
+    assert not led.pipe.came_from(Source("memory://c/file"))
+
+
+# ---- what it joins
+
+
+@pytest.mark.parametrize("make", [Recorder, RewindableRecorder])
+def test_halves_that_are_proven_are_one_body(make: Any) -> None:
+    case = Case(SHA, consumer=make())
+    case.broken(1000)
+    assert (case.pipe.received, case.pipe.offset, case.pipe.answered) == (1000, 1000, URL)
+    case.attempt(rest(), OTHER)
+
+    assert (case.pipe.received, case.pipe.offset) == (2000, 3000)
+    given, facts, advisories = case.finish()
+    assert (given, dict(facts), advisories) == (head(3000), {"sha256": SHA.value}, ())
+    assert case.consumer.data == DATA
+    assert case.consumer.finished
+
+
+def test_a_body_may_break_off_as_often_as_it_likes() -> None:
+    case = Case()
+    case.broken()
+    for at in (1000, 1500, 2000):
+        with pytest.raises(Truncated):
+            case.attempt(body(head(3000, Span(at, 3000), length=3000 - at), DATA[at:][:500], error=Truncated(1, 2)))
+    assert [ask.span for ask in case.asked] == [None, Span(1000), Span(1500), Span(2000)]
+
+
+def test_what_was_not_proven_is_read_from_its_beginning_the_next_time() -> None:
+    case = Case()
+    case.broken()
+    with pytest.raises(NotResumable):
+        case.attempt(rest(ETag=b'"2"'))
+    assert case.pipe.ask(PLACE) == Ask(None, None, False)
+    case.broken(200)
+    assert case.consumer.data == DATA[:200]
+    assert case.consumer.rewinds == 1
+    assert case.pipe.ask(PLACE).span == Span(200)
+
+
+def test_a_rest_may_tell_how_long_the_file_is() -> None:
+    case = Case()
+    case.broken(1000, answer=head(None))
+    with pytest.raises(Truncated):
+        case.attempt(body(head(3000, Span(1000, 2000), length=1000), DATA[1000:2000], error=Truncated(1000, 2000)))
+    with pytest.raises(Truncated):
+        case.finish()
+    assert case.pipe.head is not None
+    assert case.pipe.head.total == 3000
+
+
+def test_a_whole_answer_to_who_asked_for_the_rest_begins_again() -> None:
+    case = Case()
+    case.broken()
+    case.attempt(body(head(3000, ETag=b'"2"'), DATA[::-1]))
+    given, _, _ = case.finish()
+
+    assert case.consumer.data == DATA[::-1]
+    assert given.etag == case.consumer.head.etag == b'"2"'
+
+
+@pytest.mark.parametrize(
+    ("other", "joined"),
+    [(DATA, True), (b"!" + DATA[1:], False), (DATA[:999] + b"!" + DATA[1000:], False), (DATA[:500], False)],
+)
+@pytest.mark.parametrize("told", [True, False])
+def test_a_response_goes_on_only_if_the_same_bytes_come_again(other: bytes, joined: bool, told: bool) -> None:
+    case = Case(consumer=Recorder())
+    case.broken(1000, answer=head(None, ETag=None))
+
+    def again() -> None:
+        case.attempt(body(head(len(other) if told else None, ETag=None), other[:700], other[700:]))
+        case.finish()
+
+    if joined:
+        again()
+        assert case.consumer.data == DATA
+    else:
+        with pytest.raises(NotResumable):
+            again()
+        assert case.consumer.data == DATA[:1000]
+        assert case.pipe.offset == 0
+
+
+def test_a_response_was_told_its_length_and_gets_no_other() -> None:
+    for total in (2999, 3001):
+        case = Case(consumer=Recorder())
+        case.broken(1000, answer=head(3000, ETag=None))
+        with pytest.raises(NotResumable, match=f"has {total} bytes here, it had 3000"):
+            case.attempt(body(head(total, ETag=None), DATA))
+
+    case = Case(consumer=Recorder())
+    case.broken(1000, answer=head(3000, ETag=None))
+    with pytest.raises(TooLarge):
+        case.attempt(body(head(None, ETag=None), DATA, b"!"))
+    assert len(case.consumer.data) <= 3000
+
+
+def test_the_limit_holds_for_a_body_that_is_read_again() -> None:
+    case = Case(consumer=Recorder(), max_size=2000)
+    case.broken(1000, answer=head(None, ETag=None))
+    with pytest.raises(TooLarge):
+        case.attempt(body(head(None, ETag=None), DATA[:2000], DATA[2000:]))
+    assert case.consumer.data == DATA[:2000]
+
+
+def test_a_part_for_a_response_is_not_begun_again() -> None:
+    case = Case(consumer=Recorder(), span=Span(0, 2000))
+    answer = head(3000, Span(0, 2000), length=2000, ETag=None)
+    with pytest.raises(Truncated):
+        case.attempt(body(answer, DATA[:10], error=Truncated(10, 2000)))
+    with pytest.raises(NotResumable, match="without a strong validator"):
+        case.attempt(body(answer, DATA[:2000]))
+
+
+# ---- how many bytes
+
+
+def test_one_byte_too_many_ends_it_and_nothing_of_it_can_be_continued() -> None:
+    case = Case(max_size=1000)
+    with pytest.raises(TooLarge) as caught:
+        case.attempt(body(head(None), DATA[:1000], DATA[1000:1001], DATA[1001:]))
+
+    assert caught.value.url == URL
+    assert case.consumer.data == DATA[:1000]
+    assert case.pipe.ask(PLACE) == Ask(None, None, False)
+
+
+@pytest.mark.parametrize(("expect", "answer"), [((), head(3000)), ((Size(3000),), head(None))])
+def test_one_byte_too_few_is_truncation(expect: Any, answer: Head) -> None:
+    case = Case(*expect)
+    case.attempt(body(answer, DATA[:-1]))
+    with pytest.raises(Truncated):
+        case.finish()
+    assert not case.consumer.finished
+
+
+def test_it_is_complete_if_all_bytes_are_here_and_will_be_judged() -> None:
+    for expect, size, complete in (((SHA,), 3000, True), ((SHA,), 2999, False), ((), 3000, False)):
+        case = Case(*expect)
+        assert not case.pipe.complete
+        case.broken(size)
+        assert case.pipe.complete is complete
+    empty = Case(SHA)
+    with pytest.raises(Truncated):
+        empty.attempt(body(head(0), error=Truncated(0, 0)))
+    assert not empty.pipe.complete
+
+
+# ---- the end
+
+
+def test_a_wrong_body_is_forgotten_and_a_response_lacks_its_end() -> None:
+    bad = DATA[:-1] + b"!"
+    case = Case(SHA, consumer=Recorder())
+    case.attempt(body(head(3000), bad))
+    with pytest.raises(DigestMismatch):
+        case.finish()
+    assert case.consumer.data == b""
+    assert case.pipe.offset == 0
+
+    case.attempt(body(head(3000), DATA))
+    case.finish()
+    assert case.consumer.data == DATA
+
+
+def test_after_a_wrong_body_a_response_goes_on_with_the_right_one_if_they_begin_alike() -> None:
+    data = DATA * 30
+    case = Case(Digest("sha256", hashlib.sha256(data).hexdigest()), consumer=Recorder())
+    case.attempt(body(head(len(data)), data[:-1] + b"!"))
+    with pytest.raises(DigestMismatch):
+        case.finish()
+    assert case.consumer.data == data[: len(data) - HOLD]
+    with pytest.raises(NotResumable):
+        case.attempt(body(head(len(data)), b"!" + data[1:]))
+
+    case.attempt(body(head(len(data)), data[:50], data[50:]))
+    case.finish()
+    assert case.consumer.data == data
+
+
+def test_promise_2_what_a_response_has_already_does_not_make_its_end_come_earlier() -> None:
+    data = DATA * 70
+    case = Case(Digest("sha256", hashlib.sha256(data).hexdigest()), consumer=Recorder())
+    answer = head(len(data), ETag=None)
+    for wrong in (data[:140_000], data[:-1] + b"!"):
+        with pytest.raises((Truncated, DigestMismatch)):
+            case.attempt(body(answer, wrong[:100_000], wrong[100_000:]))
+            case.finish()
+        assert case.consumer.data == data[: min(len(wrong), len(data) - HOLD)]
+
+    case.attempt(body(answer, data))
+    case.finish()
+    assert case.consumer.data == data
+
+
+def test_the_last_piece_waits_until_the_consumer_takes_more() -> None:
+    consumer = Recorder()
+    case = Case(SHA, consumer=consumer, timeouts=NEVER)
+    case.attempt(body(head(3000), DATA))
+    case.pipe.valve.pauseProducing()
+    finishing = Deferred.fromCoroutine(case.pipe.finish())
+    assert consumer.data == b""
+    case.pipe.valve.resumeProducing()
+    result(finishing)
+    assert consumer.data == DATA
+
+
+def test_who_leaves_before_the_last_piece_is_gone_and_who_cancels_is_heard() -> None:
+    for leave in (True, False):
+        case = Case(SHA, consumer=Recorder())
+        case.attempt(body(head(3000), DATA))
+        case.pipe.valve.pauseProducing()
+        finishing = Deferred.fromCoroutine(case.pipe.finish())
+        if leave:
+            case.pipe.valve.stopProducing()
+            assert [type(each) for each in case.interrupted] == [ConsumerGone]
+            case.pipe.valve.resumeProducing()
+        else:
+            finishing.cancel()
+        with pytest.raises(ConsumerGone if leave else CancelledError):
+            result(finishing)
+        assert case.consumer.data == b""
+        case.pipe.close()
+
+
+def test_who_leaves_with_the_last_piece_is_gone() -> None:
+    class Leaving(Recorder):
+        def write(self, data: bytes) -> None:
+            super().write(data)
+            self.producer.stopProducing()
+
+    case = Case(SHA, consumer=Leaving())
+    case.attempt(body(head(3000), DATA))
+    with pytest.raises(ConsumerGone):
+        case.finish()
+    assert not case.consumer.finished
+
+
+def test_all_bytes_are_enough_though_the_end_never_came() -> None:
+    case = Case(SHA, consumer=Recorder(), timeouts=Timeouts(idle=10, low_speed=None))
+    running = case.begin(waiting(head(3000), DATA))
+    case.clock.advance(10)
+    with pytest.raises(TimedOut):
+        result(running)
+    assert case.pipe.complete
+    case.pipe.valve.hold("rate")
+    finishing = Deferred.fromCoroutine(case.pipe.finish())
+    case.pipe.valve.release("rate")
+    result(finishing)
+
+    assert case.consumer.data == DATA
+
+
+def test_only_what_is_enforced_of_what_the_consumer_got_is_validation() -> None:
+    case = Case(SHA)
+    assert not case.pipe.validated
+    case.attempt(body(head(3000), DATA))
+    assert case.pipe.validated
+
+    for expect in ((), (Measure(),), (Size(1, enforced=False),)):
+        case = Case(*expect)
+        case.attempt(body(head(3000), DATA))
+        assert not case.pipe.validated
+
+
+def test_more_may_be_expected_of_the_next_body() -> None:
+    case = Case()
+    case.broken()
+    case.pipe.expect((Size(5),))
+    with pytest.raises(SizeMismatch):
+        case.attempt(body(head(3000), DATA))
+    case.pipe.expect((SHA,))
+    with pytest.raises(SizeMismatch):
+        case.attempt(body(head(3000), DATA))
+
+
+def test_of_a_part_only_what_holds_for_parts_is_expected() -> None:
+    case = Case(SHA, Measure("md5"), span=Span(0, 10))
+    case.attempt(body(head(3000, Span(0, 10), length=10), DATA[:10]))
+    _, facts, _ = case.finish()
+
+    assert facts == {"md5": hashlib.md5(DATA[:10]).hexdigest()}
+
+
+def test_when_it_has_failed_nothing_is_kept_and_the_consumer_knows() -> None:
+    case = Case(consumer=Recorder(pause_after=1, slack=5000))
+    running = case.begin(body(head(3000), DATA[:10], DATA[10:20], error=Truncated(20, 3000)))
+    case.pipe.fail(Truncated(20, 3000))
+    assert case.pipe.valve.kept == 0
+    assert case.consumer.failure.check(Truncated)
+    with pytest.raises(Truncated):
+        result(running)
+    case.pipe.close()
+    assert case.clock.getDelayedCalls() == []
+
+
+# ---- what ends an attempt from our side
+
+
+def waiting(answer: Head, *pieces: bytes) -> HandWritten:
+    """A body that brings these, and then nothing."""
+    return HandWritten(answer, lambda written: written.write(*pieces))
+
+
+def test_a_consumer_that_raises_ends_it_and_says_so() -> None:
+    case = Case(consumer=Recorder(raises={"write": ZeroDivisionError("x")}))
+    with pytest.raises(ConsumerFailed, match="the consumer raised ZeroDivisionError: x"):
+        case.attempt(waiting(head(3000), DATA[:10], DATA[10:]))
+    case.consumer.check()  # it was given nothing more
+    assert case.interrupted == []
+
+
+def test_a_consumer_that_stops_ends_it_and_what_comes_then_is_not_wanted() -> None:
+    case = Case()
+    written = waiting(head(3000), DATA[:10])
+    running = case.begin(written)
+    case.pipe.valve.stopProducing()
+    with pytest.raises(ConsumerGone):
+        result(running)
+    assert case.interrupted == []
+
+    case.pipe.valve.stopProducing()  # while no body comes
+    assert [type(each) for each in case.interrupted] == [ConsumerGone]
+
+
+def test_a_consumer_that_stops_before_a_body_comes_is_heard_at_once() -> None:
+    case = Case()
+    case.pipe.valve.stopProducing()
+    assert [type(each) for each in case.interrupted] == [ConsumerGone]
+
+
+def test_a_consumer_that_stops_when_the_body_has_ended_and_waits_for_it_is_heard_at_once() -> None:
+    case = Case(consumer=Recorder(pause_after=1, slack=5000))
+    running = case.begin(body(head(3000), DATA[:10], DATA[10:]))
+    case.pipe.valve.stopProducing()
+    with pytest.raises(ConsumerGone):
+        result(running)
+
+
+def test_silence_ends_it_and_the_place_is_named() -> None:
+    case = Case(timeouts=Timeouts(idle=10, low_speed=None))
+    running = case.begin(waiting(head(3000), DATA[:10]))
+    case.clock.advance(9)
+    running.addErrback(lambda failure: failure)
+    assert not running.called
+    assert case.pipe.open_seconds == 9
+    case.clock.advance(1)
+    with pytest.raises(TimedOut) as caught:
+        result(running)
+
+    assert (caught.value.phase, caught.value.url) == ("idle", URL)
+    assert case.clock.getDelayedCalls() == []
+
+
+def test_time_in_which_the_consumer_takes_nothing_is_not_silence() -> None:
+    case = Case(timeouts=Timeouts(idle=10, low_speed=None))
+    written = waiting(head(3000), DATA[:10])
+    running = case.begin(written)
+    case.clock.advance(6)
+    case.pipe.valve.hold("rate")
+    case.clock.advance(100)
+    case.pipe.valve.release("rate")
+    case.clock.advance(3)
+    assert case.pipe.open_seconds == 9
+    written.write(DATA[10:])
+    case.clock.advance(9)
+    written.end()
+    result(running)
+
+    assert case.pipe.open_seconds == 18
+    case.pipe.attempt()
+    assert (case.pipe.open_seconds, case.pipe.received) == (0, 0)
+    assert case.clock.getDelayedCalls() == []
+
+
+def test_there_may_be_other_limits_for_some_bodies() -> None:
+    case = Case(timeouts=Timeouts(idle=100, low_speed=None))
+    for limits, seconds in ((Timeouts(idle=1, low_speed=None), 1), (None, 100)):
+        case.pipe.limit(limits)
+        running = case.begin(waiting(head(3000), DATA[:10]))
+        case.clock.advance(seconds - 0.1)
+        assert not running.called
+        case.clock.advance(0.2)
+        with pytest.raises(TimedOut):
+            result(running)
+
+
+def test_checks_hear_that_the_consumer_pauses() -> None:
+    """What waits to be a larger piece need not wait as long as the consumer."""
+    slow = Slow()
+    case = Case(SHA, workers=slow)
+    case.pipe.valve.hold("consumer")  # before there are any
+    case.pipe.valve.release("consumer")
+    running = case.begin(waiting(head(INLINE + 10), bytes(INLINE), bytes(10)))
+    assert slow.jobs == []
+    case.pipe.valve.hold("consumer")
+    case.clock.advance(REST)
+
+    assert len(slow.jobs) == 1
+    running.addErrback(lambda failure: failure.trap(CancelledError)).cancel()
+    case.pipe.fail(CancelledError())
+    assert slow.dropped == 1
+
+
+# ---- bytes of an earlier run
+
+
+@implementer(IResumable)
+class Resumed(RewindableRecorder):
+    """Has bytes of an earlier run."""
+
+    def __init__(self, kept: bytes | None, answer: Head) -> None:
+        super().__init__()
+        self.asked = 0
+        self._kept = None if kept is None else Kept(len(kept), answer, lambda: iter([kept]))
+        self.writes.extend([kept] if kept else [])
+
+    def kept(self) -> Deferred[Kept | None]:
+        self.asked += 1
+        return succeed(self._kept)
+
+
+def resuming(case: Case) -> Pipe:
+    result(Deferred.fromCoroutine(case.pipe.resume(case.consumer)))
+    return case.pipe
+
+
+def kept_head(total: int | None = 3000, place: Source = PLACE) -> Head:
+    return Head(fingerprint(place.url), 200, ((b"ETag", b'"1"'),), total, None, total)
+
+
+def test_it_goes_on_behind_what_an_earlier_run_has_left() -> None:
+    case = Case(SHA, consumer=Resumed(DATA[:1000], kept_head()))
+    pipe = resuming(case)
+    assert (pipe.offset, pipe.outlet.given, pipe.answered) == (1000, 1000, None)
+    assert (pipe.came_from(PLACE), pipe.came_from(OTHER)) == (True, False)
+    case.attempt(rest())
+    case.finish()
+
+    assert case.asked == [Ask(Span(1000), kept_head().validators, True)]
+    assert case.consumer.data == DATA
+    assert case.pipe.validated
+
+
+def test_it_is_forgotten_when_a_body_begins_anew() -> None:
+    case = Case(consumer=Resumed(DATA[:1000], kept_head()))
+    resuming(case)
+    case.attempt(body(head(3000, ETag=b'"2"'), DATA[::-1]))
+    assert (case.pipe.answered, case.pipe.came_from(PLACE)) == (URL, True)
+    case.finish()
+
+    assert case.consumer.data == DATA[::-1]
+
+
+@pytest.mark.parametrize("how", [{"span": Span(5)}, {"conditions": {"If-None-Match": '"1"'}}])
+def test_who_wants_a_part_or_has_conditions_does_not_look(how: dict[str, Any]) -> None:
+    case = Case(consumer=Resumed(DATA[:1000], kept_head()), **how)
+    assert resuming(case).offset == 0
+    assert case.consumer.asked == 0
+
+
+@pytest.mark.parametrize("kept", [None, b""])
+def test_nothing_is_nothing(kept: bytes | None) -> None:
+    pipe = resuming(Case(consumer=Resumed(kept, kept_head())))
+    assert (pipe.offset, pipe.outlet.given, pipe.head) == (0, 0, None)
+
+
+@pytest.mark.parametrize(
+    ("expect", "most", "total"),
+    [((Size(999),), None, None), ((Size(2999),), None, 3000), ((), 2999, 3000)],
+)
+def test_what_is_of_no_use_any_more_is_not_gone_on_with_but_has_to_be_forgotten(
+    expect: Any, most: int | None, total: int | None
+) -> None:
+    pipe = resuming(Case(*expect, max_size=most, consumer=Resumed(DATA[:1000], kept_head(total))))
+    assert (pipe.offset, pipe.outlet.given) == (0, 1000)
+
+
+def test_all_that_is_expected_may_be_there() -> None:
+    case = Case(Size(1000), consumer=Resumed(DATA[:1000], kept_head(None)))
+    assert resuming(case).offset == 1000
+
+
+def test_what_it_raises_when_it_is_asked_is_its_own_failure() -> None:
+    class Broken(Resumed):
+        def kept(self) -> Deferred[Kept | None]:
+            raise ZeroDivisionError("x")
+
+    with pytest.raises(ConsumerFailed, match="ZeroDivisionError"):
+        resuming(Case(consumer=Broken(None, kept_head())))

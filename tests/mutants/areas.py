@@ -1,0 +1,70 @@
+"""Where faults are put, and who has to notice: first who knows the file best, then who may notice as well."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["AREAS", "Tests"]
+
+Tests = list[str]
+
+
+def of(**folders: str) -> Tests:
+    """The test files of these names in these folders."""
+    return [f"tests/{folder}/test_{name}.py" for folder, names in folders.items() for name in names.split()]
+
+
+PIPE: Final = (
+    of(engine="joins download", flow="scattered"),
+    of(engine="resume interrupted properties bounds yielding segments", stateful="model"),
+)
+WAY: Final = (
+    of(http="proxy redirect fetcher"),
+    of(http="cookies secrets spaces tunnel socks agent sockets"),
+)
+
+AREAS: Final[dict[str, dict[str, tuple[Tests, ...]]]] = {
+    "flow": {
+        "flow/allowance.py": (of(flow="allowance"), of(engine="rates")),
+        "flow/checks.py": (of(flow="checks", engine="download"), *PIPE),
+        "flow/deadline.py": (of(flow="deadline"), of(http="agent")),
+        "flow/demands.py": (of(flow="proofs"), *PIPE),
+        "flow/outlet.py": (of(flow="outlet"), *PIPE),
+        "flow/pipe.py": (of(flow="pipe"), *PIPE),
+        "flow/reading.py": (of(flow="reading"), ["tests/test_file_fetcher.py"], of(engine="sharing")),
+        "flow/running.py": (of(flow="running"), of(engine="downloader"), of(http="fetcher", engine="many")),
+        "flow/scattered.py": (of(flow="scattered"), of(engine="segments")),
+        "flow/seen.py": (of(flow="seen"), of(engine="sharing"), of(engine="sharing_properties")),
+        "flow/steady.py": (of(flow="steady"),),
+        "flow/tail.py": (of(flow="tail"), of(engine="properties")),
+        "flow/timers.py": (of(flow="timers"),),
+        "flow/unhurried.py": (of(flow="running"), of(engine="interrupted download")),
+        "flow/valve.py": (of(flow="valve"), of(flow="allowance"), *PIPE),
+        "flow/watch.py": (of(flow="watch"), of(engine="garbage"), *PIPE),
+        "flow/window.py": (of(flow="window"), of(engine="sharing")),
+        "flow/workers.py": (of(flow="workers"),),
+    },
+    "expectations": {
+        "model/expect.py": (of(model="expect"), of(engine="sharing download")),
+        "model/pieces.py": (of(model="pieces"), of(engine="repair segments")),
+    },
+    "resume": {
+        "flow/joins.py": (of(flow="proofs"), *PIPE),
+        "flow/prefix.py": (of(flow="proofs"), *PIPE),
+        "consumers/part.py": (of(consumers="part part_others"), of(consumers="crash file_disk", engine="resume")),
+    },
+    "redirects": {
+        "protocols/http/redirect.py": (
+            of(http="trail"),
+            of(http="redirect"),
+            of(http="spaces cookies", advisories="redirects names"),
+        ),
+        "protocols/spaces.py": (of(http="spaces"), of(http="homes environment socks", ftp="spaces")),
+    },
+    "keys": {
+        "protocols/http/pool.py": (of(http="pool"), of(http="fetcher sockets")),
+        "protocols/http/proxy.py": (of(http="keys"), *WAY),
+        "protocols/http/fetcher.py": (of(http="keys"), *WAY),
+    },
+}
+"""Area: file of pulp_dl: tests, in the order in which they are run until some notice."""

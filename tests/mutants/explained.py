@@ -1,0 +1,116 @@
+"""Faults that no test notices, and why none has to."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+__all__ = ["REASONS", "explained", "plain"]
+
+REASONS: Final[dict[str, dict[str, str]]] = {
+    "what is there at first is set before anybody reads it": {
+        "flow/valve.py": """
+            _paused = False → _paused = True
+            _streaming = True → _streaming = False
+        """,
+        "flow/pipe.py": """
+            _opened = 0.0 → _opened = 1.0
+            _opened = 0.0 → _opened = -1.0
+        """,
+        "flow/timers.py": """
+            self._due = 0.0 → pass
+            self._due = 0.0 → self._due = -1.0
+            self._due = 0.0 → self._due = 1.0
+        """,
+    },
+    "sums of floats are rounded by more than that": {
+        "flow/timers.py": """
+            for limit in [limit for limit in self._limits if limit.due <= now]: → for limit in [limit for limit in self._limits if limit.due < now]:
+        """,
+        "flow/watch.py": """
+            self._timer = self._clock.callLater(max(0.0, soon), self._check) → self._timer = self._clock.callLater(max( -1.0, soon), self._check)
+            if limits.idle is not None and now - self._fed_at >= limits.idle: → if limits.idle is not None and now - self._fed_at > limits.idle:
+            if limits.low_speed is not None and now - self._window_at >= limits.low_speed_window: → if limits.low_speed is not None and now - self._window_at > limits.low_speed_window:
+        """,
+    },
+    "it only costs time or memory, and little of it": {
+        "flow/workers.py": """
+            del job → pass
+            del turn → pass
+        """,
+        "flow/checks.py": """
+            return piece if self._free else min(piece, max(LEAST, self._seen >> 5)) → return piece if self._free else min(piece, max(LEAST, self._seen >> 4))
+            return piece if self._free else min(piece, max(LEAST, self._seen >> 5)) → return piece if self._free else min(piece, max(LEAST, self._seen >> 6))
+        """,
+        "flow/timers.py": """
+            if self._timer is None or due < self._due: → if self._timer is None or due <= self._due:
+        """,
+        "flow/window.py": """
+            if size < SMALL and len(self._pieces) > self._first and len(self._pieces[-1]) < SMALL: → if size < SMALL and len(self._pieces) > self._first and len(self._pieces[-1]) <= SMALL:
+            if size < SMALL and len(self._pieces) > self._first and len(self._pieces[-1]) < SMALL: → if size <= SMALL and len(self._pieces) > self._first and len(self._pieces[-1]) < SMALL:
+            if index > SLACK and 2 * index > len(self._pieces): → if index > SLACK and 2 * index >= len(self._pieces):
+            if index > SLACK and 2 * index > len(self._pieces): → if index > SLACK and 3 * index > len(self._pieces):
+            if index > SLACK and 2 * index > len(self._pieces): → if index > SLACK or 2 * index > len(self._pieces):
+            if index > SLACK and 2 * index > len(self._pieces): → if index >= SLACK and 2 * index > len(self._pieces):
+            if index > SLACK and 2 * index > len(self._pieces): → if not index > SLACK and 2 * index > len(self._pieces):
+        """,
+    },
+    "whoever makes use of it has to have one of its own": {
+        "flow/reading.py": """
+            raise NotImplementedError → pass
+        """,
+    },
+    "it does the same": {
+        "flow/workers.py": """
+            self._drops = 0 → self._drops = -1
+            self._drops = 0 → self._drops = 1
+        """,
+        "flow/checks.py": """
+            continue → break
+            self.turned(True) → self.turned(False)
+        """,
+        "protocols/http/redirect.py": """
+            return _RAW.sub(lambda raw: b"%%%02X" % raw[0][0], location).decode("ascii") → return _RAW.sub(lambda raw: b"%%%02X" % raw[0][ -1], location).decode("ascii")
+        """,
+        "protocols/http/proxy.py": """
+            port = place.port or 0 → port = place.port or -1
+            port = place.port or 0 → port = place.port or 1
+        """,
+        "flow/unhurried.py": """
+            result = ends[0] → result = ends[ -1]
+        """,
+        "flow/seen.py": """
+            continue → break
+        """,
+        "flow/tail.py": """
+            if size <= self._free: → if size < self._free:
+            if len(oldest) > surplus: → if len(oldest) >= surplus:
+        """,
+        "flow/window.py": """
+            if index <= self._first: → if index < self._first:
+        """,
+        "flow/watch.py": """
+            soon = window if soon is None or window < soon else soon → soon = window if soon is None or window <= soon else soon
+        """,
+    },
+    "only where OpenSSL forbids md5 and sha1 it would be another": {
+        "model/expect.py": """
+            _DIGITS: Final = {name: 2 * hashlib.new(name, usedforsecurity=False).digest_size for name in ALGORITHMS} → _DIGITS: Final = {name: 2 * hashlib.new(name, usedforsecurity=True).digest_size for name in ALGORITHMS}
+            return getattr(hashlib, algorithm)(usedforsecurity=False) → return getattr(hashlib, algorithm)(usedforsecurity=True)
+        """,
+    },
+}
+"""Reason: file: changes, one a line, as C{python -m tests.mutants} says them."""
+
+
+def explained(name: str, change: str) -> str | None:
+    """Why this change of this file is none, or need not be noticed; None if nobody knows."""
+    for reason, files in REASONS.items():
+        if change in map(str.strip, files.get(name, "").splitlines()):
+            return reason
+    return None
+
+
+def plain(line: str) -> str:
+    """A line without what makes no difference: spaces and its comment."""
+    return " ".join(re.sub(r"\s+# .*", "", line).split())
