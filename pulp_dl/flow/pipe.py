@@ -20,8 +20,9 @@ from ..model.remote import Timeouts
 from ..model.source import Head, Source, Span
 from .checks import Checks
 from .demands import Demands
+from .earlier import look_for_beginning
 from .joins import Ask, prove
-from .outlet import Outlet, in_our_words
+from .outlet import Outlet
 from .prefix import Prefix
 from .tail import Tail
 from .timers import Clock
@@ -120,24 +121,11 @@ class Pipe:
 
     async def resume(self, consumer: IResumable) -> None:
         """Look for bytes of an earlier run, once, before the first attempt."""
-        if self._source.span is not None or self._source.conditions:
-            return
-        with in_our_words:
-            kept = await consumer.kept()
-        if kept is None or not kept.size:
-            return
-        self.outlet.given = kept.size  # so it has to forget them, unless they are gone on with
-        if self._demands.size is not None and kept.size > self._demands.size:
-            return
-        try:
-            self._limit = self._demands.measure(kept.head)
-        except DownloadError:  # of no use under what is expected now
-            return
-        checks = self._start_checks(kept.head)
-        await checks.feed(kept.pieces())
-        self.head, self.offset = evolve(kept.head, url=self._source.url), kept.size
-        self._earlier = fingerprint(kept.head.url)
-        self._checks = checks
+        found = await look_for_beginning(consumer, self._source, self._demands, self._start_checks)
+        self.outlet.given = found.size  # so it has to forget them, unless they are gone on with
+        if found.head is not None:
+            self.head, self.offset, self._earlier = found.head, found.size, found.place
+            self._limit, self._checks = found.limit, found.checks
 
     def expect(self, more: tuple[IExpectation, ...]) -> None:
         """More is expected, of the next body that begins and of all that follow."""
@@ -275,9 +263,7 @@ class Pipe:
         if self._prefix is not None and self._prefix.left:
             self.offset = 0
             raise NotResumable("the file is shorter here than what was read before", head.url)
-        settled = checks.settled()
-        if settled is not None:
-            await settled
+        await checks.rest()
         tail: list[bytes] = []
         if self._tail is not None:
             if self.outlet.given:
@@ -285,9 +271,7 @@ class Pipe:
             tail = self._tail.pop()
             for piece in tail:
                 checks.update(piece)
-            settled = checks.settled()
-            if settled is not None:
-                await settled
+            await checks.rest()
         try:
             facts, advisories = checks.verify()
         except DownloadError:

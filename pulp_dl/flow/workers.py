@@ -224,6 +224,7 @@ class Workers:
         # Under the condition's lock
         self._changed = Condition(Lock())
         self._turns: deque[Callable[[], bool]] = deque()
+        self._taken = 0  # turns that a thread is at
         self._idle = 0
         self._working = 0  # threads that take turns
         self._alive = 0  # and those that are about to end
@@ -237,7 +238,7 @@ class Workers:
         """
         if limit is None:
             # Not by asking each lane: with a thousand clients that would be a tenth of what a file costs.
-            at_work = len(self._turns) + self._working - self._idle
+            at_work = len(self._turns) + self._taken
             limit = max(LEAST, BUDGET // (1 + at_work))
         return Lane(self._add, self._reactor.callFromThread, relieved, failed, limit)
 
@@ -294,8 +295,11 @@ class Workers:
                     self._working -= 1
                     break
                 turn = self._turns.popleft()
-            if turn():
-                with self._changed:
+                self._taken += 1
+            again = turn()
+            with self._changed:
+                self._taken -= 1
+                if again:
                     self._turns.append(turn)  # behind the others; this thread goes on anyway
             del turn
         self._reactor.callFromThread(self._ended, current_thread())

@@ -450,7 +450,7 @@ async def test_jobs_run_side_by_side_also_when_a_thread_is_idle(reactor: Any) ->
         for count in (1, 2, 3):
             barrier = threading.Barrier(count)
             await gatherResults([workers.run(partial(barrier.wait, 5)) for _ in range(count)])
-            assert len(our_threads()) == count
+            assert count <= len(our_threads()) <= 3
 
 
 async def test_closing_waits_for_all_that_was_put_and_does_not_block_the_reactor(reactor: Any) -> None:
