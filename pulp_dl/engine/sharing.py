@@ -27,8 +27,11 @@ log = Logger()
 WINDOW: Final = 8 * 1024 * 1024
 """Bytes by which a reader may be behind the fastest one."""
 
-SPARE: Final = 8 * WINDOW
-"""Bytes that are kept, in all, of bodies that somebody may still join."""
+SPARE: Final = 2 * WINDOW
+"""
+Bytes that are kept, in all, of bodies that somebody may still join: the newest ones, for who comes late comes soon.  A
+hundred clients that stall hold a third of a mebibyte each besides, and all of that together is to stay below 64.
+"""
 
 
 def no_one(source: Source) -> IBodyConsumer | None:
