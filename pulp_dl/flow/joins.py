@@ -7,7 +7,7 @@ from typing import NamedTuple
 from ..errors import NotResumable
 from ..model.source import Head, Source, Span, Validators
 
-__all__ = ["Ask", "prove"]
+__all__ = ["Ask", "prove", "prove_again"]
 
 
 class Ask(NamedTuple):
@@ -37,3 +37,18 @@ def prove(first: Head, head: Head, place: Source, ask: Ask, *, bounded: bool, ju
     if ask.same_as is not None and ask.same_as.etag is not None and head.etag is None and not judged:
         # RFC 9110 section 15.3.7 wants it in a 206; without it the server may not have looked at If-Range.
         raise NotResumable("the rest came without the ETag that would prove it", place.url)
+
+
+def prove_again(first: Head | None, head: Head) -> Head:
+    """
+    May a body that begins at its beginning go on in a consumer that has bytes already, and cannot forget them?
+
+    Returns C{first}, the head that it was given.
+
+    @raise NotResumable: it may not.
+    """
+    if first is None or not first.whole or not head.whole:
+        raise NotResumable("a part of a file cannot be joined without a strong validator", head.url)
+    if head.total is not None and first.total is not None and head.total != first.total:
+        raise NotResumable(f"the file has {head.total} bytes here, it had {first.total}", head.url)
+    return first

@@ -40,10 +40,13 @@ class Outlet:
 
     def begin(self, head: Head) -> None:
         """
-        Bytes are about to be released: give it their head, and a producer that it may pause, or stop, at once.
+        Bytes are about to be released: give it their head, unless it has one, and a producer that it may pause, or
+        stop, at once.
 
         @raise ConsumerFailed: it raised.
         """
+        if self.head is not None:
+            return
         self.head = head
         try:
             self._consumer.begin(head)
@@ -74,15 +77,13 @@ class Outlet:
         """It has to forget all, and another head holds."""
         consumer = self._consumer
         assert IRewindable.providedBy(consumer)
-        if self.head is None:  # it holds bytes of an earlier run
-            self.begin(head)
+        self.begin(head)  # it may hold bytes of an earlier run, and nothing else
         self._call(lambda: consumer.rewind(head))
         self.head, self.given = head, 0
 
     def end(self, head: Head) -> Deferred[None] | None:
         """All has been given: have it made last.  What is returned must not be cancelled."""
-        if self.head is None:
-            self.begin(head)
+        self.begin(head)
         self._unregister()
         return self._call(self._consumer.finish)
 

@@ -21,7 +21,7 @@ from ..model.source import Head, Source, Span
 from .checks import Checks
 from .demands import Demands
 from .earlier import look_for_beginning
-from .joins import Ask, prove
+from .joins import Ask, prove, prove_again
 from .outlet import Outlet
 from .prefix import Prefix
 from .tail import Tail
@@ -103,9 +103,7 @@ class Pipe:
 
     def came_from(self, place: Source) -> bool:
         """Did this place supply the bytes of this pass?"""
-        if self._earlier is not None:
-            return fingerprint(place.url) == self._earlier
-        return place.url in self._places
+        return place.url in self._places if self._earlier is None else fingerprint(place.url) == self._earlier
 
     @property
     def validated(self) -> bool:
@@ -116,8 +114,7 @@ class Pipe:
 
     def attempt(self) -> None:
         """Another one begins; nothing has come of it yet."""
-        self.received = 0
-        self._opened, self._watch = 0.0, None
+        self.received, self._opened, self._watch = 0, 0.0, None
 
     async def resume(self, consumer: IResumable) -> None:
         """Look for bytes of an earlier run, once, before the first attempt."""
@@ -199,11 +196,7 @@ class Pipe:
         if self.outlet.rewindable:
             self.outlet.rewind(head)
             return head
-        first = self.outlet.head  # not the head of the last pass: that body may have been another one
-        if first is None or not first.whole or not head.whole:
-            raise NotResumable("a part of a file cannot be joined without a strong validator", head.url)
-        if head.total is not None and first.total is not None and head.total != first.total:
-            raise NotResumable(f"the file has {head.total} bytes here, it had {first.total}", head.url)
+        first = prove_again(self.outlet.head, head)  # the head of the last pass may be that of another body
         if self._prefix is None:
             assert self._checks is not None
             await self._checks.rest()
@@ -264,13 +257,12 @@ class Pipe:
             self.offset = 0
             raise NotResumable("the file is shorter here than what was read before", head.url)
         await checks.rest()
-        tail: list[bytes] = []
+        tail = b""
         if self._tail is not None:
             if self.outlet.given:
                 self._prefix = Prefix(self.outlet.given, *checks.so_far())
-            tail = self._tail.pop()
-            for piece in tail:
-                checks.update(piece)
+            tail = b"".join(self._tail.pop())
+            checks.update(tail)
             await checks.rest()
         try:
             facts, advisories = checks.verify()
@@ -278,14 +270,13 @@ class Pipe:
             self.offset = 0  # nothing of this pass can be continued
             raise
         if tail:
-            await self._give_last(b"".join(tail), head)
+            await self._give_last(tail, head)
         return await self.outlet.finish(head), facts, advisories
 
     async def _give_last(self, data: bytes, head: Head) -> None:
         """In one piece, for the consumer may pause or stop after any; and not while it pauses."""
         self._error = None
-        if self.outlet.head is None:
-            self.outlet.begin(head)
+        self.outlet.begin(head)
         waiting = None if self._error is not None else self.valve.drained(open_=True)
         if waiting is not None:
             try:
@@ -318,19 +309,18 @@ class Pipe:
         if self._error is not None:
             return
         size = len(data)
-        if self.outlet.head is None and not self._begin_with(size):
-            if self._error is None:
-                self.valve.put_back(data)
-            return
-        self.received += size
-        self.offset += size
-        if self._watch is not None:
-            self._watch.fed(size)
-        if self._limit is not None and self.offset > self._limit:
-            self._may_continue = False
-            self._break(TooLarge(self._limit, self.answered))
-            return
+        over = self._limit is not None and self.offset + size > self._limit
         try:
+            if self.outlet.head is None and not over and not self._begins(data):
+                return
+            self.received += size
+            self.offset += size
+            if self._watch is not None:
+                self._watch.fed(size)
+            if over:
+                assert self._limit is not None
+                self._may_continue = False
+                raise TooLarge(self._limit, self.answered)
             if self._prefix is not None and self._prefix.left:
                 data = self._compare(self._prefix, data)
             if data:
@@ -338,18 +328,13 @@ class Pipe:
         except DownloadError as error:
             self._break(error)
 
-    def _begin_with(self, size: int) -> bool:
-        """
-        Before the first bytes are counted: if some will be released, the consumer has its producer first, for it may
-        pause as soon as it has one.  Returns False if they have to wait, or go nowhere.
-        """
-        within = self._limit is None or self.offset + size <= self._limit
-        if within and (self._tail is None or self._tail.frees(size)):
+    def _begins(self, data: bytes) -> bool:
+        """Before the first bytes are counted: who gets them may pause as soon as it has a producer, and they wait."""
+        if self._tail is None or self._tail.frees(len(data)):
             assert self.head is not None
-            try:
-                self.outlet.begin(self.head)
-            except DownloadError as error:
-                self._break(error)
+            self.outlet.begin(self.head)
+        if not self.valve.wanted:
+            self.valve.put_back(data)
         return self.valve.wanted and self._error is None
 
     def _compare(self, prefix: Prefix, data: bytes) -> bytes:
