@@ -12,7 +12,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, fail, gatherResults
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
@@ -465,6 +465,21 @@ class TestFailing:
         dial.fail(ConnectError())
         error(getting, ConnectError)
         assert dial.factory.buildProtocol(NOBODY) is None
+
+    def test_for_want_of_a_slot(self) -> None:
+        class Full(Slots):
+            def acquire(self, host: Any, count: int = 1) -> Any:
+                return fail(ConnectError("no"))
+
+        world = World()
+        world.pool = HTTPConnectionPool(world.clock, Full(1, 1, world.clock))
+        key = PoolKey("once", "one")
+        gone = weakref.ref(key)
+        error(world.get(key), ConnectError)
+        del key
+        gc.collect()
+        assert gone() is None
+        assert not world.dials
 
     def test_with_an_endpoint_that_raises(self) -> None:
         world = World(1, 1)
