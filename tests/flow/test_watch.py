@@ -118,6 +118,7 @@ def test_before_it_starts_nothing_is_counted_and_nothing_is_told() -> None:
     watch.fed(1)
     watch.turned(False)
     watch.turned(True)
+    assert clock.getDelayedCalls() == []
     watch.stop()
 
     assert watch.open_seconds == watch.silent == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections import Counter
 from itertools import repeat
 from typing import Any
@@ -10,7 +12,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, fail, gatherResults
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
@@ -167,7 +169,9 @@ class Dial:
 
 class TestReuse:
     def test_it_is_a_pool_of_Twisted(self) -> None:
-        assert isinstance(World().pool, client.HTTPConnectionPool)
+        pool = World().pool
+        assert isinstance(pool, client.HTTPConnectionPool)
+        assert pool.persistent
 
     def test_one_request_after_the_other_on_one_connection(self) -> None:
         world = World()
@@ -227,6 +231,31 @@ class TestReuse:
         world.run()
         assert not world.clock.getDelayedCalls()
         assert world.free()
+
+    def test_nor_is_it_handed_over_to_who_waits(self) -> None:
+        world = World(1, 1)
+        connection = result(world.get())
+        waiting = world.get()
+        asking = connection.request(ASK, b"GET", URL)
+        asking.addCallback(lambda answer: answer.deliver(Sink()))
+        world.server(connection).send(HELLO + b"EVIL")
+        world.run()
+        assert result(waiting) is not connection
+        assert not world.server(connection).near.connected
+
+    def test_nothing_is_left_of_a_host_that_nobody_wants_any_more(self) -> None:
+        world = World(1, 1)
+        key = PoolKey("once", "one")
+        gone = weakref.ref(key)
+        first, second = world.get(key), world.get(key)
+        result(first).abort()
+        world.run()
+        result(second).abort()
+        world.run()
+        del key, first, second
+        world.servers.clear()
+        gc.collect()
+        assert gone() is None
 
     def test_one_that_got_what_nobody_asked_for_is_not_used_again(self) -> None:
         """Not even before its socket is closed."""
@@ -437,6 +466,21 @@ class TestFailing:
         error(getting, ConnectError)
         assert dial.factory.buildProtocol(NOBODY) is None
 
+    def test_for_want_of_a_slot(self) -> None:
+        class Full(Slots):
+            def acquire(self, host: Any, count: int = 1) -> Any:
+                return fail(ConnectError("no"))
+
+        world = World()
+        world.pool = HTTPConnectionPool(world.clock, Full(1, 1, world.clock))
+        key = PoolKey("once", "one")
+        gone = weakref.ref(key)
+        error(world.get(key), ConnectError)
+        del key
+        gc.collect()
+        assert gone() is None
+        assert not world.dials
+
     def test_with_an_endpoint_that_raises(self) -> None:
         world = World(1, 1)
         broken: Any = Dialling(world, A)
@@ -532,6 +576,17 @@ class TestClosing:
         assert result(closing) is None
         assert not world.server(idle).near.connected
         assert world.work(busy) == b"hello"
+
+    def test_those_who_waited_for_that_are_told_once(self) -> None:
+        world = World()
+        idle, busy = result(world.get()), result(world.get(B))
+        world.work(idle)
+        closing = world.pool.closeCachedConnections()
+        world.run()
+        assert result(closing) is None
+        busy.abort()
+        world.run()
+        assert world.free()
 
     def test_everything(self) -> None:
         world = World(4, 2)

@@ -60,6 +60,16 @@ REASONS: Final[dict[str, dict[str, str]]] = {
             raise NotImplementedError → pass
         """,
     },
+    "it happens a turn of the reactor later": {
+        "protocols/http/pool.py": """
+            socket.evict() → pass
+        """,
+    },
+    "it is only said, to the log": {
+        "protocols/http/pool.py": """
+            noisy = False → noisy = True
+        """,
+    },
     "it does the same": {
         "flow/workers.py": """
             self._drops = 0 → self._drops = -1

@@ -122,8 +122,8 @@ def _without(source: str, tree: ast.Module) -> Iterator[tuple[Place, str]]:
             for node in ast.walk(function):
                 if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
                     continue
-                plain = isinstance(node, ast.Expr | ast.Assign | ast.AugAssign | ast.Delete | ast.Raise)
-                if plain or (isinstance(node, ast.Return) and node.value is None):
+                whole = isinstance(node, ast.Expr | ast.Assign | ast.AugAssign | ast.Delete | ast.Raise)
+                if whole or (isinstance(node, ast.Return) and node.value is None):
                     yield _at(node), _replaced(source, node, "pass")
 
 
