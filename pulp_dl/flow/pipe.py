@@ -138,7 +138,12 @@ class Pipe:
         head = self.head
         if head is not None and self.offset and self._may_continue:
             there = self.offset + self.valve.kept
-            rest = Span(there) if head.span is None else Span(head.span.start + there, head.span.stop)
+            if head.span is None:
+                rest = Span(there)
+            elif head.span.stop is None or head.span.start + there < head.span.stop:
+                rest = Span(head.span.start + there, head.span.stop)
+            else:  # all of the part has come, though not all of it has gone through
+                return Ask(self._source.span, None, False)
             if self.came_from(place) and head.validators.if_range is not None:
                 return Ask(rest, head.validators, True)
             # Another place, or no strong validator: no If-Range, but an equal total and a digest of the whole.

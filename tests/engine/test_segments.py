@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import Clock
@@ -835,7 +835,11 @@ scripts = st.lists(places, min_size=1, max_size=3)
 pauses = st.lists(st.integers(1, 400), max_size=4)
 
 
+STALLS = {"data": "right", "etag": b'"1"', "ranges": True, "drop_at": None, "stall_at": 1, "chunk": 977, "every": 0.01}
+
+
 @given(st.lists(scripts, min_size=1, max_size=3), st.integers(0, 3), st.sampled_from([0.01, 0.1]), pauses)
+@example([[STALLS, {**STALLS, "stall_at": None}]], 0, 0.1, [99, 310])  # all has come while the consumer pauses
 def test_if_one_place_is_good_the_file_is_there_and_nothing_is_left(
     world: list[list[dict[str, Any]]], at: int, every: float, pauses: list[int]
 ) -> None:
