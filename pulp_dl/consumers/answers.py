@@ -126,7 +126,7 @@ class _Shape(NamedTuple):
     dated: bool
 
 
-@lru_cache(64)
+@lru_cache(16)  # a head may be large
 def _shape(names: tuple[bytes, ...], unwanted: frozenset[bytes]) -> _Shape:
     lower = [name.lower() for name in names]
     # The promises of HTTP's own reader about names do not hold for other protocols.
@@ -135,7 +135,7 @@ def _shape(names: tuple[bytes, ...], unwanted: frozenset[bytes]) -> _Shape:
     return _Shape(passed_on, connection, dated=b"date" in lower and b"date" not in unwanted)
 
 
-@lru_cache(64)
+@lru_cache(16)  # a head may be large
 def _nominated(value: bytes) -> frozenset[bytes]:
     """What a Connection field names is for that connection only."""
     return frozenset(token.strip().lower() for token in value.split(b","))

@@ -35,7 +35,7 @@ class Malformed(Exception):
     """The server broke the rules, or one of our limits on them.  The message holds no byte of what it sent."""
 
 
-@lru_cache(64)
+@lru_cache(16)  # a head may be large
 def _framing(names: tuple[bytes, ...]) -> tuple[int, ...]:
     """Which of these fields say where a body ends; most answers of a server have the same ones."""
     return tuple(at for at, name in enumerate(names) if name.lower() in _FRAMING)
