@@ -19,8 +19,10 @@ PIPE: Final = (
     of(engine="resume interrupted properties bounds yielding segments", stateful="model"),
 )
 WAY: Final = (
+    of(http="keys"),
     of(http="proxy redirect fetcher"),
-    of(http="cookies secrets spaces tunnel socks agent sockets"),
+    of(http="tunnel socks cookies"),
+    of(http="secrets spaces agent sockets"),
 )
 
 AREAS: Final[dict[str, dict[str, tuple[Tests, ...]]]] = {
@@ -63,8 +65,8 @@ AREAS: Final[dict[str, dict[str, tuple[Tests, ...]]]] = {
     },
     "keys": {
         "protocols/http/pool.py": (of(http="pool"), of(http="fetcher sockets")),
-        "protocols/http/proxy.py": (of(http="keys"), *WAY),
-        "protocols/http/fetcher.py": (of(http="keys"), *WAY),
+        "protocols/http/proxy.py": WAY,
+        "protocols/http/fetcher.py": WAY,
     },
 }
 """Area: file of pulp_dl: tests, in the order in which they are run until some notice."""
