@@ -34,6 +34,9 @@ REASONS: Final[dict[str, dict[str, str]]] = {
         """,
     },
     "it only costs time or memory, and little of it": {
+        "consumers/part.py": """
+            @lru_cache(1) → @lru_cache( 0)
+        """,
         "flow/workers.py": """
             del job → pass
             del turn → pass
@@ -71,6 +74,10 @@ REASONS: Final[dict[str, dict[str, str]]] = {
         """,
     },
     "it does the same": {
+        "consumers/part.py": """
+            if self._fd >= 0: → if self._fd > 0:
+            if self._fd >= 0: → if self._fd >= 1:
+        """,
         "flow/workers.py": """
             self._drops = 0 → self._drops = -1
             self._drops = 0 → self._drops = 1
