@@ -63,6 +63,12 @@ REASONS: Final[dict[str, dict[str, str]]] = {
             raise NotImplementedError → pass
         """,
     },
+    "it is a figure that somebody chose": {
+        "consumers/part.py": """
+            for _ in range(20): → for _ in range( 19):
+            for _ in range(20): → for _ in range( 21):
+        """,
+    },
     "it happens a turn of the reactor later": {
         "protocols/http/pool.py": """
             socket.evict() → pass
