@@ -74,6 +74,12 @@ REASONS: Final[dict[str, dict[str, str]]] = {
             socket.evict() → pass
         """,
     },
+    "it is only how a text looks": {
+        "consumers/part.py": """
+            data = memoryview(json.dumps(asdict(note), indent=1).encode("ascii")) → data = memoryview(json.dumps(asdict(note), indent= 0).encode("ascii"))
+            data = memoryview(json.dumps(asdict(note), indent=1).encode("ascii")) → data = memoryview(json.dumps(asdict(note), indent= 2).encode("ascii"))
+        """,
+    },
     "it is only said, to the log": {
         "protocols/http/pool.py": """
             noisy = False → noisy = True
