@@ -504,6 +504,32 @@ async def test_the_note_says_how_far_there_is_no_hole(reactor: Any, tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("keep", [None, False, True])
+def test_what_was_written_is_kept_for_who_asks_for_it(tmp_path: Path, keep: bool | None) -> None:
+    file = PartFile(Place(str(tmp_path), (), "file"), durable=False)
+    file.open(HEAD)
+    file.write([BODY[:MIB]])
+    file.discard(**{} if keep is None else {"keep": keep})
+
+    assert names(tmp_path) == (["file.part", "file.part.json"] if keep else [])
+
+
+def test_where_the_parts_name_is_somebody_elses_it_is_written_in_any_order_too(tmp_path: Path) -> None:
+    (tmp_path / "file.part").write_bytes(b"theirs")
+    file = PartFile(Place(str(tmp_path), (), "file"), durable=False)
+    file.open(HEAD)
+    file.write([b"ab"])
+    file.patch(4, [b"ef"])
+    file.patch(2, [b"cd"])
+    file.seek(6)
+    file.write([b"gh"])
+    file.finish([], HEAD)
+
+    assert (tmp_path / "file").read_bytes() == b"abcdefgh"
+    assert (tmp_path / "file.part").read_bytes() == b"theirs"
+    assert names(tmp_path) == ["file", "file.part"]
+
+
 async def test_nothing_more_is_looked_at_when_nobody_wants_to_see_it(
     reactor: Any, workers: Workers, tmp_path: Path
 ) -> None:

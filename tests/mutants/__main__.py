@@ -7,6 +7,7 @@ import hashlib
 import random
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from .areas import AREAS, Tests
@@ -46,19 +47,21 @@ def examine(name: str, tests: tuple[Tests, ...], found: list[Mutant], memory: Me
     """Those that no test notices; of what is explained, only those who know the file best are asked."""
     path = Path("pulp_dl", name)
     sane = path.read_text()
-    limits = []
-    for each in tests:
-        code, seconds = run(path, sane, each, 600)
+
+    @cache
+    def limit(number: int) -> float:
+        """In how many seconds these tests end, unless one of them never does."""
+        code, seconds = run(path, sane, tests[number], 600)
         if code != PASSED:
-            sys.exit(f"{path}: without a fault, {' '.join(each)} ends with {code}")
-        limits.append(3 * seconds + SPARE)
+            sys.exit(f"{path}: without a fault, {' '.join(tests[number])} ends with {code}")
+        return 3 * seconds + SPARE
+
     for mutant in found:
         if mutant in memory:
             continue
         known = explained(name, mutant.change) is not None
-        asked = list(zip(tests, limits, strict=True))[: 1 if known else None]
-        ends = (run(path, mutant.code, each, limit)[0] for each, limit in asked)
-        if any(code != PASSED for code in ends):
+        asked = range(1 if known else len(tests))
+        if any(run(path, mutant.code, tests[number], limit(number))[0] != PASSED for number in asked):
             memory.add(mutant)
         else:
             yield mutant

@@ -19,8 +19,10 @@ PIPE: Final = (
     of(engine="resume interrupted properties bounds yielding segments", stateful="model"),
 )
 WAY: Final = (
+    of(http="keys"),
     of(http="proxy redirect fetcher"),
-    of(http="cookies secrets spaces tunnel socks agent sockets"),
+    of(http="tunnel socks cookies"),
+    of(http="secrets spaces agent sockets"),
 )
 
 AREAS: Final[dict[str, dict[str, tuple[Tests, ...]]]] = {
@@ -29,6 +31,8 @@ AREAS: Final[dict[str, dict[str, tuple[Tests, ...]]]] = {
         "flow/checks.py": (of(flow="checks", engine="download"), *PIPE),
         "flow/deadline.py": (of(flow="deadline"), of(http="agent")),
         "flow/demands.py": (of(flow="proofs"), *PIPE),
+        "flow/earlier.py": (of(flow="pipe"), *PIPE),
+        "flow/garbage.py": (of(engine="garbage"), of(engine="download")),
         "flow/outlet.py": (of(flow="outlet"), *PIPE),
         "flow/pipe.py": (of(flow="pipe"), *PIPE),
         "flow/reading.py": (of(flow="reading"), ["tests/test_file_fetcher.py"], of(engine="sharing")),
@@ -63,8 +67,8 @@ AREAS: Final[dict[str, dict[str, tuple[Tests, ...]]]] = {
     },
     "keys": {
         "protocols/http/pool.py": (of(http="pool"), of(http="fetcher sockets")),
-        "protocols/http/proxy.py": (of(http="keys"), *WAY),
-        "protocols/http/fetcher.py": (of(http="keys"), *WAY),
+        "protocols/http/proxy.py": WAY,
+        "protocols/http/fetcher.py": WAY,
     },
 }
 """Area: file of pulp_dl: tests, in the order in which they are run until some notice."""

@@ -34,6 +34,9 @@ REASONS: Final[dict[str, dict[str, str]]] = {
         """,
     },
     "it only costs time or memory, and little of it": {
+        "consumers/part.py": """
+            @lru_cache(1) → @lru_cache( 0)
+        """,
         "flow/workers.py": """
             del job → pass
             del turn → pass
@@ -60,9 +63,21 @@ REASONS: Final[dict[str, dict[str, str]]] = {
             raise NotImplementedError → pass
         """,
     },
+    "it is a figure that somebody chose": {
+        "consumers/part.py": """
+            for _ in range(20): → for _ in range( 19):
+            for _ in range(20): → for _ in range( 21):
+        """,
+    },
     "it happens a turn of the reactor later": {
         "protocols/http/pool.py": """
             socket.evict() → pass
+        """,
+    },
+    "it is only how a text looks": {
+        "consumers/part.py": """
+            data = memoryview(json.dumps(asdict(note), indent=1).encode("ascii")) → data = memoryview(json.dumps(asdict(note), indent= 0).encode("ascii"))
+            data = memoryview(json.dumps(asdict(note), indent=1).encode("ascii")) → data = memoryview(json.dumps(asdict(note), indent= 2).encode("ascii"))
         """,
     },
     "it is only said, to the log": {
@@ -71,6 +86,10 @@ REASONS: Final[dict[str, dict[str, str]]] = {
         """,
     },
     "it does the same": {
+        "consumers/part.py": """
+            if self._fd >= 0: → if self._fd > 0:
+            if self._fd >= 0: → if self._fd >= 1:
+        """,
         "flow/workers.py": """
             self._drops = 0 → self._drops = -1
             self._drops = 0 → self._drops = 1
