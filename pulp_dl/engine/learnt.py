@@ -61,7 +61,9 @@ class Learnt:
         @param path: the file, which need not be there, or a symlink to it, which stays one; None for nowhere.
         @param warn: is told what of the file is of no use, for people; None for the log.
         """
-        self.path = None if path is None else Path(os.path.realpath(path))
+        self.path = None if path is None else Path(path)
+        if self.path is not None and self.path.is_symlink():
+            self.path = self.path.resolve()
         self._warn = warn or _log
         self._kept: dict[str, Any] = {}
         self._living: dict[str, Scores] = {}
