@@ -169,7 +169,9 @@ class Kept:
 def _expectations(value: Any) -> tuple[IExpectation, ...]:
     if value is None:
         return ()
-    if not isinstance(value, tuple):
+    if isinstance(value, list):
+        value = tuple(value)
+    elif not isinstance(value, tuple):
         value = tuple(value) if isinstance(value, Iterable) and not IExpectation.providedBy(value) else (value,)
     found: tuple[Any, ...] = value
     for each in found:
