@@ -169,9 +169,7 @@ class Kept:
 def _expectations(value: Any) -> tuple[IExpectation, ...]:
     if value is None:
         return ()
-    if isinstance(value, list):
-        value = tuple(value)
-    elif not isinstance(value, tuple):
+    if not isinstance(value, tuple):
         value = tuple(value) if isinstance(value, Iterable) and not IExpectation.providedBy(value) else (value,)
     found: tuple[Any, ...] = value
     for each in found:
