@@ -15,12 +15,12 @@ from typing import Any
 
 import click
 
-from ..flow.garbage import look_less_often
 from .catalogue import catalogue
 from .completion import complete_names_of_files, completion
 from .config import config_option, with_environment
 from .demo import demo
 from .explain import explain as explain_command
+from .garbage import look_less_often
 from .get import get
 from .outcome import DISK, USAGE
 from .publish import publish, unpublish

@@ -11,8 +11,8 @@ from twisted.application.service import IService, MultiService
 from twisted.python.usage import Options as TwistedOptions
 from twisted.python.usage import UsageError
 
-from ..flow.garbage import look_less_often
 from ..flow.steady import steady
+from .garbage import look_less_often
 from .serve import make_service, parsed
 
 __all__ = ["Options", "makeService"]

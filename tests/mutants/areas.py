@@ -32,7 +32,6 @@ AREAS: Final[dict[str, dict[str, tuple[Tests, ...]]]] = {
         "flow/deadline.py": (of(flow="deadline"), of(http="agent")),
         "flow/demands.py": (of(flow="proofs"), *PIPE),
         "flow/earlier.py": (of(flow="pipe"), *PIPE),
-        "flow/garbage.py": (of(engine="garbage"), of(engine="download")),
         "flow/outlet.py": (of(flow="outlet"), *PIPE),
         "flow/pipe.py": (of(flow="pipe"), *PIPE),
         "flow/reading.py": (of(flow="reading"), ["tests/test_file_fetcher.py"], of(engine="sharing")),
