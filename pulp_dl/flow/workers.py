@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..interfaces import IWorkers
+from .heap import keep_some
 
 __all__ = ["BUDGET", "LEAST", "LIMIT", "PIECE", "InlineLane", "InlineWorkers", "Lane", "Workers"]
 
@@ -277,6 +278,7 @@ class Workers:
             if len(self._turns) <= self._idle:
                 self._changed.notify()
             elif self._working < self._limit:
+                keep_some()
                 Thread(target=self._work, name=f"{self._name} worker", daemon=True).start()
                 self._working += 1
                 self._alive += 1

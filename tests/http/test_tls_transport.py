@@ -22,8 +22,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pulp_dl.model.tls import TLS
+from pulp_dl.protocols.http.records import RECORD
 from pulp_dl.protocols.http.tls import creator
-from pulp_dl.protocols.http.tls_transport import RECORD, TLSTransport, wire
+from pulp_dl.protocols.http.tls_transport import TLSTransport, wire
 from pulp_dl.testing import ServerTLS
 
 CA = trustme.CA()

@@ -41,12 +41,10 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from .records import RECORD, reader
 from .wire import Wire
 
 __all__ = ["Encrypted", "TLSTransport", "wire"]
-
-RECORD: Final = 16 * 1024
-"""Bytes that a record holds at most (RFC 8446 section 5.1)."""
 
 _HEADER: Final = 5
 _FLUSHED: Final = 2 * RECORD
@@ -121,6 +119,7 @@ class TLSTransport(Protocol):
         try:
             # mypy-zope: the interface names the class that this one stands in for.
             self._tls: SSL.Connection = self._creator.clientConnectionForTLS(self)  # type: ignore[arg-type]
+            self._read = reader(self._tls)
         except Exception:  # whatever a creator raises; the protocol hears of it as of every other end
             able, self._over, self._reason = False, True, Failure()
         self.protocol.makeConnection(self)
@@ -156,13 +155,11 @@ class TLSTransport(Protocol):
             if not self._established:
                 return
         pieces: list[bytes] = []
+        unread, self._unread = self._unread, 0
         try:
-            while self._unread > 0:
-                pieces.append(self._tls.recv(RECORD))
-                self._unread -= 1
+            self._read(self._tls, unread, pieces)
         except SSL.WantReadError:
             # Records of the handshake, or of one to come, were among those that were counted.
-            self._unread = 0
             self._flush()
         except SSL.Error:
             self._last = Failure()
