@@ -1,4 +1,4 @@
-"""Memory that is free again stays with the process, in measure; in a process of its own, which has done nothing else."""
+"""Memory that is free again stays with the process, in measure: in one of its own, which has done nothing else."""
 
 from __future__ import annotations
 
