@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from threading import Condition, Lock, Thread, current_thread
 from typing import Any
+from weakref import WeakSet
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorFromThreads
@@ -222,6 +223,7 @@ class Workers:
         self._limit = threads
         self._name = name
         self._closing: list[Deferred[None]] = []
+        self._lanes: WeakSet[Lane] = WeakSet()  # of bodies that have not ended
         # Under the condition's lock
         self._changed = Condition(Lock())
         self._turns: deque[Callable[[], bool]] = deque()
@@ -238,10 +240,10 @@ class Workers:
         @param limit: weight at which it is full; None for its share of L{BUDGET}, L{LEAST} at least.
         """
         if limit is None:
-            # Not by asking each lane: with a thousand clients that would be a tenth of what a file costs.
-            at_work = len(self._turns) + self._taken
-            limit = max(LEAST, BUDGET // (1 + at_work))
-        return Lane(self._add, self._reactor.callFromThread, relieved, failed, limit)
+            limit = max(LEAST, BUDGET // (1 + len(self._lanes) // 2))  # a body has two: one is hashed in, one written
+        lane = Lane(self._add, self._reactor.callFromThread, relieved, failed, limit)
+        self._lanes.add(lane)
+        return lane
 
     def run(self, job: Callable[[], Any]) -> Deferred[Any]:
         ended: Deferred[Any] = Deferred()
