@@ -25,7 +25,10 @@ from .heap import keep_some
 __all__ = ["BUDGET", "LEAST", "LIMIT", "PIECE", "InlineLane", "InlineWorkers", "Lane", "Workers"]
 
 BUDGET = 8 * 1024 * 1024
-"""Weight for all lanes that are at work; one alone may have all of it, since each pause and each hand-over costs."""
+"""
+Weight for all lanes that there are; the fewer, the more each has of it, since each pause and each hand-over costs.  One
+that rests counts as well: bytes are gathered for it, and all that rest may come to work at once.
+"""
 
 PIECE = 256 * 1024
 """Bytes that are worth a hand-over to a worker, at least."""
@@ -227,7 +230,6 @@ class Workers:
         # Under the condition's lock
         self._changed = Condition(Lock())
         self._turns: deque[Callable[[], bool]] = deque()
-        self._taken = 0  # turns that a thread is at
         self._idle = 0
         self._working = 0  # threads that take turns
         self._alive = 0  # and those that are about to end
@@ -299,11 +301,9 @@ class Workers:
                     self._working -= 1
                     break
                 turn = self._turns.popleft()
-                self._taken += 1
             again = turn()
-            with self._changed:
-                self._taken -= 1
-                if again:
+            if again:
+                with self._changed:
                     self._turns.append(turn)  # behind the others; this thread goes on anyway
             del turn
         self._reactor.callFromThread(self._ended, current_thread())
