@@ -2,8 +2,8 @@
 What the kernel alone would take to pass 1 GiB on: the floor beneath any streamer.
 
 Bytes go from one process over a loopback socket through the one that is measured to another process, in three ways:
-read and sent (256 KiB at a time, in one buffer), spliced, and spliced with a tee(2) for a thread that hashes.  Printed is
-the CPU of the one in the middle, and how long it took; the best of three.
+read and sent (256 KiB at a time, in one buffer), spliced, and spliced with a tee(2) for a thread that hashes.  Printed
+is the CPU of the one in the middle, and how long it took; the best of three.
 """
 
 from __future__ import annotations
