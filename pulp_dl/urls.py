@@ -170,6 +170,8 @@ def _userinfo(text: str) -> tuple[str, str | None]:
         user, password = unquote(name, errors="strict"), unquote(word, errors="strict") if colon else None
     except UnicodeDecodeError:
         raise InvalidURL("the userinfo of a URL is not UTF-8") from None
+    if ":" in user:
+        raise InvalidURL("a colon in the user of a URL, where none can be (RFC 7617 section 2)")
     if _CONTROL.search(user + (password or "")):
         raise InvalidURL("a control character in the userinfo of a URL")
     return user, password

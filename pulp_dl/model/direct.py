@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Final
 
 from attrs import field, frozen
 
 from ..urls import URL, InvalidURL, parse
 
 __all__ = ["Direct"]
+
+_OF_A_URL: Final = re.compile(r"[/?#@\\]")
+"""What ends a host, or stands before it: a wrong network, or a URL, names no host, and nobody is to guess one."""
 
 
 @frozen
@@ -38,6 +43,8 @@ def _rule(entry: str) -> _Rule | None:
         return _Rule(ip_network(entry, strict=False))
     except ValueError:
         pass
+    if _OF_A_URL.search(entry):
+        return None
     try:
         place = parse(f"any://{entry.removeprefix('*').lstrip('.')}/")
     except InvalidURL:

@@ -431,6 +431,12 @@ def test_a_proxy_that_cannot_be_used_is_told_by_the_name_of_its_variable(monkeyp
     assert "or --noproxy" in end.err
     assert "hunter2" not in end.err
 
+    monkeypatch.setenv("all_proxy", "http://el%3Amer:hunter2@127.0.0.1:1080")
+    end = refused("get", "http://h/f")
+
+    assert "Error: all_proxy: a colon in the user of a URL" in end.err
+    assert "hunter2" not in end.err
+
 
 # ---- what is printed
 

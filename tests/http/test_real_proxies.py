@@ -167,6 +167,11 @@ DIRECT = [
     ("::1", "http://[::1]/"),
     ("::1", "http://[::2]/"),
     ("fd00::/8", "http://[fe80::1]/"),
+    ("10.0.0.0/33", "http://10.0.0.0/"),
+    ("example.org/8", "http://example.org/"),
+    ("example.org/a", "http://example.org/"),
+    ("user@example.org", "http://example.org/"),
+    ("example.org?", "http://example.org/"),
     ("*", "http://anything.example/"),
     ("", "http://example.org/"),
 ]

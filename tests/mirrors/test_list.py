@@ -94,6 +94,7 @@ def test_apt_s_have_priorities_and_limits_and_those_without_a_priority_come_last
         ("file:///etc/", "file: is none of the protocols that are allowed here"),
         ("mirror.example/pub", "not an absolute URL"),
         ("http:///pub", "host"),
+        ("http://us%3Aer:word@m/", "a colon in the user"),
         ("http://m/$nobody/", "nobody says what $nobody is"),
         ("http://m/ what is this", "there is more than a URL in it"),
         ("http://m/ priority:soon", "its priority is no number"),

@@ -44,7 +44,9 @@ def directly(direct: str, url: str) -> bool:
         ("fd00::/8", ["http://[fd12::1]/"], ["http://[fe80::1]/", "http://10.0.0.1/"]),
         ("fe80::/10", ["http://[fe80::1%25eth0]/"], []),
         ("0.0.0.0/0", ["http://8.8.8.8/"], ["http://example.org/", "http://[::1]/"]),
-        ("10.*, 300.1.1.1/8, :80, http://, a b@c", ["http://c/"], ["http://10.1.2.3/", "http://example.org/"]),
+        ("10.*, 300.1.1.1/8, :80, http://, a b", ["http://b/"], ["http://10.1.2.3/", "http://example.org/"]),
+        ("10.0.0.0/33, 10.0.0.1/8:80, 10.0.0.2/x", [], [f"http://10.0.0.{x}/" for x in range(3)]),
+        ("a/b, b@c, d?, e#, f\\", [], [f"http://{x}/" for x in "abcdef"]),
     ],
 )
 def test_what_no_proxy_says_is_reached_directly_and_nothing_else(
@@ -170,6 +172,7 @@ def test_no_proxy_comes_from_the_environment_too(monkeypatch: pytest.MonkeyPatch
         ("https_proxy", "http://elmer:hunter2@ h"),
         ("http_proxy", f"socks5://hunter2{'2' * 256}:x@h"),
         ("all_proxy", "socks5h://hunter2@h"),
+        ("http_proxy", "http://el%3Amer:hunter2@h"),
     ],
 )
 def test_what_cannot_be_used_is_never_gone_around(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:

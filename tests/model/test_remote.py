@@ -221,7 +221,7 @@ def test_secrets_are_for_one_origin(url: str | None, source: str, scope: str | N
         ({"url": "files.example"}, r"^Remote\.url: not an absolute URL"),
         ({"url": f"https://elmer:{SECRET}@"}, r"^Remote\.url: a URL without a host"),
         ({"url": f"https://elmer:{SECRET}?@files.example/"}, r"^Remote\.url: a port in a URL|an ambiguous host"),
-        ({"url": f"https://el%3Amer:{SECRET}@files.example/"}, r"^Basic\.user: a colon"),
+        ({"url": f"https://el%3Amer:{SECRET}@files.example/"}, r"^Remote\.url: a colon in the user of a URL"),
     ],
 )
 def test_a_refusal_names_the_field_and_no_secret(values: dict[str, Any], words: str) -> None:
