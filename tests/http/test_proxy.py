@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from pulp_dl.errors import BadStatus, ConnectFailed, ProxyFailed, Refused, TimedOut
+from pulp_dl.errors import BadStatus, ProtocolError, ProxyFailed, Refused, TimedOut, Truncated
 from pulp_dl.model.auth import Basic
 from pulp_dl.model.remote import Proxy, Remote, Timeouts
 from pulp_dl.model.source import Source
 from pulp_dl.protocols.http.endpoint import Dialled
 from pulp_dl.protocols.http.proxy import route
-from pulp_dl.testing import FaultServer, Hold, Reset, answer, redirect
+from pulp_dl.testing import Close, Cut, FaultServer, Hold, Reset, Send, answer, redirect
 from pulp_dl.urls import parse
 from tests.http.conftest import MakeFetcher
 from tests.sinks import read
@@ -115,11 +115,35 @@ async def test_a_proxy_that_is_not_there_is_ProxyFailed(reactor: Any, fetching: 
         assert origin.connections.total == 0
 
 
-async def test_a_proxy_that_breaks_off_is_a_ConnectFailed(reactor: Any, fetching: MakeFetcher) -> None:
-    """Nobody can tell whose fault it was."""
-    async with FaultServer(reactor, Reset()) as proxy:
-        with pytest.raises(ConnectFailed):
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        (Close(), "the proxy closed the connection before the head"),
+        (Reset(), "the connection to the proxy broke before the head"),
+        ([Send(b"HTTP/1.1 20"), Close()], "the proxy closed the connection within the head"),
+        (Send(b"SSH-2.0-OpenSSH_9.2\r\n"), "the proxy does not answer as an HTTP proxy does"),
+    ],
+)
+async def test_a_proxy_that_brings_no_answer_is_ProxyFailed(
+    reactor: Any, fetching: MakeFetcher, script: Any, words: str
+) -> None:
+    """For a server that is gone or speaks something else it has answers: 502, 504 (RFC 9110 section 15.6)."""
+    async with FaultServer(reactor, script) as proxy:
+        with pytest.raises(ProxyFailed) as raised:
+            await fetching(proxy=Proxy(proxy.url("/"), AUTH)).open(Source("http://origin.example/a"))
+
+        assert words in raised.value.message
+        assert (raised.value.status, raised.value.transient) == (None, True)
+
+
+async def test_what_a_proxy_hands_on_is_the_origins(reactor: Any, fetching: MakeFetcher) -> None:
+    """A wrong head, and a body that ends too early."""
+    async with FaultServer(reactor, Send(b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n")) as proxy:
+        with pytest.raises(ProtocolError):
             await fetching(proxy=Proxy(proxy.url("/"))).open(Source("http://origin.example/a"))
+        proxy.script = Cut(answer(b"0123456789"), 5)
+        with pytest.raises(Truncated):
+            await read(fetching(proxy=Proxy(proxy.url("/"))), "http://origin.example/a")
 
 
 async def test_a_silent_proxy_times_out(reactor: Any, fetching: MakeFetcher) -> None:

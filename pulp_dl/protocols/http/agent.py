@@ -15,13 +15,15 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
-from ...errors import DownloadError, ProxyFailed, Refused, TimedOut, TLSFailed
+from ...errors import ConnectFailed, DownloadError, ProxyFailed, Refused, TimedOut, TLSFailed
 from ...model.headers import CONTROL
 from ...model.remote import Timeouts
 from .answer import Answer
+from .connect import NO_PROXY
 from .connection import HTTPConnection
 from .endpoint import Dialled
 from .fields import Fields
+from .framing import NoAnswer
 from .pool import HTTPConnectionPool
 from .proxy import Route
 from .tls import of_proxy
@@ -117,11 +119,23 @@ class _Exchange:
         stale = self._connection.reused and self._connection.silent
         if stale and failure.check(DownloadError) and not failure.check(TimedOut):
             return self.begin()
-        if self._agent.route.proxied and failure.check(TLSFailed):
-            # In TLS 1.3 a proxy judges our certificate after our side of the handshake is done.
-            error: Any = failure.value
-            raise ProxyFailed(of_proxy(error.message), self._url, transient=False) from error
+        blamed = _blamed(failure.value, self._url) if self._agent.route.proxied else None
+        if blamed is not None:
+            raise blamed from failure.value
         return failure
+
+
+def _blamed(error: Any, url: str) -> ProxyFailed | None:
+    """
+    What a proxy is to blame for that answers for servers: if it brings no answer at all.  For a server that is gone, or
+    that talks nonsense, it has answers (RFC 9110 section 15.6); what is wrong within one may be handed on.
+    """
+    if isinstance(error, TLSFailed):
+        # In TLS 1.3 a proxy judges our certificate after our side of the handshake is done.
+        return ProxyFailed(of_proxy(error.message), url, transient=False)
+    if isinstance(error, ConnectFailed):
+        return ProxyFailed(of_proxy(error.message), url)
+    return ProxyFailed(NO_PROXY, url) if isinstance(error.__cause__, NoAnswer) else None
 
 
 @implementer(IResponse)

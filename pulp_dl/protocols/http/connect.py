@@ -10,7 +10,7 @@ from ...model.headers import Pairs
 from ...urls import URL
 from .tunnel import Refusal, early
 
-__all__ = ["MAX_HEAD", "MAX_INTERIM", "Connect"]
+__all__ = ["MAX_HEAD", "MAX_INTERIM", "NO_PROXY", "Connect"]
 
 MAX_HEAD: Final = 64 * 1024
 """Bytes of an answer, interim ones included, before it has to be at its end."""
@@ -20,9 +20,7 @@ _BEGINNING: Final = b"HTTP/1."
 _STATUS: Final = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})(?=[ \r])")
 _END: Final = b"\r\n\r\n"
 _PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
-_NO_PROXY: Final = (
-    "the proxy does not answer as an HTTP proxy does; is its URL right, http:// or https:// or socks5://?"
-)
+NO_PROXY: Final = "the proxy does not answer as an HTTP proxy does; is its URL right, http:// or https:// or socks5://?"
 
 
 class Connect:
@@ -57,7 +55,7 @@ class Connect:
         while not self.complete:
             beginning = bytes(self._head[: len(_BEGINNING)])
             if not _BEGINNING.startswith(beginning):
-                raise Refusal(_NO_PROXY)
+                raise Refusal(NO_PROXY)
             end = self._head.find(_END, max(0, searched - len(_END)))
             if end < 0:
                 if self._fed > MAX_HEAD:
@@ -74,7 +72,7 @@ class Connect:
     def _read(self, head: bytes) -> None:
         match = _STATUS.match(head + b"\r")
         if match is None:
-            raise Refusal(_NO_PROXY)
+            raise Refusal(NO_PROXY)
         status = int(match[1])
         if status == 101:
             raise Refusal("the proxy switched protocols, which was not asked for", status)

@@ -375,7 +375,8 @@ class HTTPConnection(Protocol):
         if refused is not None:
             error = TLSFailed(refused, self._url)
         else:
-            how = "the server closed the connection" if isinstance(cause, ConnectionDone) else "the connection broke"
+            closed = isinstance(cause, ConnectionDone)
+            how = "the server closed the connection" if closed else "the connection to the server broke"
             error = ConnectFailed(f"{how} {'before' if self.silent else 'within'} the head of its answer", self._url)
         error.__cause__ = cause
         return error

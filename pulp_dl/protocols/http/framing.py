@@ -16,7 +16,7 @@ from httptools import HttpParserCallbackError, HttpParserError, HttpResponsePars
 
 from ...model.headers import CONTROL
 
-__all__ = ["MAX_FIELDS", "MAX_HEAD", "MAX_INTERIM", "Framing", "Malformed"]
+__all__ = ["MAX_FIELDS", "MAX_HEAD", "MAX_INTERIM", "Framing", "Malformed", "NoAnswer"]
 
 MAX_FIELDS: Final = 256
 MAX_HEAD: Final = 128 * 1024
@@ -33,6 +33,10 @@ _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
 class Malformed(Exception):
     """The server broke the rules, or one of our limits on them.  The message holds no byte of what it sent."""
+
+
+class NoAnswer(Malformed):
+    """It does not even begin as an answer: who speaks is no server of HTTP, nor a proxy."""
 
 
 @lru_cache(16)  # a head may be large
@@ -167,7 +171,7 @@ class Framing:
     def _begin(self, data: bytes, at: int) -> None:
         start = _START.match(data, at)
         if start is None:
-            raise Malformed("this does not begin as an answer of HTTP/1.0 or HTTP/1.1 with a status from 100 to 599")
+            raise NoAnswer("this does not begin as an answer of HTTP/1.0 or HTTP/1.1 with a status from 100 to 599")
         self.version = int(start[1])
         self._begun = True
         end = data.find(b"\r\n\r\n", at)
