@@ -152,6 +152,9 @@ async def test_whoever_is_somebody_has_connections_of_its_own(reactor: Any, shar
         await key(reactor, shared, "http://elmer:pw@a.example/x"),
         await key(reactor, shared, "http://elmer:pw@a.example/x", auth=bugs),
         await key(reactor, shared, Source(A, found=True, scope="http://c.example/")),
+        await key(reactor, shared, Source(A, headers={"Authorization": "Negotiate 1"})),
+        await key(reactor, shared, Source(A, headers={"authorization": "Negotiate 2"})),
+        await key(reactor, shared, Source(A, headers={"Authorization": "Negotiate 1"}), auth=elmer),
     ]
     for one, other in combinations(ways, 2):
         assert one != other
@@ -167,6 +170,11 @@ async def test_whoever_is_the_same_shares_them(reactor: Any, shared: Shared, poo
         # Out of its scope it is nobody.
         (await key(reactor, shared, A), await key(reactor, shared, A, url="http://b.example/", auth=elmer)),
         (await key(reactor, shared, A), await key(reactor, shared, Source(A, public=True), auth=elmer)),
+        (await key(reactor, shared, A), await key(reactor, shared, Source(A, headers={"X-Request-Id": "1"}))),
+        (
+            await key(reactor, shared, A, url="http://b.example/"),
+            await key(reactor, shared, Source(A, headers={"Authorization": "1"}), url="http://b.example/"),
+        ),
     ]
     for one, other in pairs:
         assert one == other

@@ -87,7 +87,7 @@ class HTTPFetcher:
 
     def client(self, trail: Trail) -> Client:
         """Who asks where the trail has come to."""
-        key = trail.place.origin, trail.inside, trail.floor, trail.named, trail.auth
+        key = trail.place.origin, trail.inside, trail.floor, trail.named, trail.who
         found = self._clients.get(key)
         if found is None:
             found = Client(Agent(self.reactor, self._pool, self._way(trail), self.remote.timeouts))
@@ -109,8 +109,8 @@ class HTTPFetcher:
                 floor = None  # it finds the address; all that can be seen of it here is what the URL says of itself
         way = route(reactor, self.remote, place, inside=trail.inside, floor=floor)
         who = self._who if trail.inside else None
-        if trail.auth is not None:
-            who = trail.auth, who
+        if trail.who is not None:
+            who = trail.who, who
         if trail.named:
             floor = None
         if who is None and floor is None:

@@ -7,7 +7,7 @@ from typing import Final
 
 from ...errors import ProtocolError, RedirectRefused
 from ...model.auth import Basic
-from ...model.headers import Pairs
+from ...model.headers import Pairs, find
 from ...model.remote import Remote
 from ...model.source import Source
 from ...urls import URL, InvalidURL, join
@@ -72,6 +72,13 @@ class Trail:
     def auth(self) -> Basic | None:
         """User and password that stood in the URL, while it may have them."""
         return self._source.auth if self.own else None
+
+    @property
+    def who(self) -> tuple[Basic | None, bytes | None] | None:
+        """Who the source makes us there, beside its Remote: the user of its URL, an Authorization of its own."""
+        headers = self._source.headers
+        own = find(headers, b"authorization") if headers and self.inside else None
+        return None if own is None and self.auth is None else (self.auth, own)
 
     def begin_at(self, space: Space) -> None:
         """The chain begins in this space."""
