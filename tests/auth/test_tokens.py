@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import trustme
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
-from pulp_dl import Basic, Downloader, Limits, Progress, Remote, Retries, Source, TokenAuth, ToMemory
+from pulp_dl import TLS, Basic, Downloader, Limits, Progress, Remote, Retries, Source, TokenAuth, ToMemory
 from pulp_dl.auth.tokens import LONGEST
-from pulp_dl.errors import AuthFailed, DownloadError, ProtocolError, Refused, TooLarge
+from pulp_dl.errors import AuthFailed, DownloadError, ProtocolError, RedirectRefused, Refused, TooLarge
 from pulp_dl.interfaces import IAuth, IAuthenticator
-from pulp_dl.testing import FaultServer, Hold, answer, redirect
+from pulp_dl.testing import FaultServer, Hold, ServerTLS, answer, redirect
 from pulp_dl.urls import InvalidURL
 from tests.auth.registry import Registry
 from tests.sinks import until
@@ -372,6 +373,23 @@ async def test_a_realm_that_is_no_place_for_tokens_is_refused(reactor: Any, real
             await fetch(downloader, server.url("/a"))
 
 
+@pytest.mark.parametrize("auth", [None, USER], ids=["nobody", "somebody"])
+async def test_a_realm_leads_from_https_to_http_only_if_it_is_named(reactor: Any, auth: Basic | None) -> None:
+    """Whoever is on the way there would see the token, also one that everybody gets."""
+    ca = trustme.CA()
+    tls = TLS(ca=ca.cert_pem.bytes())
+    identity = ServerTLS(ca.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.bytes())
+    async with Registry(reactor) as registry, FaultServer(reactor, registry.file, tls=identity) as server:
+        plain = registry.tokens.url("/")
+        async with Downloader(reactor, remote(TokenAuth(auth), tls=tls)) as downloader:
+            with pytest.raises(RedirectRefused, match=r"https: to http://127\.0\.0\.1:\d+ is not followed"):
+                await fetch(downloader, server.url(BLOB))
+        assert registry.issued == []
+
+        async with Downloader(reactor, remote(TokenAuth(auth, realms=[plain]), tls=tls)) as downloader:
+            assert await fetch(downloader, server.url(BLOB)) == BLOB.encode()
+
+
 async def test_a_realm_that_is_no_url_is_a_ProtocolError(reactor: Any) -> None:
     refusal = answer(b"", 401, ((b"WWW-Authenticate", b'Bearer realm="bears only"'),))
     async with FaultServer(reactor, refusal) as server, Downloader(reactor, remote(TokenAuth())) as downloader:
@@ -445,6 +463,18 @@ async def test_those_who_wait_try_again(reactor: Any) -> None:
         settings = Remote(auth=TokenAuth(), retries=Retries(count=4, base=0.01))
         async with Downloader(reactor, settings) as downloader:
             assert await fetch(downloader, registry.files.url(BLOB)) == BLOB.encode()
+
+        assert len(registry.tokens.requests) == 3
+
+
+async def test_a_token_server_that_is_down_is_asked_once_in_each_round(reactor: Any) -> None:
+    """Rounds of its own would multiply those of the file."""
+    async with Registry(reactor) as registry:
+        registry.tokens.script = answer(b"", 503)
+        settings = Remote(auth=TokenAuth(), retries=Retries(count=2, base=0.01))
+        async with Downloader(reactor, settings) as downloader:
+            with pytest.raises(DownloadError):
+                await fetch(downloader, registry.files.url(BLOB))
 
         assert len(registry.tokens.requests) == 3
 

@@ -23,7 +23,7 @@ from pulp_dl.model.remote import Remote
 from pulp_dl.model.source import Head, Source, Span, Validators
 from pulp_dl.protocols.http import HTTPFetcher
 from pulp_dl.protocols.http.judge import judge, make_head, retry_after
-from pulp_dl.testing import Entity, FaultServer, Hold, Nth, Send, answer, response_head
+from pulp_dl.testing import Entity, FaultServer, Hold, Nth, Send, answer, redirect, response_head
 from tests.http.conftest import MakeFetcher
 from tests.servers import free_ports
 from tests.sinks import Sink, read, sharing, turn
@@ -238,6 +238,22 @@ async def test_it_is_asked_again_once_at_most(reactor: Any, fetching: MakeFetche
             await fetching(auth=tokens).open(Source(server.url("/a")))
 
         assert (len(tokens.challenges), len(server.requests)) == (1, 2)
+
+
+async def test_each_place_of_a_chain_may_ask(reactor: Any, fetching: MakeFetcher) -> None:
+    """One place's answer to what it was shown is not another one's."""
+    wanted = {"/a": (b"Bearer 2", redirect("/b")), "/b": (b"Bearer 3", answer(b"x"))}
+
+    def script(request: Any) -> Any:
+        right, then = wanted[request.path]
+        return then if request.get(b"authorization") == right else answer(b"", 401)
+
+    tokens = Tokens(good=0)
+    async with FaultServer(reactor, script) as server:
+        assert (await read(fetching(auth=tokens), server.url("/a")))[1] == b"x"
+
+        assert [url for _, url, _, _ in tokens.challenges] == [server.url("/a"), server.url("/b")]
+        assert len(server.requests) == 4
 
 
 async def test_an_authenticator_that_gives_up_is_an_AuthFailed(reactor: Any, fetching: MakeFetcher) -> None:

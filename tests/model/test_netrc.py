@@ -90,9 +90,10 @@ def test_at_home_it_need_not_be(home: Path) -> None:
     assert not Netrc()
 
 
-def test_at_home_it_is_for_nobody_elses_eyes(home: Path) -> None:
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o610])
+def test_at_home_it_is_for_nobody_elses_eyes(home: Path, mode: int) -> None:
     (home / ".netrc").write_text(TEXT)
-    (home / ".netrc").chmod(0o644)
+    (home / ".netrc").chmod(mode)
 
     with pytest.raises(ValueError, match=r"^~/\.netrc: it has to be yours, and for you alone: chmod 600 ~/\.netrc$"):
         Netrc()

@@ -107,6 +107,16 @@ def test_certificates_are_pem_text(ca: trustme.CA, client: trustme.LeafCert) -> 
     assert remote.tls.system
 
 
+def test_a_proxy_is_trusted_as_the_remote_is_and_not_shown_its_certificate(
+    ca: trustme.CA, client: trustme.LeafCert
+) -> None:
+    identity = text(client.private_key_pem) + "".join(map(text, client.cert_chain_pems))
+    remote = Remote.from_pulp({"ca_cert": text(ca.cert_pem), "client_cert": identity, "proxy_url": "https://g:3129"})
+
+    assert remote.tls.private_key is not None
+    assert remote.proxy == Proxy("https://g:3129", tls=TLS(ca=text(ca.cert_pem)))
+
+
 def test_all_of_them_go_together(ca: trustme.CA) -> None:
     options = {
         "url": "https://repo.example.org/",
