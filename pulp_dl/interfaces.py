@@ -166,10 +166,11 @@ class IBody(Interface):
         Register a producer with the consumer, write every byte as it was sent, unregister the producer.
 
         Fires with None when the body is whole by its own framing; fails with C{Truncated}, C{ProtocolError} or
-        C{ConnectFailed}.  No write comes after it has fired.  The consumer may pause (then at most one receive
-        buffer still comes), and may cancel the Deferred from inside a write.  Cancelling aborts at once, paused or
-        not, and fails with C{CancelledError}.  If the whole body is there already, all of this may happen before
-        C{deliver} returns; there is nothing to cancel then.
+        C{ConnectFailed}, and with C{NotResumable} if a part turns out not to be of the file that its head speaks of.
+        No write comes after it has fired.  The consumer may pause (then at most one receive buffer still comes), and
+        may cancel the Deferred from inside a write.  Cancelling aborts at once, paused or not, and fails with
+        C{CancelledError}.  If the whole body is there already, all of this may happen before C{deliver} returns; there
+        is nothing to cancel then.
         """
 
     def abandon() -> None:

@@ -39,16 +39,26 @@ def prove(first: Head, head: Head, place: Source, ask: Ask, *, bounded: bool, ju
         raise NotResumable("the rest came without the ETag that would prove it", place.url)
 
 
-def prove_again(first: Head | None, head: Head) -> Head:
+def prove_again(first: Head | None, head: Head, given: int) -> Head:
     """
-    May a body that begins at its beginning go on in a consumer that has bytes already, and cannot forget them?
+    May a body that begins at its beginning go on in a consumer that has a head already, and cannot forget it?
 
     Returns C{first}, the head that it was given.
 
+    @param given: the bytes that it was given; they will be looked for in the body.
     @raise NotResumable: it may not.
     """
+    if first is not None and not given and _alike(first, head):
+        return first
     if first is None or not first.whole or not head.whole:
         raise NotResumable("a part of a file cannot be joined without a strong validator", head.url)
     if head.total is not None and first.total is not None and head.total != first.total:
         raise NotResumable(f"the file has {head.total} bytes here, it had {first.total}", head.url)
     return first
+
+
+def _alike(one: Head, other: Head) -> bool:
+    """Are these certainly heads of the same bytes?"""
+    strong = one.validators.if_range
+    same = (one.span, one.total) == (other.span, other.total)
+    return same and strong is not None and strong == other.validators.if_range

@@ -162,7 +162,7 @@ class Pipe:
             return
         self._limit = self._demands.measure(head)
         self.valve.clear()  # before anybody lets go of it: these bytes are read again
-        if self.outlet.given:
+        if self.outlet.given or self.outlet.head is not None:
             head = await self._start_again(head)
         if self._checks is not None:
             self._checks.drop()
@@ -194,14 +194,16 @@ class Pipe:
 
     async def _start_again(self, head: Head) -> Head:
         """
-        The consumer has bytes, and a body comes that begins at its beginning.
+        The consumer has bytes, or a head, and a body comes that begins at its beginning.
 
         Returns its head; if that announces no length, with the one that the consumer was told.
         """
         if self.outlet.rewindable:
             self.outlet.rewind(head)
             return head
-        first = prove_again(self.outlet.head, head)  # the head of the last pass may be that of another body
+        first = prove_again(
+            self.outlet.head, head, self.outlet.given
+        )  # the head of the last pass may be that of another body
         if self._prefix is None:
             assert self._checks is not None
             await self._checks.rest()
@@ -234,6 +236,10 @@ class Pipe:
             if drained is not None:
                 self._delivery = drained
                 await drained
+        except NotResumable:  # it turned out to be no rest of what came before, unless a digest knows better
+            self._may_continue = False
+            if not self.complete:
+                raise
         except Exception as error:
             if self._error is not None and error is not self._error:
                 raise self._error from (self._error.__cause__ if isinstance(error, CancelledError) else error)

@@ -201,6 +201,26 @@ def test_what_was_not_proven_is_read_from_its_beginning_the_next_time() -> None:
     assert case.pipe.ask(PLACE).span == Span(200)
 
 
+def test_a_rest_may_turn_out_at_its_end_to_be_none() -> None:
+    """Some protocols know only then.  It has come by then, and all is asked for anew."""
+    case = Case()
+    case.broken()
+    with pytest.raises(NotResumable):
+        case.attempt(body(head(3000, Span(1000, 3000), length=2000), DATA[1000:], error=NotResumable("changed")))
+    assert case.pipe.ask(PLACE) == Ask(None, None, False)
+    case.attempt(body(head(3000, ETag=b'"2"'), DATA[::-1]))
+    case.finish()
+    assert case.consumer.data == DATA[::-1]
+
+
+def test_unless_a_digest_knows_better() -> None:
+    case = Case(SHA)
+    case.broken()
+    case.attempt(body(head(3000, Span(1000, 3000), length=2000), DATA[1000:], error=NotResumable("changed")))
+    case.finish()
+    assert case.consumer.data == DATA
+
+
 def test_a_rest_may_tell_how_long_the_file_is() -> None:
     case = Case()
     case.broken(1000, answer=head(None))
@@ -220,6 +240,48 @@ def test_a_whole_answer_to_who_asked_for_the_rest_begins_again() -> None:
 
     assert case.consumer.data == DATA[::-1]
     assert given.etag == case.consumer.head.etag == b'"2"'
+
+
+def test_who_has_a_head_and_no_bytes_of_it_is_told_the_head_of_what_comes() -> None:
+    case = Case()
+    case.broken()
+    for etag in (b'"2"', b'"3"'):
+        with pytest.raises(Truncated):
+            case.attempt(body(head(3000, ETag=etag), error=Truncated(0, 3000)))
+        assert case.consumer.head.etag == etag
+    case.attempt(body(head(2000, ETag=b'"4"'), DATA[:2000]))
+    given, _, _ = case.finish()
+    assert (given.total, given.etag) == (case.consumer.head.total, case.consumer.head.etag) == (2000, b'"4"')
+
+
+PART = head(3000, Span(5, 10), length=5)
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "same"),
+    [
+        (head(3000), head(3000), True),
+        (head(3000), head(2999), False),
+        (PART, PART, True),
+        (PART, head(3000, Span(5, 10), length=5, ETag=b'"2"'), False),
+        (PART, head(3001, Span(5, 10), length=5), False),
+        (PART, head(3000), False),
+    ],
+)
+def test_who_has_a_head_cannot_forget_it_and_pauses_gets_no_bytes_of_another_file(
+    first: Head, then: Head, *, same: bool
+) -> None:
+    case = Case(consumer=Recorder(pause_after=0), span=first.span)
+    with pytest.raises(Truncated):
+        case.attempt(body(first, DATA[5:7], error=Truncated(2, 5)))
+    assert (case.consumer.head, case.consumer.data) == (first, b"")
+    if same:
+        case.begin(body(then, DATA[5:10]))
+        case.consumer.resume()
+        assert case.consumer.data == DATA[5:10]
+    else:
+        with pytest.raises(NotResumable):
+            case.attempt(body(then, DATA[5:10]))
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.internet.task import Clock
 
 from pulp_dl.engine.shared import Shared
 from pulp_dl.model.remote import Remote
 from pulp_dl.protocols.ftp import FTPFetcher
+from pulp_dl.protocols.ftp.pool import SessionPool
 from pulp_dl.testing import FaultFTP
 from tests.conftest import wait_for
 from tests.ftp.pyftpd import PyFTPd
@@ -51,6 +53,18 @@ def fetching(reactor: Any, shared: Shared) -> MakeFetcher:
         return FTPFetcher(reactor, remote or Remote(**settings), shared)
 
     return make
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def timed(reactor: Any, shared: Shared, clock: Clock) -> FTPFetcher:
+    """A fetcher whose sessions wait by another clock."""
+    shared.keep("ftp", lambda: SessionPool(shared.slots, clock))
+    return FTPFetcher(reactor, Remote(), shared)
 
 
 def _running(server: Any) -> Iterator[Any]:

@@ -214,18 +214,6 @@ async def test_a_session_that_idles_gives_way(reactor: Any) -> None:
         assert one.connections.peak == two.connections.peak == 2
 
 
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def timed(reactor: Any, shared: Shared, clock: Clock) -> FTPFetcher:
-    """A fetcher whose sessions wait by another clock."""
-    shared.keep("ftp", lambda: SessionPool(shared.slots, clock))
-    return FTPFetcher(reactor, Remote(), shared)
-
-
 async def test_a_session_does_not_idle_for_ever(reactor: Any, timed: FTPFetcher, clock: Clock) -> None:
     async with FaultFTP(reactor, FILES) as server:
         await read(timed, server.url("/1"))
@@ -269,7 +257,7 @@ async def test_real_servers_go_on_after_a_part(
 
 async def test_a_server_that_does_not_notice_the_cut_is_left(reactor: Any, timed: FTPFetcher, clock: Clock) -> None:
     script = (reply(150), Data((Send(BIG), Hold())), Hold())
-    async with FaultFTP(reactor, {"a": BIG}, {"RETR": script}) as server:
+    async with FaultFTP(reactor, {"a": BIG}, {"RETR": script, "MDTM": reply(502)}) as server:
         _, data = await read(timed, server.url("/a"), Span(0, 10))
         assert data == BIG[:10]
         clock.advance(LINGER - 0.1)

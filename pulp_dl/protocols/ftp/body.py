@@ -2,11 +2,13 @@
 The body of an FTP transfer.
 
 It is whole when the server says so (226), its connection was closed in good order, and it has the size that SIZE said:
-each of them alone is known to lie.  A part that ends before the file does is cut by us, at its last byte.
+each of them alone is known to lie.  A part that ends before the file does is cut by us, at its last byte.  Some parts
+have to be proven after that.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from OpenSSL import SSL
@@ -57,9 +59,12 @@ class Body:
         head: Head,
         *,
         public: bool,
+        proof: Callable[[], Deferred[None]] | None = None,
     ) -> None:
         """
         @param finished: fires with the last reply to RETR.
+        @param proof: called when all has come and the session may be asked again, or is lost.  What it fails with, the
+            body fails with.
         """
         self.head = head
         self.url = head.url
@@ -74,6 +79,8 @@ class Body:
         self._kept = b""
         self._reply: Reply | None = None
         self._lost: DownloadError | None = None
+        self._proof = proof
+        self._proving: Deferred[None] | None = None
         self._over = False
         self._failure: Failure | None = None
         self._consumer: IConsumer | None = None
@@ -159,15 +166,18 @@ class Body:
 
     def _replied(self, reply: Reply) -> None:
         self._reply = reply
-        if self._over:
-            self._session.lingered()
-        else:
+        if not self._over:
             self._check()
+        elif self._session.lingered():
+            self._leave()
 
     def _unreplied(self, failure: Failure) -> None:
         error = failure.value
         self._lost = error if isinstance(error, DownloadError) else ProtocolError("the transfer was cut", self.url)
-        self._check()
+        if not self._over:
+            self._check()
+        elif self._proof is not None:
+            self._prove(self._proof)
 
     def _check(self) -> None:
         """Is there anything left to wait for?"""
@@ -206,19 +216,36 @@ class Body:
     # the end
 
     def _end(self, error: DownloadError | None) -> None:
-        """The body is complete, or will never be.  The session is on its own from here on."""
+        """All has come, or never will."""
         self._over = True
-        self._failure = None if error is None else Failure(error)
         if error is not None:
+            self._failure, self._proof = Failure(error), None
             self._session.abort()
-        elif self._reply is not None and self._data.ended:
+            return
+        if not self._data.ended:
+            self._data.abort()
+        if self._reply is None:
+            self._session.linger()
+        else:
+            self._leave()
+
+    def _leave(self) -> None:
+        """The session may be asked something else."""
+        if self._proof is None:
             self._session.done()
         else:
-            self._data.abort()
-            if self._reply is None:
-                self._session.linger()
-            else:
-                self._session.done()
+            self._prove(self._proof)
+
+    def _prove(self, proof: Callable[[], Deferred[None]]) -> None:
+        self._proof = None
+        self._proving = proof()
+        self._proving.addBoth(self._proven)
+
+    def _proven(self, result: object) -> None:
+        if self._proving is not None:  # and nobody has given up meanwhile
+            self._proving = None
+            self._failure = result if isinstance(result, Failure) else None
+            self._pump()
 
     def _pump(self) -> None:
         """Pass on what is here, if somebody takes it."""
@@ -231,7 +258,8 @@ class Body:
             except Exception:
                 self._give_up(Failure())
                 return
-        if self._over and self._consumer is not None and not self._kept:
+        unproven = self._proof is not None or self._proving is not None
+        if self._over and not unproven and self._consumer is not None and not self._kept:
             self._finish(self._failure)
 
     def _give_up(self, failure: Failure) -> None:
@@ -239,6 +267,9 @@ class Body:
         self._finish(failure)
 
     def _abort(self) -> None:
+        self._proof, proving, self._proving = None, self._proving, None
+        if proving is not None:
+            proving.cancel()
         if not self._over:
             self._over = True
             self._session.abort()

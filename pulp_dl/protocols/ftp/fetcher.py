@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.endpoints import wrapClientTLS
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
-from ...errors import BadStatus, Refused
+from ...errors import BadStatus, NotFound, NotResumable, Refused
 from ...flow.deadline import deadline
 from ...flow.running import Running
 from ...flow.steady import wall
@@ -20,6 +22,7 @@ from ...model.source import Head, Source, Span, Validators
 from ...urls import URL
 from ..credentials import Credentials
 from ..endpoint import Dialled, reach
+from ..entity import Entity
 from ..spaces import Bounded, Homes, Space, inside
 from .body import Body
 from .login import ANONYMOUS, log_in
@@ -30,6 +33,10 @@ from .tls import Protection
 from .transfer import Transfer, look
 
 __all__ = ["FTPFetcher"]
+
+T = TypeVar("T")
+Question = Callable[[Session, bytes], Coroutine[Any, Any, T]]
+"""What is asked about the file of this name."""
 
 
 @implementer(IFetcher)
@@ -55,26 +62,43 @@ class FTPFetcher:
         self.bodies: set[Body] = set()
 
     def open(self, source: Source, span: Span | None = None, same_as: Validators | None = None) -> Deferred[IBody]:
-        async def ask(session: Session, path: bytes, *, public: bool) -> IBody:
+        async def ask(session: Session, path: bytes) -> IBody:
+            public = not inside(self.remote, source)
             return await Transfer(self, session, path, source, public=public).begin(span, same_as)
 
         return self._running.add(Deferred.fromCoroutine(self._ask(source, ask)))
 
     def head(self, source: Source) -> Deferred[Head]:
-        async def ask(session: Session, path: bytes, *, public: bool) -> Head | None:
-            found = await look(session, path, wall(self.reactor))
-            session.done()
-            return None if found is None else found.head(source.url, None, None, source.conditions)
-
         async def run() -> Head:
-            head: Head | None = await self._ask(source, ask)
-            if head is None:  # the server knows neither SIZE nor MDTM: only RETR tells whether there is anything
-                body = await self.open(source)
-                body.abandon()
-                head = body.head
-            return head
+            found = await self._ask(source, self._look)
+            if found is not None:
+                return found.head(source.url, None, None, source.conditions)
+            # The server knows neither SIZE nor MDTM: only RETR tells whether there is anything.
+            body = await self.open(source)
+            body.abandon()
+            return body.head
 
         return self._running.add(Deferred.fromCoroutine(run()))
+
+    def prove(self, session: Session, source: Source, head: Head) -> Deferred[None]:
+        """
+        All of a part has come: is it of the file that C{head} speaks of?
+
+        RETR knows no If-Range, and opens what is there by then.  That was this file, if it is still there.
+
+        @param session: the one that brought the part; it is asked, if it can be.
+        @return: fires with None if it is; fails with L{NotResumable} if not, else as C{head}.  Cancelling aborts.
+        """
+
+        async def run() -> None:
+            try:
+                found = await self._look_again(session, source)
+            except NotFound:
+                found = None
+            if found is None or found.etag != head.etag:
+                raise NotResumable("the file changed while a part of it came", source.url)
+
+        return Deferred.fromCoroutine(run())
 
     def close(self) -> Deferred[None]:
         if not self._running and not self.bodies:
@@ -86,9 +110,21 @@ class FTPFetcher:
         # Transports that are aborted close their sockets in the next turn.
         return deferLater(self.reactor, 0)
 
-    async def _ask(self, source: Source, question: Any) -> Any:
+    async def _look(self, session: Session, path: bytes) -> Entity | None:
+        found = await look(session, path, wall(self.reactor))
+        session.done()
+        return found
+
+    async def _look_again(self, session: Session, source: Source) -> Entity | None:
+        if session.usable:
+            session.reused = True
+            with suppress(Stale):
+                return await self._put(self._look, session, path_of(source.place), source.url)
+        return await self._ask(source, self._look)
+
+    async def _ask(self, source: Source, question: Question[T]) -> T:
         """Put a question in a session, and again in another one if the server had closed that."""
-        place, timeouts = source.place, self.remote.timeouts
+        place = source.place
         path = path_of(place)
         if self.remote.proxy_for(place) is not None:
             raise Refused(f"{place.scheme}: cannot go through this proxy; give Proxies that leave it out", source.url)
@@ -99,18 +135,25 @@ class FTPFetcher:
         login = await self._login(source, inside=trusted)
         while True:
             session = await self._session(place, source.url, login, floor, inside=trusted)
-            session.use(source.url)
-            asking = Deferred.fromCoroutine(question(session, path, public=not trusted))
             try:
-                return await deadline(asking, timeouts.head, self.timers, "head", source.url)
+                return await self._put(question, session, path, source.url)
             except Stale:
-                session.abort()  # a fresh one ends the loop
-            except BadStatus:
-                session.done()  # it is in order: that was an answer
-                raise
-            except BaseException:
-                session.abort()
-                raise
+                pass  # a fresh one ends the loop
+
+    async def _put(self, question: Question[T], session: Session, path: bytes, url: str) -> T:
+        """
+        @raise Stale: the server had closed this session.
+        """
+        session.use(url)
+        asking = Deferred.fromCoroutine(question(session, path))
+        try:
+            return await deadline(asking, self.remote.timeouts.head, self.timers, "head", url)
+        except BadStatus:
+            session.done()  # it is in order: that was an answer
+            raise
+        except BaseException:
+            session.abort()
+            raise
 
     async def _login(self, source: Source, *, inside: bool) -> Basic:
         found = source.auth

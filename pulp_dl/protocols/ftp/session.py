@@ -161,14 +161,15 @@ class Session(Factory):
         self._pool.rest(self)
 
     def linger(self) -> None:
-        """A transfer was cut: when the server has said that it knows (C{lingered}), the session may go on."""
+        """A transfer was cut: if the server says in time that it knows (C{lingered}), the session may go on."""
         if self.usable:
             self._timer = self._pool.timers.callLater(LINGER, self._too_late)
 
-    def lingered(self) -> None:
-        if self._timer is not None:
-            self._stop_waiting()
-            self.done()
+    def lingered(self) -> bool:
+        """It has said so.  Was that in time?"""
+        in_time = self._timer is not None
+        self._stop_waiting()
+        return in_time
 
     def _too_late(self) -> None:
         self._timer = None

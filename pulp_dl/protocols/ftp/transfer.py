@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred
@@ -135,4 +137,7 @@ class Transfer:
             data.abort()
             session.refused(reply)
             raise refusal(reply, self._source.url)
-        return Body(self._fetcher, session, data, finished, head, public=self._public)
+        proof: Callable[[], Deferred[None]] | None = None
+        if head.status == 206 and head.etag is not None:
+            proof = partial(self._fetcher.prove, session, self._source, head)
+        return Body(self._fetcher, session, data, finished, head, public=self._public, proof=proof)
