@@ -12,10 +12,10 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, deferLater
 
 from pulp_dl import Digest, Downloader, Limits, Remote, Report, Retries, Source, Span, Timeouts, ToMemory
-from pulp_dl.errors import DownloadError, NotResumable, TimedOut
+from pulp_dl.errors import DownloadError, NotResumable, TimedOut, Truncated
 from pulp_dl.flow.workers import InlineWorkers
 from pulp_dl.model.source import Validators
 from pulp_dl.protocols.ftp import FTPFetcher
@@ -241,6 +241,34 @@ async def test_who_does_not_notice_the_cut_is_asked_in_another_session(
         assert sink.data == BIG.data[:10]
         assert verbs(server)[-5:] == ["USER", "PASS", "TYPE", *LOOKED]
         await until(reactor, lambda: server.connections.open == 1)
+
+
+async def test_who_gives_up_while_the_server_has_not_noticed_asks_nobody(
+    reactor: Any, timed: FTPFetcher, clock: Clock
+) -> None:
+    deaf: Script = (reply(150), Data((Send(BIG.data), Hold())), Hold())
+    async with Changing(reactor, BIG, {"RETR": deaf}) as server:
+        body = await timed.open(Source(server.url("/f")), Span(0, 10))
+        sink = Sink()
+        delivery = body.deliver(sink)
+        await until(reactor, lambda: sink.data)
+        delivery.cancel()
+        with pytest.raises(CancelledError):
+            await delivery
+        clock.advance(LINGER + 0.1)
+        await until(reactor, lambda: not server.connections.open)
+        await deferLater(reactor, 0.05)
+        assert verbs(server)[-1] == "RETR"
+
+
+async def test_a_part_that_breaks_off_is_Truncated_and_asks_nobody(reactor: Any, fetching: MakeFetcher) -> None:
+    async with Changing(reactor) as server:
+        server.breaks = [10]
+        body = await fetching().open(Source(server.url("/f")), Span(HALF))
+        with pytest.raises(Truncated):
+            await body.deliver(Sink())
+        await until(reactor, lambda: not server.connections.open)
+        assert verbs(server)[-1] == "RETR"
 
 
 async def test_who_closes_after_a_part_is_asked_in_another_session(reactor: Any, fetching: MakeFetcher) -> None:

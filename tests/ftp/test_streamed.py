@@ -1,4 +1,6 @@
-"""A streamer answers HTTP clients with files that come by FTP: ranges, HEAD and conditions are HTTP's all the same."""
+"""
+A streamer answers HTTP clients with files that come by FTP or SFTP: ranges, HEAD and conditions are those of HTTP.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +17,11 @@ from twisted.internet.threads import deferToThread
 
 from pulp_dl import TLS, Digest, Downloader, Remote, Retries, Source
 from pulp_dl.streamer import Content
-from pulp_dl.testing import Data, FaultFTP, Nth, Request, Reset, Script, Send, reply
+from pulp_dl.testing import Data, Entity, FaultFTP, Nth, Request, Reset, Script, Send, reply
 from tests.ftp.conftest import put
 from tests.ftp.pyftpd import PyFTPd
 from tests.ftp.vsftpd import Vsftpd
+from tests.sshd import Sshd, running_sshd
 from tests.streamer.importers import ByHeart
 
 DATA = random.Random(3).randbytes(1_500_000)
@@ -53,13 +56,24 @@ async def streaming(reactor: Any, remote: Remote, files: dict[str, Any]) -> Asyn
         await downloader.close()
 
 
-@pytest.fixture(params=["vsftpd", "vsftpd_tls", "pyftpd"])
+@pytest.fixture
+async def sshd(reactor: Any, program: Callable[[str], str], tmp_path: Path) -> AsyncIterator[Sshd]:
+    program("sshd")
+    async with running_sshd(reactor, tmp_path) as server:
+        yield server
+
+
+@pytest.fixture(params=["vsftpd", "vsftpd_tls", "vsftpd_v6", "pyftpd", "sshd"])
 def origin(request: pytest.FixtureRequest) -> tuple[Remote, str]:
     """How the file is reached, and where it is."""
-    server: Vsftpd | PyFTPd = request.getfixturevalue(request.param)
+    server: Vsftpd | PyFTPd | Sshd = request.getfixturevalue(request.param)
+    once = Retries(count=0)
+    if isinstance(server, Sshd):
+        put(server.files, "streamed", DATA)
+        return Remote(ssh=server.ssh(), retries=once), server.url("streamed")
     put(server.root if isinstance(server, Vsftpd) else server.folder, "streamed", DATA)
     tls = TLS(ca=str(server.ca), system=False) if isinstance(server, Vsftpd) and server.tls else TLS()
-    return Remote(tls=tls, retries=Retries(count=0)), server.url("streamed")
+    return Remote(tls=tls, retries=once), server.url("streamed")
 
 
 async def test_curl_gets_what_it_asks_for(reactor: Any, curl: Curl, origin: tuple[Remote, str], tmp_path: Path) -> None:
@@ -114,6 +128,31 @@ async def test_what_breaks_off_is_healed_behind_the_clients_back(reactor: Any, c
             assert await curl(f"{base}/f") == (0, DATA)
         (rest,) = [each.target for each in server.requests if each.method == "REST"]
         assert 0 < int(rest) <= 700_000
+
+
+@pytest.mark.parametrize("asks", [(), ("-r", "500000-"), ("-r", "500000-1400000"), "if-range"])
+async def test_promise_3_a_client_sees_no_good_end_of_a_part_of_another_file(
+    reactor: Any, curl: Curl, asks: Any
+) -> None:
+    """Neither where the streamer joins it, nor where the client does."""
+    old = Entity(DATA, modified=b"Sun, 09 Sep 2001 01:46:40 GMT")
+    new = Entity(DATA[::-1], modified=b"Sun, 09 Sep 2001 01:46:41 GMT")
+    breaks = [] if asks else [700_000]
+    server: FaultFTP
+
+    def publishing(request: Request) -> Script:
+        if breaks:
+            return (reply(150), Data((Send(DATA[: breaks.pop()]), Reset())), reply(226))
+        server.files["a"] = new
+        return server.honest(request)
+
+    if asks == "if-range":
+        asks = "-r", "500000-", "-H", f'If-Range: "{1_000_000_000:x}-{len(DATA):x}"'
+    async with FaultFTP(reactor, {"a": old}, {"RETR": publishing}) as server:
+        remote = Remote(retries=Retries(count=1, base=0.01))
+        async with streaming(reactor, remote, {"/f": Source(server.url("/a"))}) as base:
+            code, _ = await curl(*asks, f"{base}/f")
+    assert code in {18, 56}
 
 
 async def test_what_is_not_there_is_404_and_who_is_not_let_in_is_502(reactor: Any, curl: Curl) -> None:
