@@ -6,6 +6,9 @@ for, parts of two versions of it are never one file.
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -41,6 +44,7 @@ from pulp_dl.testing.strategies import Numbered, segmentations
 from tests.ftp.conftest import MakeFetcher, put, verbs
 from tests.ftp.vsftpd import Vsftpd
 from tests.sinks import Sink, read, until
+from tests.stateful.wants import FileHere
 
 SIZE = 200_000
 ONE, OTHER = (
@@ -362,7 +366,39 @@ def changes(draw: st.DrawFn) -> tuple[History, dict[tuple[str, int], Entity | No
     return History(tuple(versions)), dict(zip(moments, versions[1:], strict=True)), breaks
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
+@given(found=changes(), segments=segmentations(), runs=st.lists(st.integers(1, 400), max_size=3))
+def test_whatever_a_file_becomes_between_runs_that_go_on_with_each_other_what_is_there_is_one_version(
+    found: Any, segments: Any, runs: list[int]
+) -> None:
+    """Each of them ends after so many steps, with whatever it has; the last one comes to its end."""
+    history, becomes, breaks = found
+    network = MemoryNetwork(segments)
+    network.advance(NOW)
+    server = Changing(network, history.versions[0], interface="ftp.example", port=21)
+    server.changes, server.breaks = becomes, breaks
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "f")
+        for steps in (*runs, None):
+            downloader = Downloader(network, Remote(retries=Retries(count=4)))
+            downloader._shared.workers = InlineWorkers()  # type: ignore[assignment]  # threads have their own time
+            running = downloader.download(server.url("/f"), FileHere(path, durable=False, part=True))
+            for _ in range(steps or 0):
+                network.step()
+            if steps is not None:
+                running.cancel()
+            with suppress(CancelledError):
+                network.result(running, 1e5)
+            network.result(downloader.close())
+            if path.exists():
+                history.check(path.read_bytes())
+                break
+        assert path.exists()
+    event(f"REST {verbs(server).count('REST')}")
+    network.result(server.close())
+
+
+@settings(max_examples=200)
 @given(found=changes(), segments=segmentations(), rewindable=st.booleans(), part=st.booleans())
 def test_whatever_a_file_becomes_at_whatever_command_what_is_finished_is_one_version(
     found: Any, segments: Any, rewindable: bool, part: bool
