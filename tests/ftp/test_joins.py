@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock, deferLater
 
-from pulp_dl import Digest, Downloader, Limits, Remote, Report, Retries, Source, Span, Timeouts, ToMemory
+from pulp_dl import Digest, Downloader, Limits, Remote, Report, Retries, Sharing, Source, Span, Timeouts, ToMemory
 from pulp_dl.errors import DownloadError, NotResumable, TimedOut, Truncated
 from pulp_dl.flow.workers import InlineWorkers
 from pulp_dl.model.source import Validators
@@ -430,3 +430,30 @@ def test_whatever_a_file_becomes_at_whatever_command_what_is_finished_is_one_ver
     network.result(server.close())
     network.run()
     assert network.getDelayedCalls() == []
+
+
+@pytest.mark.parametrize("changes", [False, True])
+def test_who_is_too_slow_for_a_shared_transfer_gets_no_good_end_of_another_version(*, changes: bool) -> None:
+    """Its rest is asked for alone, and proven as any other."""
+    network = MemoryNetwork()
+    network.advance(NOW)
+    server = Changing(network, interface="ftp.example", port=21)
+    if changes:
+        server.changes["RETR", 1] = OTHER
+    downloader = Downloader(network, Remote(retries=Retries(count=3)))
+    downloader._shared.workers = InlineWorkers()  # type: ignore[assignment]  # threads would have their own time
+    sharing = Sharing(downloader, network, window=20_000)
+    slow, quick = Recorder(pause_after=1), Recorder()
+    ends = [sharing.download(Source(server.url("/f")), consumer) for consumer in (slow, quick)]
+    network.result(ends[1])
+    assert quick.data == ONE.data
+    slow.resume()
+    if changes:
+        with pytest.raises(NotResumable):
+            network.result(ends[0])
+    else:
+        network.result(ends[0])
+        assert slow.data == ONE.data
+    assert slow.finished is not changes
+    network.result(sharing.close())
+    network.result(server.close())
