@@ -201,9 +201,8 @@ class Pipe:
         if self.outlet.rewindable:
             self.outlet.rewind(head)
             return head
-        first = prove_again(
-            self.outlet.head, head, self.outlet.given
-        )  # the head of the last pass may be that of another body
+        # By the outlet's head: that of the last pass may be the head of another body.
+        first = prove_again(self.outlet.head, head, self.outlet.given)
         if self._prefix is None:
             assert self._checks is not None
             await self._checks.rest()
