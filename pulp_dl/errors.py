@@ -217,12 +217,20 @@ class NotResumable(DownloadError):
 
 
 class ValidationError(DownloadError):
-    """The bytes came but they are not the ones that were expected."""
+    """
+    The bytes came but they are not the ones that were expected.
+
+    @ivar known: what has the value that was found, if that is known: C{"an earlier version, of 2023-07-22 04:26 UTC"}.
+    """
 
     transient = True
 
-    def __init__(self, what: str, expected: object, found: object, url: str | None = None) -> None:
-        super().__init__(f"{what} is {found}, expected {expected}", url)
+    def __init__(
+        self, what: str, expected: object, found: object, url: str | None = None, *, known: str | None = None
+    ) -> None:
+        of = "" if known is None else f": that of {known}"
+        super().__init__(f"{what} is {found}, expected {expected}{of}", url)
+        self.known = known
         self.what = what
         self.expected = expected
         self.found = found

@@ -69,7 +69,7 @@ class IDownloader(Interface):
     def head(source: Source | str) -> Deferred[Head]:
         """
         Ask what would come.  Costs a HEAD (SIZE, stat), never a body.
-        Fires with a L{Head}; fails and cancels as C{download} does.
+        Fires with a L{Head}; fails and cancels as C{download} does, also if another size is announced than is expected.
         """
 
     def close() -> Deferred[None]:

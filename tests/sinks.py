@@ -6,15 +6,16 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IConsumer
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from pulp_dl.engine.shared import Shared
-from pulp_dl.interfaces import IBody, IFetcher
+from pulp_dl.interfaces import IBody, IFetcher, IResumable
 from pulp_dl.model.remote import Limits, Remote
-from pulp_dl.model.source import Head, Source
+from pulp_dl.model.source import Head, Kept, Source
+from pulp_dl.testing import RewindableRecorder
 
 
 @implementer(IConsumer)
@@ -83,3 +84,16 @@ async def until(reactor: Any, true: Callable[[], object]) -> None:
     """The limit of the test is the limit of this."""
     while not true():
         await deferLater(reactor, 0.001)
+
+
+@implementer(IResumable)
+class Resumed(RewindableRecorder):
+    """Has bytes of an earlier run; C{begin} goes on behind them."""
+
+    def __init__(self, kept: bytes, head: Head) -> None:
+        super().__init__()
+        self._kept = Kept(len(kept), head, lambda: iter([kept]))
+        self.writes.append(kept)
+
+    def kept(self) -> Deferred[Kept | None]:
+        return succeed(self._kept)

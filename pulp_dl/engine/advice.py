@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import evolve
 
-from ..interfaces import IMirrors
+from ..interfaces import IExpectation, IMirrors
 from ..mirrors.interfaces import IScoring, IVouching
 from ..model.remote import Remote, Timeouts
 from ..model.source import Head, Source
 
 if TYPE_CHECKING:
-    from ..flow.pipe import Pipe
     from .shared import Shared
 
 __all__ = ["Advice", "advice_of"]
@@ -89,13 +88,14 @@ class Advice:
         if self._scoring is not None:
             self._scoring.answered(place, answer, seconds)
 
-    def vouch(self, place: Source, answer: Head, pipe: Pipe) -> None:
-        """Now it may be known what the file has to be."""
-        if self._vouching is not None and answer.status == 200:
+    def vouched(self, place: Source, answer: Head) -> tuple[IExpectation, ...]:
+        """Now it may be known what the file has to be; that is told once."""
+        more: tuple[IExpectation, ...] = ()
+        if self._vouching is not None and answer.status in {200, 206}:
             more = tuple(self._vouching.vouched(self._source, place, answer))
             if more:
                 self._vouching = None
-                pipe.expect(more)
+        return more
 
 
 def advice_of(mirrors: IMirrors, shared: Shared, source: Source) -> Advice | None:

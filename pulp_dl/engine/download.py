@@ -29,7 +29,7 @@ from ..interfaces import IBody, IBodyConsumer, IFetcher, IMirrors, IResumable, I
 from ..model.report import Attempt, Report
 from ..model.source import Head, Source
 from ..urls import shown
-from .advice import advice_of
+from .advice import Advice, advice_of
 from .events import tell_failed, tell_outrun
 from .hedge import Hedge
 from .places import Candidates
@@ -309,9 +309,7 @@ class Download(Visits):
         self._public = getattr(body, "public", True)
         try:
             if self._advice is not None:
-                self._waited = self._clock.seconds() - self._asked
-                self._advice.heard(place, answer, self._waited)
-                self._advice.vouch(place, answer, pipe)
+                await self._heard(self._advice, place, ask, answer)
             self._others.asked(place, ask)
             await pipe.admit(answer, place, ask)
             self._others.admitted(place, answer)
@@ -334,6 +332,14 @@ class Download(Visits):
                 pipe.valve.rested = None
             if self._interruption is not None:  # by a write of what was there already
                 raise CancelledError
+
+    async def _heard(self, advice: Advice, place: Source, ask: Ask, answer: Head) -> None:
+        """The mirrors learn of this answer, and may know now what the file has to be."""
+        self._waited = self._clock.seconds() - self._asked
+        advice.heard(place, answer, self._waited)
+        more = advice.vouched(place, answer) if self._pipe.begins(ask, answer) else ()
+        if more:
+            await self._pipe.expect(more, ask, answer)
 
     async def _first(self, place: Source, ask: Ask, hedge: Hedge) -> IBody:
         """An answer from there; or from the next place, if that is asked beside it and is first."""

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from twisted.internet.defer import CancelledError, Deferred
 
 from ..errors import DownloadError
+from ..flow.demands import Demands
+from ..interfaces import IMirrors
 from ..model.report import Attempt
 from ..model.source import Head, Source
 from .download import Visits
 from .rounds import visit_all
+
+if TYPE_CHECKING:
+    from .shared import Shared
 
 __all__ = ["Heading"]
 
 
 class Heading(Visits):
     """What would come?"""
+
+    def __init__(self, shared: Shared, source: Source, mirrors: IMirrors | None) -> None:
+        super().__init__(shared, source, mirrors)
+        self._expected = source.expect
 
     async def run(self) -> Head:
         try:
@@ -40,6 +51,8 @@ class Heading(Visits):
             head = await self._fetcher(place).head(place)
             if self._advice is not None:
                 self._advice.heard(place, head, self._clock.seconds() - began)
+                self._expected += self._advice.vouched(place, head)
+            Demands(self._expected, None).compare(head)  # so would a download end
             return head
         except Exception as error:
             failed = self._blame(error, place)

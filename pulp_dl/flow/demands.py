@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..errors import SizeMismatch, TooLarge
+from ..errors import TooLarge
 from ..interfaces import IExpectation
 from ..model.expect import Digest, Size
 from ..model.source import Head
@@ -20,10 +20,11 @@ class Demands:
     @ivar size: what it has to have, or None.
     """
 
-    __slots__ = ("_max_size", "_part", "_whole", "judged", "size")
+    __slots__ = ("_max_size", "_part", "_size", "_whole", "judged", "size")
 
     def __init__(self, expect: Iterable[IExpectation], max_size: int | None) -> None:
         self._max_size = max_size
+        self._size: Size | None = None
         self.size: int | None = None
         whole = part = judged = False
         for each in expect:
@@ -33,7 +34,7 @@ class Demands:
                 if isinstance(each, Digest):
                     judged = True
                 elif isinstance(each, Size):
-                    self.size = each.value
+                    self._size, self.size = each, each.value
         self._whole, self._part, self.judged = whole, part, judged
 
     def of(self, expect: Iterable[IExpectation]) -> Demands:
@@ -44,6 +45,18 @@ class Demands:
         """Is anything expected of such a body that it may not fail?"""
         return self._whole if head.whole else self._part
 
+    def compare(self, head: Head) -> None:
+        """
+        @raise SizeMismatch: it announces another size than is expected of the whole.
+        """
+        total = head.total if head.total is not None or not head.whole else head.length
+        if self._size is not None and head.status != 304 and total is not None:
+            self._size.check(total, head.url)
+
+    def judges(self, head: Head) -> bool:
+        """Will a digest tell whether such a body is right?  None does of a part."""
+        return self.judged and head.whole
+
     def measure(self, head: Head) -> int | None:
         """
         How many bytes such a body may have at most; None for any number.
@@ -51,9 +64,7 @@ class Demands:
         @raise SizeMismatch: it announces another size than is expected.
         @raise TooLarge: it announces more than the limit.
         """
-        total = head.total if head.total is not None or not head.whole else head.length
-        if self.size is not None and head.status != 304 and total is not None and total != self.size:
-            raise SizeMismatch("size", self.size, total, head.url)
+        self.compare(head)
         size = head.length
         if head.span is not None:
             size = None if head.span.stop is None else head.span.stop - head.span.start

@@ -9,12 +9,12 @@ from attrs import evolve, frozen
 from ..errors import DownloadError
 from ..interfaces import IResumable
 from ..model.fingerprint import fingerprint
-from ..model.source import Head, Source
+from ..model.source import Head, Kept, Source
 from .checks import Checks
 from .demands import Demands
 from .outlet import in_our_words
 
-__all__ = ["Beginning", "look_for_beginning"]
+__all__ = ["Beginning", "look_again", "look_for_beginning"]
 
 
 @frozen
@@ -27,6 +27,7 @@ class Beginning:
     @ivar place: the fingerprint of the one they came from.
     @ivar limit: how many there may be in all.
     @ivar checks: have seen them.
+    @ivar kept: them.
     """
 
     size: int
@@ -34,6 +35,7 @@ class Beginning:
     place: str | None = None
     limit: int | None = None
     checks: Checks | None = None
+    kept: Kept | None = None
 
 
 async def look_for_beginning(
@@ -44,8 +46,18 @@ async def look_for_beginning(
         return Beginning(0)
     with in_our_words:
         kept = await consumer.kept()
-    if kept is None or not kept.size:
-        return Beginning(0)
+    return Beginning(0) if kept is None or not kept.size else await _look(kept, source, demands, start_checks)
+
+
+async def look_again(
+    found: Beginning, source: Source, demands: Demands, start_checks: Callable[[Head], Checks]
+) -> Beginning:
+    """With other demands; nothing has been read beside it yet."""
+    assert found.kept is not None
+    return await _look(found.kept, source, demands, start_checks)
+
+
+async def _look(kept: Kept, source: Source, demands: Demands, start_checks: Callable[[Head], Checks]) -> Beginning:
     if demands.size is not None and kept.size > demands.size:
         return Beginning(kept.size)
     try:
@@ -54,4 +66,4 @@ async def look_for_beginning(
         return Beginning(kept.size)
     checks = start_checks(kept.head)
     await checks.feed(kept.pieces())
-    return Beginning(kept.size, evolve(kept.head, url=source.url), fingerprint(kept.head.url), limit, checks)
+    return Beginning(kept.size, evolve(kept.head, url=source.url), fingerprint(kept.head.url), limit, checks, kept)

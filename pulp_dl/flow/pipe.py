@@ -20,7 +20,7 @@ from ..model.remote import Timeouts
 from ..model.source import Head, Source, Span
 from .checks import Checks
 from .demands import Demands
-from .earlier import look_for_beginning
+from .earlier import Beginning, look_again, look_for_beginning
 from .joins import Ask, prove, prove_again
 from .outlet import Outlet
 from .prefix import Prefix
@@ -48,6 +48,7 @@ class Pipe:
     offset = 0
     _places: tuple[str, ...] = ()
     _earlier: str | None = None  # the fingerprint of the place, if an earlier run brought the first bytes
+    _found = Beginning(0)  # what that was
     _checks: Checks | None = None
     _tail: Tail | None = None
     _limit: int | None = None
@@ -94,7 +95,8 @@ class Pipe:
     @property
     def complete(self) -> bool:
         """All bytes are here although the last attempt failed, and a digest will tell whether they are right."""
-        return bool(self._demands.judged and self.offset and self.head is not None and self.offset == self.head.total)
+        head = self.head
+        return bool(self.offset and head is not None and self._demands.judges(head) and self.offset == head.total)
 
     @property
     def answered(self) -> str | None:
@@ -118,16 +120,25 @@ class Pipe:
 
     async def resume(self, consumer: IResumable) -> None:
         """Look for bytes of an earlier run, once, before the first attempt."""
-        found = await look_for_beginning(consumer, self._source, self._demands, self._start_checks)
-        self.outlet.given = found.size  # so it has to forget them, unless they are gone on with
-        if found.head is not None:
-            self.head, self.offset, self._earlier = found.head, found.size, found.place
-            self._limit, self._checks = found.limit, found.checks
+        self._go_on(await look_for_beginning(consumer, self._source, self._demands, self._start_checks))
 
-    def expect(self, more: tuple[IExpectation, ...]) -> None:
-        """More is expected, of the next body that begins and of all that follow."""
+    def _go_on(self, found: Beginning) -> None:
+        self.outlet.given = found.size  # so it has to forget them, unless they are gone on with
+        self.head, self.offset, self._earlier = found.head, found.size if found.head else 0, found.place
+        self._limit, self._checks, self._found = found.limit, found.checks, found
+
+    def begins(self, ask: Ask, head: Head) -> bool:
+        """Has nothing been read yet of the body that this answer is, or is the rest of?"""
+        return not ask.continues or head.status == 200 or (bool(self._earlier) and self.offset == self._found.size)
+
+    async def expect(self, more: tuple[IExpectation, ...], ask: Ask, head: Head) -> None:
+        """More is expected, of this body, which C{begins}, and of all that follow; and of what is there of it."""
         self._source = evolve(self._source, expect=(*self._source.expect, *more))
         self._demands = self._demands.of(self._source.expect)
+        if ask.continues and head.status != 200:
+            assert self._checks is not None
+            self._checks.drop()
+            self._go_on(await look_again(self._found, self._source, self._demands, self._start_checks))
 
     def limit(self, timeouts: Timeouts | None) -> None:
         """Other limits for the bodies that follow; None: the usual ones."""
@@ -147,7 +158,7 @@ class Pipe:
             if self.came_from(place) and head.validators.if_range is not None:
                 return Ask(rest, head.validators, True)
             # Another place, or no strong validator: no If-Range, but an equal total and a digest of the whole.
-            if head.whole and self._demands.judged and head.total is not None:
+            if self._demands.judges(head) and head.total is not None:
                 return Ask(rest, None, True)
         return Ask(self._source.span, None, False)
 
@@ -184,10 +195,11 @@ class Pipe:
 
     def _join(self, head: Head, place: Source, ask: Ask) -> None:
         first = self.head
-        assert first is not None
+        if first is None:
+            raise NotResumable("what is there of it is no part of what is expected now", head.url)
         self._may_continue = False  # unless it can be proven, the next attempt reads from the beginning
-        bounded = self._demands.size is not None or self._demands.judged
-        prove(first, head, place, ask, bounded=bounded, judged=self._demands.judged)
+        judged = self._demands.judges(first)
+        prove(first, head, place, ask, bounded=judged or self._demands.size is not None, judged=judged)
         if first.total is None:
             self.head = evolve(first, total=head.total)  # a part may end before the file does
         self._may_continue = True

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from itertools import takewhile
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ..model.expect import Digest, Size
 from ..model.pieces import Pieces
@@ -37,6 +39,13 @@ class Older:
     size: int | None
     digests: tuple[Digest, ...]
 
+    def __str__(self) -> str:
+        try:
+            when = datetime.fromtimestamp(self.timestamp or 0, UTC)
+        except (OverflowError, ValueError, OSError):  # somebody wrote it in the network
+            when = None
+        return f"an earlier version, of {when:%Y-%m-%d %H:%M} UTC" if self.timestamp and when else "an earlier version"
+
 
 @frozen
 class Described:
@@ -60,10 +69,25 @@ class Described:
 
     @property
     def expect(self) -> tuple[Any, ...]:
-        """What it has to be: its size, the strongest digest that is told, and by that the digests of its pieces."""
-        size = () if self.size is None else (Size(self.size),)
-        pieces = () if self.pieces is None or not self.digests else (self.pieces,)
-        return (*size, *self.digests[:1], *pieces)
+        """
+        What it has to be: its size, the strongest digest that is told, and by that the digests of its pieces.
+
+        No earlier version will do, for who has one may be somebody who wants us to stay behind; but an error tells that
+        it is one.
+        """
+        found: list[Any] = []
+        if self.size is not None:
+            sizes = {each.size: str(each) for each in self.older if each.size is not None}
+            found.append(Size(self.size, known=sizes))
+        for digest in self.digests[:1]:
+            found.append(evolve(digest, known=self._earlier(digest.algorithm)))
+            if self.pieces is not None:
+                found.append(self.pieces)
+        return tuple(found)
+
+    def _earlier(self, algorithm: str) -> Mapping[str, str]:
+        told = ((digest, str(version)) for version in self.older for digest in version.digests)
+        return {digest.value: text for digest, text in told if digest.algorithm == algorithm}
 
     def source(self, url: str | None = None, **facts: Any) -> Source:
         """
@@ -78,10 +102,6 @@ class Described:
                 raise ValueError(f"no place is known for {self.name!r}")
             url = self.locations[0].url
         return Source(url, expect=self.expect, **facts)
-
-    def is_older(self, digest: str) -> bool:
-        """Is this the digest of a version before this one?  Then whoever has it is only behind."""
-        return any(digest.lower() == each.value for version in self.older for each in version.digests)
 
 
 @frozen

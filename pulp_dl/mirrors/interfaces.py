@@ -27,8 +27,10 @@ class IVouching(IMirrors):
     def vouched(source: Source, place: Source, head: Head) -> Iterable[IExpectation]:
         """
         What is known of the whole file, beside what is expected of C{source} already.  Asked when a place has answered
-        with a whole body (200), before a byte of it is read, until something was told; then that is expected of this
-        place and of all others.
+        with a body or, if that is all that is wanted, with a head; before a byte is read, until something was told.
+        Then that is expected of this place and of all others.
+
+        Not asked for the rest of a body whose beginning came before something was told.
         """
 
 

@@ -20,6 +20,7 @@ from ..errors import (
     NotFound,
     ProtocolError,
     ProxyFailed,
+    SizeMismatch,
     TimedOut,
     Truncated,
     Unavailable,
@@ -294,8 +295,7 @@ class Scores:
             demerits.add(-demerits.value / 2)
         modified = None if attempt.head is None else attempt.head.modified
         if modified is not None:
-            # The scope is mostly the file's own URL, but several files may have one.
-            place = attempt.source
+            place = attempt.source  # its scope is mostly the file's own URL, but several files may have one
             file = f"{place.scope or place.url} {place.url.rpartition('/')[2]}"
             newest = self._newest.pop(file, modified)
             _remember(self._newest, file, max(newest, modified))
@@ -309,8 +309,8 @@ class Scores:
             host.breaker.answered()
             if isinstance(error, AuthFailed | NotFound):
                 self._demerit(attempt.source, _MISSING)
-        elif isinstance(error, ValidationError) and _brought_all(attempt):
-            # Of a body that several have brought nobody knows whose part was wrong.
+        elif isinstance(error, ValidationError) and _is_its_own(attempt):
+            # Else nobody knows whose part was wrong.
             self._demerit(attempt.source, _WRONG)
         else:
             host.breaker.unknown()
@@ -377,9 +377,11 @@ def _no_number(name: str) -> Any:
     raise ValueError(f"{name} is no number")
 
 
-def _brought_all(attempt: Attempt) -> bool:
+def _is_its_own(attempt: Attempt) -> bool:
+    """Has it announced what is wrong, or brought all of it?"""
     total = None if attempt.head is None else attempt.head.total
-    return attempt.status == 200 and (total is None or attempt.received >= total)
+    announced = isinstance(attempt.error, SizeMismatch) and not attempt.received
+    return announced or (attempt.status == 200 and (total is None or attempt.received >= total))
 
 
 def _host(place: Source) -> str:

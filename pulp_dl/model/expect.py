@@ -20,6 +20,7 @@ ALGORITHMS: Final = ("sha512", "sha384", "sha256", "sha224", "blake2b", "sha3_51
 """Known digests; what is not in this list is an error, never "no check"."""
 
 
+_NOTHING: Final[Mapping[Any, str]] = {}
 _DIGITS: Final = {name: 2 * hashlib.new(name, usedforsecurity=False).digest_size for name in ALGORITHMS}
 _HEXADECIMAL: Final = re.compile("[0-9a-f]*")
 
@@ -51,11 +52,13 @@ class Digest:
     The digest of the whole file, in hexadecimal of either case.
 
     @ivar enforced: False only reports a mismatch, in C{Report.advisories}.
+    @ivar known: other digests, in lower case, and what has each: an error says so.  None of them will do.
     """
 
     algorithm: str = field(converter=_algorithm)
     value: str = field(converter=_hexadecimal)
     enforced: bool = field(default=True, kw_only=True)
+    known: Mapping[str, str] = field(default=_NOTHING, kw_only=True, eq=False, repr=False)
     partial: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -66,7 +69,7 @@ class Digest:
             )
 
     def start(self) -> ICheck:
-        return Hashing(self.algorithm, self.value)
+        return Hashing(self.algorithm, self.value, self.known)
 
 
 @implementer(IExpectation)
@@ -86,9 +89,10 @@ class Measure:
 class Hashing:
     """A digest in the making; it can tell the digest of what came so far, which proves that two bodies begin alike."""
 
-    def __init__(self, algorithm: str, expected: str | None) -> None:
+    def __init__(self, algorithm: str, expected: str | None, known: Mapping[str, str] = _NOTHING) -> None:
         self.algorithm = algorithm
         self._expected = expected
+        self._known = known
         self._hash = _new(algorithm)
 
     def update(self, data: bytes) -> None:
@@ -96,7 +100,8 @@ class Hashing:
 
     def copy(self) -> Hashing:
         other = Hashing.__new__(Hashing)
-        other.algorithm, other._expected, other._hash = self.algorithm, self._expected, self._hash.copy()
+        other.algorithm, other._expected, other._known = self.algorithm, self._expected, self._known
+        other._hash = self._hash.copy()
         return other
 
     def so_far(self) -> bytes:
@@ -107,7 +112,7 @@ class Hashing:
     def verify(self) -> Mapping[str, object]:
         found: str = self._hash.hexdigest()
         if self._expected is not None and not hmac.compare_digest(found, self._expected):
-            raise DigestMismatch(self.algorithm, self._expected, found)
+            raise DigestMismatch(self.algorithm, self._expected, found, known=self._known.get(found))
         return {self.algorithm: found}
 
 
@@ -152,19 +157,31 @@ def _bytes(_instance: object, _attribute: object, value: Any) -> None:
 @implementer(IExpectation)
 @frozen
 class Size:
-    """Exactly so many bytes; 0 is a size."""
+    """
+    Exactly so many bytes; 0 is a size.
+
+    @ivar known: other sizes, and what has each: an error says so.  None of them will do.
+    """
 
     value: int = field(validator=_bytes)
     enforced: bool = field(default=True, kw_only=True)
+    known: Mapping[int, str] = field(default=_NOTHING, kw_only=True, eq=False, repr=False)
     partial: bool = field(default=False, init=False)
 
     def start(self) -> ICheck:
-        return _Counting(self.value)
+        return _Counting(self)
+
+    def check(self, found: int, url: str | None = None) -> None:
+        """
+        @raise SizeMismatch: this is another one.
+        """
+        if found != self.value:
+            raise SizeMismatch("size", self.value, found, url, known=self.known.get(found))
 
 
 @implementer(ICopyableCheck)
 class _Counting:
-    def __init__(self, expected: int) -> None:
+    def __init__(self, expected: Size) -> None:
         self._expected = expected
         self._size = 0
 
@@ -177,6 +194,5 @@ class _Counting:
         return other
 
     def verify(self) -> Mapping[str, object]:
-        if self._size != self._expected:
-            raise SizeMismatch("size", self._expected, self._size)
+        self._expected.check(self._size)
         return {"size": self._size}

@@ -7,19 +7,17 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from pulp_dl import Digest, Limits, Remote, Report, Retries, Size, Source
 from pulp_dl.engine.downloader import Downloader
 from pulp_dl.errors import ConsumerFailed, DownloadError, NotResumable, TooLarge, Truncated
 from pulp_dl.flow.workers import InlineLane, InlineWorkers
-from pulp_dl.interfaces import IResumable
 from pulp_dl.mirrors.places import Places
-from pulp_dl.model.source import Head, Kept, Span
+from pulp_dl.model.source import Head, Span
 from pulp_dl.testing import MemoryFetcher, MemoryScheme, Place, Recorder, RewindableRecorder
+from tests.sinks import Resumed
 
 from .by_hand import URL, Answers, HandWritten, body, head
 
@@ -158,6 +156,22 @@ def test_promise_3_a_server_that_ignores_if_range_and_tells_another_date_is_not_
     assert consumer.data == new
 
 
+def test_promise_3_no_digest_of_the_whole_stands_in_for_the_etag_that_the_rest_of_a_part_lacks() -> None:
+    size = len(DATA)
+    consumer = Recorder()
+    answers = Answers(
+        body(head(size, Span(0, 3000), length=3000), PIECE, error=Truncated(1000, 3000)),
+        body(head(size, Span(1000, 3000), length=2000, ETag=None), DATA[5000:7000]),
+        body(head(size, Span(0, 3000), length=3000), DATA[:3000]),
+    )
+
+    with pytest.raises(NotResumable):
+        download(answers, Source(A, SHA, span=Span(0, 3000)), consumer, retries=Retries(count=1))
+
+    assert consumer.data == PIECE
+    assert not consumer.finished
+
+
 # ---- bytes that came while the valve was closed
 
 
@@ -202,19 +216,6 @@ def test_promise_3_what_waited_for_the_checks_does_not_follow_a_rewind() -> None
 
 
 # ---- bytes of an earlier run
-
-
-@implementer(IResumable)
-class Resumed(RewindableRecorder):
-    """Has bytes of an earlier run; C{begin} goes on behind them."""
-
-    def __init__(self, kept: bytes, head: Head) -> None:
-        super().__init__()
-        self._kept = Kept(len(kept), head, lambda: iter([kept]))
-        self.writes.append(kept)
-
-    def kept(self) -> Deferred[Kept | None]:
-        return succeed(self._kept)
 
 
 @pytest.mark.parametrize("total", [None, 1000])

@@ -71,6 +71,9 @@ class Case:
         with pytest.raises(Truncated):
             self.attempt(body(answer or head(3000), DATA[:size], error=Truncated(size, 3000)), place)
 
+    def expect(self, more: Any) -> None:
+        result(Deferred.fromCoroutine(self.pipe.expect((more,), Ask(None, None, False), head(3000))))
+
     def finish(self) -> Any:
         return result(Deferred.fromCoroutine(self.pipe.finish()))
 
@@ -492,10 +495,10 @@ def test_only_what_is_enforced_of_what_the_consumer_got_is_validation() -> None:
 def test_more_may_be_expected_of_the_next_body() -> None:
     case = Case()
     case.broken()
-    case.pipe.expect((Size(5),))
+    case.expect(Size(5))
     with pytest.raises(SizeMismatch):
         case.attempt(body(head(3000), DATA))
-    case.pipe.expect((SHA,))
+    case.expect(SHA)
     with pytest.raises(SizeMismatch):
         case.attempt(body(head(3000), DATA))
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from contextlib import suppress
 from typing import Any
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
@@ -17,14 +19,17 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from pulp_dl import Digest, Duplicates, Metalink, Remote, Retries, Scores, Size, Source, ToMemory
+from pulp_dl import Digest, Duplicates, Metalink, Remote, Retries, Scores, Size, Source, Span, ToMemory
 from pulp_dl.engine.downloader import Downloader
-from pulp_dl.errors import DigestMismatch, NotFound
+from pulp_dl.errors import DigestMismatch, NotFound, SizeMismatch, Truncated, ValidationError
+from pulp_dl.flow.workers import InlineWorkers
 from pulp_dl.mirrors.described import Location
 from pulp_dl.mirrors.interfaces import IVouching
 from pulp_dl.mirrors.metalink_xml import read_metalink
+from pulp_dl.model.fingerprint import fingerprint
 from pulp_dl.model.pieces import Pieces
-from pulp_dl.testing import MemoryFetcher, MemoryScheme, Place
+from pulp_dl.testing import MemoryFetcher, MemoryScheme, Place, Recorder
+from tests.sinks import Resumed
 
 DATA = bytes(range(256)) * 40
 SHA256, SHA1, MD5 = (hashlib.new(name, DATA).hexdigest() for name in ("sha256", "sha1", "md5"))
@@ -114,8 +119,7 @@ def test_version_3_as_mirrormanager_writes_it_is_read() -> None:
         ("http://b.example/os/repodata/repomd.xml", "at"),
     ]
     assert [(each.timestamp, each.size) for each in file.older] == [(1_690_000_000, 3)]
-    assert file.is_older(OLD)
-    assert not file.is_older(SHA256)
+    assert file.expect == (Size(len(DATA)), Digest("sha256", SHA256))
 
 
 def test_pieces_of_version_3_have_numbers() -> None:
@@ -210,6 +214,7 @@ def test_whatever_comes_it_is_read_or_refused(data: bytes) -> None:
 
 META, OWN = "memory://lists/metalink", "memory://origin/os/repodata/repomd.xml"
 A, B = "memory://a/os/repodata/repomd.xml", "memory://b/linux/os/repodata/repomd.xml"
+REPOSITORY: dict[str, Any] = {"under": "memory://origin/os/", "repository": True}
 FEDORA = V3.replace("http://b.example/os", "memory://b/linux/os").replace("https://a.example", "memory://a")
 
 
@@ -282,6 +287,94 @@ def test_what_is_described_is_binding_so_a_mirror_that_is_behind_makes_room_for_
     assert case.asked() == [META, A, B]
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+@pytest.mark.parametrize("length", [True, False])
+def test_who_has_an_earlier_version_is_told_to_be_behind_and_nobody_gets_it(*, length: bool, wanted: bool) -> None:
+    old = Place(b"old", length=length)
+    digest = hashlib.sha256(DATA[::-1]).hexdigest()
+    same_size = FEDORA.replace("<size>3</size>", f"<size>{len(DATA)}</size>").replace(OLD, digest).encode()
+    behind = "expected .*: that of an earlier version, of 2023-07-22 04:26 UTC"
+    for metalink, place in ((FEDORA.encode(), old), (same_size, Place(DATA[::-1], length=length))):
+        case = Case({META: Place(metalink), A: place, B: Place(DATA)}, **REPOSITORY)
+        body = ToMemory()
+        source = case.wanted(OWN) if wanted else Source(OWN)
+
+        report = _result(case.downloader.download(source, body))
+
+        assert body.data == DATA
+        if place is not old or length:  # else it only ends early
+            assert re.search(behind, str(report.attempts[0]))
+
+        case = Case({META: Place(metalink), A: place, B: place, OWN: place}, **REPOSITORY)
+        consumer = Recorder()
+        with pytest.raises((ValidationError, Truncated)):
+            _result(case.downloader.download(case.wanted(OWN) if wanted else Source(OWN), consumer))
+        assert not consumer.finished
+        assert consumer.data == b""
+
+
+def test_what_nobody_knows_is_no_earlier_version_and_a_date_that_is_none_is_not_told() -> None:
+    bad = Case({A: Place(DATA[::-1])}, **REPOSITORY)
+    with pytest.raises(DigestMismatch) as caught:
+        bad.fetch(OWN)
+    assert "earlier" not in str(caught.value.attempts[0])
+
+    for date in ("999999999999999999", "-", None):
+        told = "" if date is None else f"<mm0:timestamp>{date}</mm0:timestamp>"
+        text = FEDORA.replace("<mm0:timestamp>1690000000</mm0:timestamp>", told)
+        if date == "-":
+            with pytest.raises(ValueError, match="timestamp"):
+                read_metalink(text.encode())
+            continue
+        case = Case({META: Place(text.encode()), A: Place(b"old"), B: Place(DATA)}, **REPOSITORY)
+        report = _result(case.downloader.download(OWN, ToMemory()))
+        assert str(report.attempts[0]).endswith(f"expected {len(DATA)}: that of an earlier version")
+
+
+@pytest.mark.parametrize("place", [Place(b"old"), Place(DATA[::-1])])
+def test_who_is_behind_comes_later_in_that_directory(place: Place) -> None:
+    case = Case({A: place, B: Place(DATA)}, wrap=lambda each: Scores(each, explore=0), **REPOSITORY)
+
+    assert case.fetch(OWN) == DATA
+    case.asked_since()
+    assert case.fetch(OWN) == DATA
+    assert case.asked_since() == [B]
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_who_announces_another_size_is_behind_whether_a_part_is_wanted_or_the_head(*, known: bool) -> None:
+    case = Case({A: Place(b"old"), B: Place(DATA)}, **REPOSITORY)
+    source = case.wanted(OWN) if known else Source(OWN)
+    body = ToMemory()
+
+    head = _result(case.downloader.head(source))
+    report = _result(case.downloader.download(evolve(source, span=Span(1, 3)), body))
+
+    assert (head.url, head.length) == (B, len(DATA))
+    assert (report.head.url, body.data) == (B, DATA[1:3])
+    assert [type(each.error) for each in report.attempts] == [SizeMismatch, type(None)]
+    case.fetcher.places[B] = Place(b"old")
+    with pytest.raises(SizeMismatch) as caught:
+        _result(case.downloader.head(source))
+    assert [type(each.error) for each in caught.value.attempts] == [SizeMismatch, SizeMismatch, NotFound]
+
+
+@pytest.mark.parametrize("beginning", [DATA[:4000], b"!" + DATA[1:4000]])
+def test_what_an_earlier_run_kept_is_held_to_it_too(beginning: bytes) -> None:
+    case = Case({A: Place(DATA, etag=b'"1"')}, **REPOSITORY)
+    case.downloader._shared.workers = InlineWorkers()  # type: ignore[assignment]
+    head = _result(case.downloader.head(OWN))
+    consumer = Resumed(beginning, evolve(head, url=fingerprint(A)))
+
+    report = _result(case.downloader.download(OWN, consumer))
+
+    assert report.validated
+    assert bytes(consumer.data) == DATA
+    assert [(each.offset, each.received) for each in report.attempts][-1] == (
+        (4000, len(DATA) - 4000) if beginning == DATA[:4000] else (0, len(DATA))
+    )
+
+
 def test_what_is_expected_already_stays() -> None:
     case = Case({}, under="memory://origin/os/", describes="repodata/repomd.xml")
     source = Source(OWN, [Size(5), Digest("md5", MD5)], tag="mine")
@@ -352,7 +445,6 @@ def test_one_that_is_too_large_is_not_read() -> None:
 
 
 RPM = "os/Packages/b/bear.rpm"
-REPOSITORY: dict[str, Any] = {"under": "memory://origin/os/", "repository": True}
 
 
 def test_what_mirrormanager_is_asked_for_needs_no_more_words() -> None:
