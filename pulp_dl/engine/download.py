@@ -31,6 +31,7 @@ from ..model.source import Head, Source
 from ..urls import shown
 from .advice import Advice, advice_of
 from .events import tell_failed, tell_outrun
+from .foreign import FAULTS
 from .hedge import Hedge
 from .places import Candidates
 from .question import Question
@@ -122,7 +123,7 @@ class Visits:
                     error.add_note(note)
         return error
 
-    def _blame(self, error: Exception, place: Source) -> DownloadError | None:
+    def _blame(self, error: BaseException, place: Source) -> DownloadError | None:
         """What an attempt ended with; None if the caller cancelled it."""
         if isinstance(error, DownloadError):
             return error
@@ -142,7 +143,7 @@ class Visits:
         if self._mirrors is not None:
             try:
                 self._mirrors.record(attempt)
-            except Exception:
+            except FAULTS:
                 log.failure("a mirror list raised in record()")
 
 
@@ -261,7 +262,7 @@ class Download(Visits):
                 yielded = True
                 return None
             head, facts, advisories = await pipe.finish()
-        except Exception as error:
+        except FAULTS as error:
             failed = self._blame(error, self._place)
             if failed is None or failed is error or isinstance(error, CancelledError):
                 raise

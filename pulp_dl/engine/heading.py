@@ -12,6 +12,7 @@ from ..interfaces import IMirrors
 from ..model.report import Attempt
 from ..model.source import Head, Source
 from .download import Visits
+from .foreign import FAULTS
 from .rounds import visit_all
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Heading(Visits):
                 self._expected += self._advice.vouched(place, head)
             Demands(self._expected, None).compare(head)  # so would a download end
             return head
-        except Exception as error:
+        except FAULTS as error:
             failed = self._blame(error, place)
             if failed is None or failed is error or isinstance(error, CancelledError):
                 raise

@@ -21,6 +21,7 @@ from ..model.remote import Remote
 from ..model.report import Attempt
 from ..model.source import Source
 from .advice import Advice
+from .foreign import FAULTS
 from .places import Candidates
 from .question import Question, Race
 from .schemes import gate
@@ -64,7 +65,7 @@ class Hedge:
         candidates: Candidates,
         advice: Advice,
         record: Callable[[Attempt], None],
-        blame: Callable[[Exception, Source], DownloadError | None],
+        blame: Callable[[BaseException, Source], DownloadError | None],
     ) -> None:
         """
         @param remote: of places that have none of their own.
@@ -98,7 +99,7 @@ class Hedge:
         asked, limits = self._advice.hurry(place, place.remote or self._remote) if hurried else (place, None)
         try:
             opening = opens(asked)
-        except Exception:  # of a protocol that is not installed, or of a fault in one
+        except FAULTS:  # of a protocol that is not installed, or of a fault in one
             opening = fail()
         return Question(place, limits, opening, self._clock)
 
@@ -150,7 +151,7 @@ class Hedge:
     def _lost(self, question: Question, error: DownloadError | None = None) -> None:
         """Another one was answered first, or nobody waits any more."""
         failure, seconds = question.failure, question.seconds
-        if failure is not None and isinstance(failure.value, Exception):
+        if failure is not None and isinstance(failure.value, FAULTS):
             error = self._blame(failure.value, question.place)
         question.drop()
         self._record(Attempt(question.place, 0, 0, seconds, 0.0, None, error, outrun=error is None))

@@ -7,6 +7,7 @@ from zope.interface import implementer
 from ..interfaces import IMirrors
 from ..mirrors.interfaces import IMirrorsKind
 from ..model.mirrors import MirrorsSettings
+from .foreign import FAULTS
 from .plugins import Lazy, claims, installed
 
 __all__ = ["MirrorsKind", "find_kind", "mirrors_of"]
@@ -85,7 +86,7 @@ def mirrors_of(kind: str, settings: MirrorsSettings) -> IMirrors:
         made = plugin.mirrors(settings)
     except ValueError:
         raise
-    except Exception as error:  # somebody else's, and it may repeat a secret
+    except FAULTS as error:  # somebody else's, and it may repeat a secret
         raise ValueError(f"{plugin!r} raised {type(error).__name__}; that is a fault of the plugin") from error
     if not IMirrors.providedBy(made):
         raise ValueError(f"{plugin!r} has made a {type(made).__name__}, which is no IMirrors; that is a fault of it")

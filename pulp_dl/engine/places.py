@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from twisted.internet.defer import CancelledError, DeferredLock
 from twisted.logger import Logger
@@ -15,6 +14,7 @@ from ..model.expect import Digest
 from ..model.remote import Remote
 from ..model.source import Source
 from ..urls import shown
+from .foreign import FAULTS
 
 __all__ = ["Candidates", "IDirect"]
 
@@ -57,11 +57,10 @@ class Candidates:
         self.wrong: list[Source] = []
         self._seen: set[str] = set()
         self._read = 0
-        self._plain: Iterator[Source] | None = None  # what the mirrors name, if it is read without waiting
-        self._located: Iterator[Source] | AsyncIterator[Source] | None = None  # else
-        self._found: Any = None  # before that
-        self._exhausted = mirrors is None
+        self._found: Any = None  # what the mirrors gave, if it has to be waited for
+        self._located: Any = None  # the iterator that this is, or has become
         self._reading: DeferredLock | None = None  # who waits for an iterator cannot ask it at the same time
+        self._exhausted = mirrors is None
         self._fault: DownloadError | None = None
         self.failure: DownloadError | None = None
         self._left_out: Source | None = None  # the first of those that are not protected
@@ -69,51 +68,56 @@ class Candidates:
     async def at(self, index: int) -> Source | None:
         """The place of this number among those that are left, or None if there are no more."""
         while self._lacks(index):
-            if self._fault is not None:
-                raise self._fault
-            if self._reading is not None:
-                async with self._reading:
-                    if self._lacks(index):  # and whoever was before did not read it
-                        await self._read_on()
-            elif self._plain is not None:
+            if self._reading is None:
                 self._read_at_once()
-            else:
-                self._begin()
-        return self.known[index] if index < len(self.known) else None
+                continue
+            async with self._reading:
+                if self._lacks(index):  # and whoever was before did not read it
+                    await self._read_on()
+        if index < len(self.known):
+            return self.known[index]
+        if self._fault is not None:
+            raise self._fault
+        return None
 
     def _lacks(self, index: int) -> bool:
-        return index >= len(self.known) and not self._exhausted
+        return index >= len(self.known) and not self._exhausted and self._fault is None
 
-    def _begin(self) -> None:
+    def _read_at_once(self) -> None:
+        """One more, if there is one; or find that they have to be waited for."""
         try:
-            found = self._locate()
-            if hasattr(found, "__await__") or hasattr(found, "__aiter__"):
-                self._found, self._reading = found, DeferredLock()
-            else:
-                self._plain = iter(found)
-        except Exception as error:
+            if self._located is None:
+                found = self._locate()
+                if hasattr(found, "__await__") or hasattr(found, "__aiter__"):
+                    self._found, self._reading = found, DeferredLock()
+                    return
+                self._located = iter(found)
+            self._take(next(self._located, None) if self._read < MOST else None)
+        except FAULTS as error:
+            self._failed(error)
+
+    async def _read_on(self) -> None:
+        """One more, if there is one."""
+        try:
+            self._take(await self._next() if self._read < MOST else None)
+        except FAULTS as error:
             self._failed(error)
 
     def _locate(self) -> Any:
         assert self._mirrors is not None
         return self._mirrors.locate(self._source, self._direct)
 
-    def _read_at_once(self) -> None:
-        """One more, if there is one."""
-        assert self._plain is not None
-        try:
-            self._take(next(self._plain, None) if self._read < MOST else None)
-        except Exception as error:
-            self._failed(error)
-
-    async def _read_on(self) -> None:
-        """The same, where it may have to be waited for."""
-        if self._fault is not None:
-            raise self._fault
-        try:
-            self._take(await self._next() if self._read < MOST else None)
-        except Exception as error:
-            self._failed(error)
+    async def _next(self) -> Source | None:
+        if self._located is None:
+            found, self._found = self._found, None
+            if found is None:  # it was cancelled before
+                found = self._locate()
+            if hasattr(found, "__await__"):
+                found = await found
+            self._located = aiter(found) if hasattr(found, "__aiter__") else iter(found)
+        if hasattr(self._located, "__anext__"):
+            return cast("Source | None", await anext(self._located, None))
+        return next(self._located, None)
 
     def _take(self, place: Source | None) -> None:
         self._read += 1
@@ -124,12 +128,13 @@ class Candidates:
             if self._allowed(place):
                 self.known.append(place)
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: BaseException) -> None:
         if isinstance(error, CancelledError):
             raise error
         if not isinstance(error, DownloadError):
             self._fault = DownloadError(f"the mirrors raised {type(error).__name__}", self._source.url)
-            raise self._fault from error
+            self._fault.__cause__ = error
+            return
         self.failure, self._exhausted = error, True  # a list that could not be fetched is no reason to have no file
         if self._source.url not in self._seen:
             self.known.append(self._source)
@@ -157,18 +162,6 @@ class Candidates:
             " Remote(allow_downgrade=True) permits it",
             self._source.url,
         )
-
-    async def _next(self) -> Source | None:
-        if self._located is None:
-            found, self._found = self._found, None
-            if found is None:  # it was cancelled before
-                found = self._locate()
-            if hasattr(found, "__await__"):
-                found = await found
-            self._located = aiter(found) if hasattr(found, "__aiter__") else iter(found)
-        if isinstance(self._located, AsyncIterator):
-            return await anext(self._located, None)
-        return next(self._located, None)
 
     async def several(self, place: Source) -> bool:
         """
@@ -228,19 +221,17 @@ class Candidates:
         """Nothing more is wanted of the mirrors."""
         self._exhausted, self._fault = True, None
         try:
-            if self._reading is not None:
-                async with self._reading:  # nobody does any more, or is about to leave
-                    await self._close()
-            elif self._plain is not None and hasattr(self._plain, "close"):
-                self._plain.close()
+            if self._reading is None:
+                if hasattr(self._located, "close"):
+                    self._located.close()
+                return
+            async with self._reading:  # nobody does any more, or is about to leave
+                located, self._located = self._located, None
+                if hasattr(located, "aclose"):
+                    await located.aclose()
+                elif hasattr(located, "close"):
+                    located.close()
         except CancelledError:
             raise
-        except Exception:  # the download has ended, whatever becomes of its mirrors
+        except FAULTS:  # the download has ended, whatever becomes of its mirrors
             log.failure("a mirror list raised when it was closed")
-
-    async def _close(self) -> None:
-        located, self._located = self._located, None
-        if isinstance(located, AsyncIterator) and hasattr(located, "aclose"):
-            await located.aclose()
-        elif located is not None and hasattr(located, "close"):
-            located.close()

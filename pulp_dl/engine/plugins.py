@@ -21,6 +21,7 @@ import twisted.plugins
 
 from ..interfaces import IScheme
 from ..mirrors.interfaces import IMirrorsKind
+from .foreign import FAULTS
 
 __all__ = ["BrokenPlugin", "Installed", "Lazy", "Plugin", "claims", "installed", "name_of", "names_of", "origin"]
 
@@ -52,10 +53,10 @@ class Lazy:
             # Not namedAny, for which a module that is missing is no ImportError.
             module, _, name = self.path.rpartition(".")
             return getattr(import_module(module), name)
-        except Exception as error:
+        except FAULTS as error:
             if self._extra is not None and isinstance(error, ImportError):
                 raise ImportError(f"{names} needs more: pip install '{self._extra}' ({error})") from error
-            raise ImportError(f"{what} is installed but cannot be loaded: {error}") from error
+            raise ImportError(f"{what} is installed but cannot be loaded: {_words(error)}") from error
 
 
 @frozen
@@ -108,7 +109,7 @@ def installed() -> Installed:
                     schemes.append(Plugin(scheme, names_of(scheme), file))
                 if kind is not None:
                     mirrors.append(Plugin(kind, (name_of(kind),), file))
-            except Exception as error:
+            except FAULTS as error:
                 broken.append(BrokenPlugin(file, _words(error)))
         if dropin is None:
             broken.append(BrokenPlugin(file, _why(name)))

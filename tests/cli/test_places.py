@@ -255,6 +255,50 @@ async def test_what_a_kind_is_given_may_be_a_secret(mirrored: Mirrored, tmp_path
     assert len(json.loads(kept)["mirrors"]) == 2
 
 
+EXITING = """
+import sys
+from zope.interface import implementer
+from pulp_dl.interfaces import IMirrors
+@implementer(IMirrors)
+class Bears:
+    def __init__(self, settings):
+        if settings.argument == "make": sys.exit(0)
+        self.when = settings.argument
+    def locate(self, source, direct):
+        if self.when == "locate": sys.exit(0)
+        return {"iterate": self.iterate, "wait": self.wait}.get(self.when, lambda source: [source])(source)
+    def iterate(self, source):
+        yield source.at(source.url + "x")
+        sys.exit(0)
+    async def wait(self, source): sys.exit(0)
+    def record(self, attempt):
+        if self.when == "record": sys.exit(0)
+"""
+
+
+async def test_mirrors_that_would_end_the_process_have_failed_as_any_others(mirrored: Mirrored, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    Site(site).plugin("my_bears", KIND)
+    there = {"PYTHONPATH": f"{site}:{ROOT}"}
+    url = mirrored.good.url("/m/os/bear.rpm")
+
+    (site / "bears.py").write_text("raise SystemExit(0)\n")
+    end = await run("get", url, "--mirrors-from", "bears", cwd=tmp_path, **there)
+    assert (end.code, "is installed but cannot be loaded" in end.err) == (2, True), end.err
+
+    (site / "bears.py").write_text(EXITING)
+    for when in ("make", "locate", "iterate", "wait"):
+        end = await run("get", url, "--mirrors-from", f"bears:{when}", "--mirror-state", "", cwd=tmp_path, **there)
+        assert (end.code, "raised SystemExit" in end.err) == (2 if when == "make" else 4, True), end.err
+        assert not (tmp_path / "bear.rpm").exists()
+    end = await run("get", url, "--mirrors-from", "bears:record", "--mirror-state", "", cwd=tmp_path, **there)
+    assert (end.code, "a mirror list raised in record()" in end.err) == (0, True), end.err
+
+    (site / "twisted/plugins/my_bears.py").write_text("raise SystemExit(0)\n")
+    end = await run("get", url, "-o", "again", cwd=tmp_path, **there)
+    assert end.code == 0
+
+
 async def test_a_metalink_that_is_not_there_is_not_found(mirrored: Mirrored, tmp_path: Path) -> None:
     end = await run("get", "--metalink", mirrored.origin.url("/nothing"), cwd=tmp_path)
 

@@ -394,15 +394,17 @@ def test_promise_9_the_error_carries_the_url_every_attempt_and_a_note_for_each_p
     assert len(caught.value.__notes__) == 2
 
 
-def test_promise_9_what_a_protocol_raises_outside_of_the_tree_is_translated_and_another_place_is_asked() -> None:
-    fault: Any = ZeroDivisionError
+@pytest.mark.parametrize("fault", [ZeroDivisionError, SystemExit])
+def test_promise_9_what_a_protocol_raises_outside_of_the_tree_is_translated_and_another_place_is_asked(
+    fault: Any,
+) -> None:
     case = Case({A: Place(error=fault), B: Place(DATA)}, order=[A, B])
 
     report = case.run(Source(A, SHA), Recorder())
 
     first = report.attempts[0].error
     assert isinstance(first, ProtocolError)
-    assert isinstance(first.__cause__, ZeroDivisionError)
+    assert isinstance(first.__cause__, fault)
 
 
 def test_not_found_is_the_verdict_only_if_every_place_said_so() -> None:

@@ -226,7 +226,11 @@ def raises(source: Source) -> Any:
     raise LookupError
 
 
-@pytest.mark.parametrize("found", [raises, lambda _: None, lambda source: [source.url]])
+def leaves(source: Source) -> Any:
+    raise SystemExit(0)
+
+
+@pytest.mark.parametrize("found", [raises, leaves, lambda _: None, lambda source: [source.url]])
 def test_promise_9_what_a_mirror_list_raises_is_a_download_error(found: Callable[[Source], Any]) -> None:
     class Strange:
         def locate(self, source: Source, direct: object) -> Any:
