@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["explain"]
 
+NOT_ASKED = "never asked, for it is not protected as the URL is, and no digest is expected (--sha256)"
+
 
 @click.command(short_help="Say where a file comes from, and why.")
 @click.argument("url", metavar="URL")
@@ -82,6 +84,7 @@ class _Account:
         self._entry = "URL" if listed is not None and listed.kind == "metalink" else "line"
         self._scores = scores
         self._before: list[tuple[str, Standing]] = []
+        self._left_out: list[bool] = []
         self._after: list[tuple[str, Standing]] = []
         self._attempts: tuple[Attempt, ...] = ()
         self._unlisted: DownloadError | None = None
@@ -99,6 +102,7 @@ class _Account:
 
         from ..consumers.memory import Discard
         from ..engine.downloader import Downloader
+        from ..engine.places import lessens
         from ..errors import DownloadError
         from ..mirrors.links import Duplicates
 
@@ -114,6 +118,7 @@ class _Account:
                     self.error = error
                 places.append(self._source)
         self._before = self._standing(scores, places)
+        self._left_out = [lessens(place, self._source, remote) for place in places]
         if dry_run:
             return
         async with Downloader(reactor, remote, mirrors=Duplicates(scores)) as downloader:
@@ -153,8 +158,8 @@ class _Account:
             for each in self._skipped:
                 yield f"  {self._entry} {each.number} is left out: {each.reason}"
         yield "places, the best first:"
-        for number, (url, standing) in enumerate(self._before, 1):
-            yield f"  {number}. {url}: {standing}"
+        for number, ((url, standing), out) in enumerate(zip(self._before, self._left_out, strict=True), 1):
+            yield f"  {number}. {url}: {NOT_ASKED if out else standing}"
         if self._attempts:
             yield "attempts:"
             for number, attempt in enumerate(self._attempts, 1):
@@ -180,7 +185,10 @@ class _Account:
             "url": shown(self._source.url),
             "mirrors": self._list,
             "skipped": [each._asdict() for each in self._skipped],
-            "places": [{"url": url, **asdict(standing)} for url, standing in self._before],
+            "places": [
+                {"url": url, "left_out": out, **asdict(standing)}
+                for (url, standing), out in zip(self._before, self._left_out, strict=True)
+            ],
             "attempts": [
                 {
                     "url": each.url,

@@ -16,7 +16,7 @@ from ..model.source import Source
 from ..urls import shown
 from .foreign import FAULTS
 
-__all__ = ["Candidates", "IDirect"]
+__all__ = ["Candidates", "IDirect", "lessens"]
 
 MOST = 1000
 """Places that are read of a mirror list; one without an end would never let go of the reactor."""
@@ -27,6 +27,18 @@ _OPEN: Final = ("http", "ftp")
 LEFT_OUT: Final = "{url}, and what else is not protected, is no place for {own}: no digest is expected of it"
 
 log = Logger()
+
+
+def lessens(place: Source, source: Source, remote: Remote) -> bool:
+    """
+    Is a place that was found left out, since anybody on the way there could change what comes, and nothing would tell?
+
+    @param remote: of sources that have none of their own.
+    """
+    if not (place.found and source.place.scheme in _PROTECTED and place.place.scheme in _OPEN):
+        return False
+    known = source.span is None and any(isinstance(each, Digest) and each.enforced for each in source.expect)
+    return not known and not (source.remote or remote).allow_downgrade
 
 
 class IDirect(IDownloader):
@@ -140,16 +152,11 @@ class Candidates:
             self.known.append(self._source)
 
     def _allowed(self, place: Source) -> bool:
-        source = self._source
-        if not (place.found and source.place.scheme in _PROTECTED and place.place.scheme in _OPEN):
-            return True
-        remote = source.remote or self._direct.remote
-        known = source.span is None and any(isinstance(each, Digest) and each.enforced for each in source.expect)
-        if known or remote.allow_downgrade:
+        if not lessens(place, self._source, self._direct.remote):
             return True
         if self._left_out is None:
             self._left_out = place
-            log.debug(LEFT_OUT, url=shown(place.url), own=shown(source.url))
+            log.debug(LEFT_OUT, url=shown(place.url), own=shown(self._source.url))
         return False
 
     @property

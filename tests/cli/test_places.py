@@ -276,6 +276,18 @@ class Bears:
 """
 
 
+async def test_explain_tells_which_places_would_not_be_asked(mirrored: Mirrored, tmp_path: Path) -> None:
+    own = "https://127.0.0.1:1/pub/os/bear.rpm"
+    args = ("explain", "-n", own, *listed(mirrored), "--mirrors-under", "https://127.0.0.1:1/pub")
+    plain, known = await run(*args, cwd=tmp_path), await run(*args, "--sha256", SHA, cwd=tmp_path)
+    told = await run(*args, "--json", cwd=tmp_path)
+
+    assert plain.out.count(": never asked, for it is not protected as the URL is") == 2
+    assert f"{own}: not tried yet" in plain.out
+    assert "never asked" not in known.out
+    assert [each["left_out"] for each in told.json["places"]] == [True, True, False]
+
+
 async def test_mirrors_that_would_end_the_process_have_failed_as_any_others(mirrored: Mirrored, tmp_path: Path) -> None:
     site = tmp_path / "site"
     Site(site).plugin("my_bears", KIND)
