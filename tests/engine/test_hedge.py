@@ -37,6 +37,7 @@ from pulp_dl.engine.hedge import BURST
 from pulp_dl.errors import ConnectFailed, NotFound, TimedOut, Unavailable
 from pulp_dl.interfaces import IMirrors
 from pulp_dl.testing import FaultServer, Hold, MemoryFetcher, MemoryScheme, Place, Recorder, RewindableRecorder, answer
+from tests.clocks import until
 
 DATA = bytes(range(256)) * 800  # 200 KiB: more than what is held back
 SHA = Digest("sha256", hashlib.sha256(DATA).hexdigest())
@@ -523,14 +524,9 @@ def test_exactly_the_right_bytes_arrive_within_the_limits_and_nothing_is_left(
     found: list[Any] = []
     for consumer in consumers:
         downloader.download(Source(f"memory://{good}/f", WHOLE), consumer).addBoth(found.append)
-    for _ in range(20_000):
-        if len(found) == downloads:
-            break
-        due = min((call.getTime() for call in clock.getDelayedCalls()), default=clock.seconds() + 1)
-        clock.advance(max(0.0, due - clock.seconds()))
+    until(clock, lambda: len(found) == downloads)
 
     assert not [each for each in found if isinstance(each, Failure)]
-    assert len(found) == downloads
     assert all(consumer.data == RIGHT and consumer.finished for consumer in consumers)
     assert fetcher.running == 0
     assert clock.getDelayedCalls() == []

@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 from pulp_dl import Digest, Downloader, Duplicates, MirrorList, Places, Remote, Retries, Scores, Size, Source, Timeouts
 from pulp_dl.errors import AuthFailed, CircuitOpen, ConnectFailed, DownloadError, NotFound, TLSFailed, Unavailable
 from pulp_dl.testing import MemoryFetcher, MemoryScheme, Place, Recorder, RewindableRecorder
+from tests.clocks import end_of
 
 RIGHT = b"".join(number.to_bytes(4, "big") for number in range(45_000))  # 180 kB, no two pieces alike
 WRONG = [b"!" + RIGHT[1:], RIGHT[:-1] + b"!", RIGHT[:90_000] + b"!" + RIGHT[90_001:], RIGHT + b"more", RIGHT[:-1], b""]
@@ -91,17 +92,7 @@ def download(world: dict[str, Any], kind: str, consumer: Any) -> tuple[Any, Memo
         mirrors = Duplicates(mirrors)
     remote = Remote(timeouts=Timeouts(idle=5), retries=Retries(count=4))
     downloader = Downloader(clock, remote, mirrors=mirrors, schemes=[MemoryScheme(fetcher)])
-    ends: list[Any] = []
-    downloader.download(Source(own, [SHA, Size(len(RIGHT))]), consumer).addBoth(ends.append)
-    for _ in range(20_000):
-        if ends:
-            break
-        due = min((call.getTime() for call in clock.getDelayedCalls()), default=clock.seconds() + 1)
-        clock.advance(max(0.0, due - clock.seconds()))
-    assert ends, "still running"
-    assert clock.getDelayedCalls() == []
-    assert fetcher.running == 0
-    return ends[0], fetcher
+    return end_of(downloader.download(Source(own, [SHA, Size(len(RIGHT))]), consumer), clock, fetcher), fetcher
 
 
 def among(world: dict[str, Any], good: str) -> dict[str, Any]:

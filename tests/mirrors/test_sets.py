@@ -19,6 +19,7 @@ from pulp_dl import Digest, Downloader, Places, Remote, Retries, Scores, Size, S
 from pulp_dl.errors import DownloadError, NotFound
 from pulp_dl.testing import MemoryFetcher, MemoryScheme, Place, Recorder, RewindableRecorder
 from pulp_dl.testing.strategies import Mirror, Numbered, mirror_sets
+from tests.clocks import end_of
 
 RIGHT = Numbered(0, 150_000)
 EXPECT = (Digest("sha256", hashlib.sha256(RIGHT).hexdigest()), Size(len(RIGHT)))
@@ -38,17 +39,7 @@ def bring(mirrors: list[Mirror], own: Place, consumer: Any, *, scored: bool) -> 
         found = Scores(found, clock=clock.seconds, chance=lambda: 0.5)
     remote = Remote(timeouts=Timeouts(idle=5), retries=Retries(count=ROUNDS - 1))
     downloader = Downloader(clock, remote, mirrors=found, schemes=[MemoryScheme(fetcher)])
-    ends: list[Any] = []
-    downloader.download(Source(OWN, EXPECT), consumer).addBoth(ends.append)
-    for _ in range(20_000):
-        if ends:
-            break
-        due = min((call.getTime() for call in clock.getDelayedCalls()), default=clock.seconds() + 1)
-        clock.advance(max(0.0, due - clock.seconds()))
-    assert ends, "still running"
-    assert clock.getDelayedCalls() == []
-    assert fetcher.running == 0
-    return ends[0], fetcher
+    return end_of(downloader.download(Source(OWN, EXPECT), consumer), clock, fetcher), fetcher
 
 
 @given(mirrors=mirror_sets(RIGHT), scored=st.booleans(), rewindable=st.booleans())
