@@ -55,6 +55,9 @@ QUICKEST: Final = 1.5
 NEW: Final = 5.0
 """The same for a place of which nothing is known yet."""
 
+SLOW: Final = 64 * 1024
+"""Bytes a second under which a place may be left as long as no speed of any is known."""
+
 REST: Final = 3600.0
 """Seconds that a host may ask for at most."""
 
@@ -96,8 +99,8 @@ class Scores:
         @param explore: share of the downloads that begin with a place of which nothing, or nothing new, is known,
             although something is known of others.
         @param heal: seconds in which half of a bad name is forgotten.
-        @param slow_window: seconds for which a place may bring less than a twentieth of what is usual, before another
-            one is asked.
+        @param slow_window: seconds for which a place may bring less than a twentieth of what is usual, or than
+            L{SLOW} if that is not known, before another one is asked.
         @param hedge: so many of a Downloader's requests may be made beside another one that takes long, and a few
             more; 0: none.
         @param wide: places that are put in order, the first ones of the mirrors; others follow as they are, as a list
@@ -239,16 +242,13 @@ class Scores:
 
     def hurried(self, place: Source, timeouts: Timeouts) -> Timeouts | None:
         host = self._host(place)
-        if host.latency is None:
-            return _no_longer(timeouts, head=NEW, connect=NEW, idle=NEW)
-        answer = max(QUICKEST, 4 * host.latency)
-        if host.speed is None:
-            return _no_longer(timeouts, head=answer, connect=answer, idle=NEW)
-        others = [each.speed for each in self._hosts.values() if each is not host and each.speed]
-        slow = max(others, default=host.speed) / 20
+        answer = NEW if host.latency is None else max(QUICKEST, 4 * host.latency)
+        idle = NEW if host.speed is None else max(answer, 20 * 65536 / host.speed)
+        known = (each.speed for each in self._hosts.values() if each is not host and each.speed)
+        slow = max(known, default=host.speed or 20 * SLOW) / 20
         return evolve(
-            _no_longer(timeouts, head=answer, connect=answer, idle=max(answer, 20 * 65536 / host.speed)),
-            low_speed=slow if timeouts.low_speed is None else max(slow, timeouts.low_speed),
+            _no_longer(timeouts, head=answer, connect=answer, idle=idle),
+            low_speed=max(slow, timeouts.low_speed or 0),
             low_speed_window=min(self._slow_window, timeouts.low_speed_window),
         )
 
@@ -261,7 +261,8 @@ class Scores:
             host.outrun(attempt.seconds)
             host.breaker.unknown()
             return
-        if attempt.received >= ENOUGH and attempt.open_seconds > 0:
+        slow = isinstance(error, TimedOut) and error.phase == "low_speed" and attempt.received
+        if (slow or attempt.received >= ENOUGH) and attempt.open_seconds > 0:
             host.brought(attempt.received, attempt.open_seconds)
         if attempt.received and error is None:
             self._size += 0.1 * (attempt.received - self._size)
@@ -379,9 +380,8 @@ def _no_number(name: str) -> Any:
 
 def _is_its_own(attempt: Attempt) -> bool:
     """Has it announced what is wrong, or brought all of it?"""
-    total = None if attempt.head is None else attempt.head.total
     announced = isinstance(attempt.error, SizeMismatch) and not attempt.received
-    return announced or (attempt.status == 200 and (total is None or attempt.received >= total))
+    return announced or (attempt.status == 200 and attempt.received >= ((attempt.head and attempt.head.total) or 0))
 
 
 def _host(place: Source) -> str:

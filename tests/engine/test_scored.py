@@ -255,6 +255,36 @@ def test_a_place_that_has_become_slow_is_left() -> None:
     assert received(report) == len(DATA)
 
 
+def test_a_slow_place_is_left_though_nothing_is_known_yet() -> None:
+    case = Case({A: GOOD.but(chunk=1024, every=0.1), B: GOOD})
+
+    report, seconds = case.run()
+
+    assert 5 <= seconds < 6
+    assert received(report) == len(DATA)
+
+
+def test_a_new_place_that_is_much_slower_than_others_is_left() -> None:
+    case = Case({A: GOOD.but(chunk=1024, every=0.1), B: GOOD})
+    case.measured("memory://elsewhere")
+
+    report, seconds = case.run()
+
+    assert 5 <= seconds < 6
+    assert received(report) == len(DATA)
+
+
+def test_if_all_are_slow_and_nothing_is_known_the_first_one_alone_is_left() -> None:
+    slow = GOOD.but(chunk=1024, every=0.1)
+    case = Case({A: slow, B: slow, C: slow}, [A, B, C], retries=Retries(count=1))
+
+    report, _ = case.run()
+
+    assert isinstance(report, Report)
+    assert received(report) == len(DATA)
+    assert len(report.attempts) == 2
+
+
 def test_if_all_are_slow_it_comes_slowly_and_comes() -> None:
     slow = GOOD.but(chunk=1024, every=0.1)
     case = Case({A: [GOOD, slow], B: slow}, retries=Retries(count=1))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
@@ -28,7 +29,7 @@ from pulp_dl.errors import (
 )
 from pulp_dl.mirrors.interfaces import IScoring
 from pulp_dl.mirrors.links import Duplicates
-from pulp_dl.mirrors.scores import MOST
+from pulp_dl.mirrors.scores import MOST, SLOW
 
 A, B, C = "http://a", "http://b", "http://c"
 OWN = Source("http://origin/repo/file")
@@ -274,8 +275,10 @@ def test_what_was_known_long_ago_is_new_again() -> None:
 def test_a_place_whose_speed_is_known_has_less_time_than_a_new_one() -> None:
     case = Case()
     place = Source("http://a/f")
-    assert case.scores.hurried(place, Timeouts(idle=3)) == Timeouts(head=5, connect=5, idle=3)
-    assert case.scores.hurried(place, Timeouts(idle=None)) == Timeouts(head=5, connect=5, idle=5)
+    new = Timeouts(head=5, connect=5, idle=5, low_speed=SLOW, low_speed_window=5)
+    assert case.scores.hurried(place, Timeouts(idle=3)) == evolve(new, idle=3)
+    assert case.scores.hurried(place, Timeouts(idle=None)) == new
+    assert case.scores.hurried(place, Timeouts(low_speed=2 * SLOW)) == evolve(new, low_speed=2 * SLOW)
     case.ended("a", received=MB, seconds=0.1)
     hurried = case.scores.hurried(place, Timeouts(total=7))
     assert hurried is not None
