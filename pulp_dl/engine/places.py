@@ -18,8 +18,11 @@ from .foreign import FAULTS
 
 __all__ = ["Candidates", "IDirect", "lessens"]
 
-MOST = 1000
-"""Places that are read of a mirror list; one without an end would never let go of the reactor."""
+MOST = 2000
+"""
+Places that are read of mirrors; those without an end would never let go of the reactor.  Our own lists name a thousand,
+and what comes behind them is asked, too: a file's own URL.
+"""
 
 _PROTECTED: Final = ("https", "ftps", "sftp")
 _OPEN: Final = ("http", "ftp")

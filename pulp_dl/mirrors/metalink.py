@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
@@ -24,7 +25,7 @@ from .described import Described, Description
 from .document import REFRESH, Document
 from .interfaces import IVouching
 from .list import SCHEMES, Skipped, substitute
-from .metalink_xml import read_metalink
+from .metalink_xml import PLACES, read_metalink
 
 __all__ = ["Metalink", "metalink_of"]
 
@@ -187,7 +188,7 @@ class Metalink:
             log.debug(LEFT_OUT, number=each.number, url=shown(head.url), reason=each.reason)
         described = self._in_repository(description) if self._repository else {}
         bases = (_base(url, way) for way, each in described.items() for url in self._ordered(each))
-        return _Known(description, described, tuple(dict.fromkeys(filter(None, bases))))
+        return _Known(description, described, tuple(islice(dict.fromkeys(filter(None, bases)), PLACES)))
 
     def _in_repository(self, description: Description) -> dict[tuple[str, ...], Described]:
         files = description.files

@@ -21,7 +21,7 @@ from ..urls import parse
 from .described import Described, Description, Location, Older
 from .list import SCHEMES, Skipped
 
-__all__ = ["read_metalink"]
+__all__ = ["PLACES", "read_metalink"]
 
 _V4: Final = "{urn:ietf:params:xml:ns:metalink}"
 _V3: Final = "{http://www.metalinker.org/}"

@@ -244,6 +244,12 @@ def test_the_own_url_comes_last_or_not_at_all_or_where_it_is_listed() -> None:
     assert case.asked() == [LIST, A]
 
 
+def test_however_many_places_a_list_names_the_own_url_is_asked_after_them() -> None:
+    case = Case({LIST: listing(*(f"m{number}" for number in range(1200))), OWN: Place(b"own")})
+
+    assert case.fetch() == b"own"
+
+
 def test_a_file_that_has_no_mirrors_needs_no_list() -> None:
     case = Case({OWN: Place(b"own")}, under="memory://origin/elsewhere/")
 

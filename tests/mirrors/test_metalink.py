@@ -419,6 +419,19 @@ def test_the_own_url_comes_last_or_not_at_all() -> None:
         case.fetch(OWN)
 
 
+@pytest.mark.parametrize("how", [{}, REPOSITORY])
+@pytest.mark.parametrize("same", [True, False])
+def test_however_many_places_it_names_the_own_url_is_asked_after_them(*, same: bool, how: dict[str, Any]) -> None:
+    text = ""
+    for host, name, path in (("a", "repomd.xml", "repodata/repomd.xml"), ("b", "x/y", "x/y")):
+        urls = "".join(f"<url>memory://{host}{0 if same else number}/{path}</url>" for number in range(1200))
+        text += f'<file name="{name}">{urls}</file>'
+    case = Case({META: Place(v4(text)), OWN: Place(b"own")}, **how)
+
+    assert case.fetch(OWN) == b"own"
+    assert case.asked()[-1] == OWN
+
+
 def test_places_of_one_s_own_country_come_first() -> None:
     case = Case({A: Place(DATA), B: Place(DATA)}, country="AT")
 
