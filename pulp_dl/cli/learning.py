@@ -68,7 +68,14 @@ def learning(
     from ..engine.learnt import KeepingError
     from ..mirrors.links import Duplicates
 
-    learnt = learnt_of(options, warn)
+    told: set[str] = set()
+
+    def warn_once(text: str) -> None:
+        if text not in told:
+            told.add(text)
+            warn(text)
+
+    learnt = learnt_of(options, warn_once)
     scores = learnt.scores(name, mirrors)
     try:
         yield Duplicates(scores)
@@ -76,4 +83,4 @@ def learning(
         try:
             learnt.save()
         except KeepingError as error:
-            warn(str(error))
+            warn_once(str(error))

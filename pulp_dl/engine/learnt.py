@@ -62,8 +62,9 @@ class Learnt:
         @param warn: is told what of the file is of no use, for people; None for the log.
         """
         self.path = None if path is None else Path(path)
-        if self.path is not None and self.path.is_symlink():
-            self.path = self.path.resolve()
+        with suppress(OSError, RuntimeError):  # who reads it tells
+            if self.path is not None and self.path.is_symlink():
+                self.path = self.path.resolve()
         self._warn = warn or _log
         self._kept: dict[str, Any] = {}
         self._living: dict[str, Scores] = {}

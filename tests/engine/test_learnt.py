@@ -257,7 +257,8 @@ def test_what_is_no_file_is_told_of(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "directory").mkdir()
     (tmp_path / "file").touch()
-    for name in ("pipe", "directory", "file/below"):
+    (tmp_path / "loop").symlink_to("loop")
+    for name in ("pipe", "directory", "file/below", "loop", "n" * 300):
         with pytest.raises(KeepingError, match=name):
             Learnt(tmp_path / name).load()
 
