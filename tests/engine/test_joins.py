@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from pulp_dl import Digest, Limits, Remote, Report, Retries, Size, Source
 from pulp_dl.engine.downloader import Downloader
 from pulp_dl.errors import ConsumerFailed, DownloadError, NotResumable, TooLarge, Truncated
 from pulp_dl.flow.workers import InlineLane, InlineWorkers
+from pulp_dl.mirrors.interfaces import IVouching
 from pulp_dl.mirrors.places import Places
 from pulp_dl.model.source import Head, Span
 from pulp_dl.testing import MemoryFetcher, MemoryScheme, Place, Recorder, RewindableRecorder
@@ -33,12 +35,13 @@ def download(
     consumer: Any,
     *order: str,
     workers: Any = None,
+    mirrors: Any = None,
     then: Callable[[], object] | None = None,
     **remote: Any,
 ) -> Report:
     """The report, or what was raised; C{then} is called when all stands still for the first time."""
     clock = Clock()
-    mirrors = Places(order, under=A) if order else None
+    mirrors = Places(order, under=A) if order else mirrors
     downloader = Downloader(clock, Remote(**remote), mirrors=mirrors, schemes=[scheme])
     downloader._shared.workers = workers or InlineWorkers()  # type: ignore[assignment]
     ends: list[Any] = []
@@ -239,6 +242,37 @@ def test_promise_6_the_rest_of_an_earlier_run_is_limited_too(expect: Any, limit:
         download(answers, Source(A, expect), consumer, limits=Limits(max_size=limit), retries=Retries(count=0))
 
     assert len(consumer.data) <= 2000
+
+
+@implementer(IVouching)
+class Late:
+    """It is known only when the second place has answered what the file has to be."""
+
+    def __init__(self) -> None:
+        self.answers = 0
+
+    def locate(self, source: Source, direct: object) -> list[Source]:
+        return [source]
+
+    def vouched(self, source: Source, place: Source, head: Head) -> list[Digest]:
+        self.answers += 1
+        return [Digest("sha256", hashlib.sha256(3 * PIECE).hexdigest())] if self.answers > 1 else []
+
+    def record(self, attempt: object) -> None: ...
+
+
+def test_promise_3_what_is_known_late_is_not_asked_of_a_body_of_which_some_has_been_read() -> None:
+    consumer = Resumed(PIECE, head(3000))
+    answers = Answers(
+        body(head(3000, Span(1000, 3000), length=2000), PIECE, error=Truncated(2000, 3000)),
+        body(head(3000, Span(2000, 3000), length=1000), PIECE),
+    )
+
+    report = download(answers, A, consumer, mirrors=Late())
+
+    assert consumer.data == 3 * PIECE
+    assert answers.asked == [Span(1000), Span(2000)]
+    assert not report.validated
 
 
 # ---- a protocol that misbehaves

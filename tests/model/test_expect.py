@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from zope.interface.verify import verifyObject
 
-from pulp_dl.errors import DigestMismatch, SizeMismatch
+from pulp_dl.errors import DigestMismatch, SizeMismatch, ValidationError
 from pulp_dl.interfaces import ICheck, ICopyableCheck, IExpectation
 from pulp_dl.model.expect import ALGORITHMS, Digest, Hashing, Measure, Size, Vouched
 
@@ -212,3 +213,20 @@ def test_a_copy_of_a_check_goes_on_by_itself(first: list[bytes], rest: list[byte
             copy.update(piece)
 
         assert set(copy.verify().values()) <= {hexadecimal(algorithm, whole), len(whole)}
+
+
+def test_of_other_values_that_are_known_an_error_says_what_they_are_and_they_will_not_do() -> None:
+    old, told = hashlib.sha256(b"old").hexdigest(), "an earlier version"
+    digest = Digest("sha256", hashlib.sha256(b"new").hexdigest(), known={old: told})
+    size = Size(5, known={3: told})
+
+    for expectation in (digest, size):
+        check = expectation.start()
+        check.update(b"old")
+        for each in (check, check.copy()):  # type: ignore[attr-defined]
+            with pytest.raises(ValidationError, match=r": that of an earlier version$") as caught:
+                each.verify()
+            assert caught.value.known == told
+            assert pickle.loads(pickle.dumps(caught.value)).known == told
+    assert digest == Digest("sha256", digest.value)
+    assert hash(size) == hash(Size(5))
