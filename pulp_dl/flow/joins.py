@@ -7,7 +7,7 @@ from typing import NamedTuple
 from ..errors import NotResumable
 from ..model.source import Head, Source, Span, Validators
 
-__all__ = ["Ask", "prove", "prove_again"]
+__all__ = ["Ask", "prove", "prove_again", "rest_of"]
 
 
 class Ask(NamedTuple):
@@ -16,6 +16,14 @@ class Ask(NamedTuple):
     span: Span | None
     same_as: Validators | None
     continues: bool
+
+
+def rest_of(head: Head, there: int) -> Span | None:
+    """What is left of the body of C{head} behind so many bytes; None: nothing of a part that has all come."""
+    if head.span is None:
+        return Span(there)
+    start, stop = head.span.start + there, head.span.stop
+    return Span(start, stop) if stop is None or start < stop else None
 
 
 def prove(first: Head, head: Head, place: Source, ask: Ask, *, bounded: bool, judged: bool) -> None:

@@ -17,11 +17,11 @@ from ..errors import ConsumerGone, DownloadError, NotResumable, TimedOut, TooLar
 from ..interfaces import IBody, IBodyConsumer, IExpectation, IResumable, IWorkers
 from ..model.fingerprint import fingerprint
 from ..model.remote import Timeouts
-from ..model.source import Head, Source, Span
+from ..model.source import Head, Source
 from .checks import Checks
 from .demands import Demands
 from .earlier import Beginning, look_again, look_for_beginning
-from .joins import Ask, prove, prove_again
+from .joins import Ask, prove, prove_again, rest_of
 from .outlet import Outlet
 from .prefix import Prefix
 from .tail import Tail
@@ -146,15 +146,9 @@ class Pipe:
 
     def ask(self, place: Source) -> Ask:
         """What to ask this place for: the rest if the halves can be proven to belong together, else the whole."""
-        head = self.head
-        if head is not None and self.offset and self._may_continue:
-            there = self.offset + self.valve.kept
-            if head.span is None:
-                rest = Span(there)
-            elif head.span.stop is None or head.span.start + there < head.span.stop:
-                rest = Span(head.span.start + there, head.span.stop)
-            else:  # all of the part has come, though not all of it has gone through
-                return Ask(self._source.span, None, False)
+        head = self.head if self.offset and self._may_continue else None
+        rest = None if head is None else rest_of(head, self.offset + self.valve.kept)
+        if head is not None and rest is not None:
             if self.came_from(place) and head.validators.if_range is not None:
                 return Ask(rest, head.validators, True)
             # Another place, or no strong validator: no If-Range, but an equal total and a digest of the whole.
