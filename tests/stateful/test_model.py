@@ -4,11 +4,13 @@ disk that breaks, a process that dies, and somebody who cancels and closes; in w
 
 After every step: sockets are within the limits, every connection is of one identity, no secret is where it does not
 belong, no name holds anything but the old or an exact version, nobody is given a clean end of a wrong body, and who
-pauses is waited for.  In the end everything has ended once, and nothing is left.
+pauses is waited for; nothing outside of the directory is touched, and nothing that is said holds a secret.  In the end
+everything has ended once, and nothing is left, neither in the reactor nor in memory.
 """
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
@@ -16,9 +18,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import BaseProtocol
 from twisted.python.failure import Failure
 
 from pulp_dl import Remote, Source
+from pulp_dl.engine.downloader import Downloader
+from pulp_dl.flow.pipe import Pipe
+from pulp_dl.protocols.http.connection import HTTPConnection
 from pulp_dl.testing import Recorder, RewindableRecorder
 from tests.memory import client, fired
 from tests.stateful.origins import FAULTS, Fault
@@ -27,19 +33,25 @@ from tests.stateful.world import FILE, HOST, LARGE, PLACE, World
 
 IDENTITIES = {name: client(name) for name in ("alice", "bob")}
 ANY = st.integers(0, 1000)
+KEPT = (BaseProtocol, Downloader, HTTPConnection, Pipe, Want)
+"""What must not outlive its process, in whatever state that was left."""
 
 
 class Model(World):
     # ---- downloads
 
     @rule(
-        name=FILE, place=PLACE, digest=st.booleans(), size=st.booleans(), old=st.booleans(), part=st.booleans(),
-        durable=st.booleans(),
+        name=FILE, place=PLACE, digest=st.booleans(), size=st.booleans(), old=st.sampled_from([None, "file", "link"]),
+        part=st.booleans(), durable=st.booleans(),
     )  # fmt: skip
-    def start_file(self, name: str, place: str, digest: bool, size: bool, old: bool, part: bool, durable: bool) -> None:
+    def start_file(
+        self, name: str, place: str, digest: bool, size: bool, old: str | None, part: bool, durable: bool
+    ) -> None:
         path = self.folder / f"file{next(self.numbers)}"
-        if old:
+        if old == "file":
             path.write_bytes(OLD)
+        elif old == "link":
+            path.symlink_to(self.neighbour)
         version = self.version(place, name)
         consumer = FileHere(path, durable=durable, part=part, disk=self.disk)
         want = Want(name, version if digest else None, consumer, path, part=part)
@@ -50,7 +62,7 @@ class Model(World):
     @rule(name=FILE, place=PLACE, digest=st.booleans(), part=st.booleans(), after=st.integers(0, 8))
     def start_file_and_die(self, name: str, place: str, digest: bool, part: bool, after: int) -> None:
         """What is most worth looking at after a crash: a download that was at work when it came."""
-        self.start_file(name, place, digest, False, False, part, False)
+        self.start_file(name, place, digest, False, None, part, False)
         self.the_process_dies(after)
         self.something_happens(200)
 
@@ -63,7 +75,7 @@ class Model(World):
     ) -> None:
         """What may be gone on with, by the same process or another one, here or there."""
         self.every_place_breaks_off(after)
-        self.start_file(name, place, digest, False, False, True, False)
+        self.start_file(name, place, digest, False, None, True, False)
         self.time_goes_by(3)
         if dies:
             self.the_process_dies(0)
@@ -197,3 +209,5 @@ def test_whatever_happens_in_whatever_order_all_that_is_promised_holds(logged_er
             suppress_health_check=[*HealthCheck],
         ),
     )
+    gc.collect()
+    assert [each for each in gc.get_objects() if isinstance(each, KEPT)] == []

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from base64 import b64encode
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -16,6 +17,9 @@ from attrs import define, field
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from twisted.internet.defer import Deferred
+from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
+from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from pulp_dl import Basic, Limits, Places, Remote, Retries, Scores, Sharing
 from pulp_dl.consumers.strays import strays
@@ -38,7 +42,7 @@ from pulp_dl.testing.strategies import disk_faults
 from tests.memory import TRUST, asking, fired
 from tests.stateful.ftp_origin import FTP_FAULTS, FTPFault, FTPOrigin, ftp_cut
 from tests.stateful.origins import FAULTS, FILES, HONEST, Fault, Origin, cut
-from tests.stateful.wants import Want
+from tests.stateful.wants import OLD, Want
 
 __all__ = ["FILE", "HOST", "LARGE", "PLACE", "World"]
 
@@ -47,6 +51,7 @@ LIMIT = 1_000_000
 """Bytes of a body without an end that are taken."""
 
 USER = Basic("elmer", "wabbit")
+SECRETS = (USER.password, b64encode(b"elmer:wabbit").decode())
 SECURE = asking("s.example")
 FILE = st.sampled_from([*FILES])
 LARGE = st.sampled_from(["more", "large"])
@@ -91,6 +96,22 @@ class Network(MemoryNetwork):
         return sum(not end.disconnected for end, _ in self.ends)
 
 
+@implementer(ILogObserver)
+class Said(list[str]):
+    """All that is said: to the log, of how downloads ended, and of things that are shown."""
+
+    def __call__(self, event: LogEvent) -> None:
+        self.append(f"{formatEvent(event)} {event}")
+        if "log_failure" in event:
+            self.append(event["log_failure"].getTraceback())
+
+    def of(self, ends: list[Any]) -> None:
+        for end in ends:
+            self.append(f"{end!r} {end}")
+            if isinstance(end, Failure):
+                self.append(f"{end.value!r} {end.value} {end.getTraceback()}")
+
+
 @define
 class Process:
     """What is left of one: nothing that it does matters to anybody, but in the end it has to let go of everything."""
@@ -123,7 +144,13 @@ class World(RuleBasedStateMachine):
         retries=st.integers(0, 2),
     )
     def begin(self, segments: Any, mirrors: str, retries: int) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="model"))
+        self.home = Path(tempfile.mkdtemp(prefix="model"))
+        self.folder, self.neighbour = self.home / "target", self.home / "neighbour"
+        self.folder.mkdir()
+        self.neighbour.write_bytes(OLD)
+        self.said = Said()
+        globalLogPublisher.addObserver(self.said)
+        self.told: dict[int, list[Any]] = {}  # ends of which all has been said
         self.descriptors = descriptors()
         self.origins = {"a.example": Origin("a.example", "b.example"), "b.example": Origin("b.example", "a.example")}
         self.ftp = FTPOrigin()
@@ -164,6 +191,7 @@ class World(RuleBasedStateMachine):
         # Threads would have their own time, and nothing could be done again as it was.
         self.downloader._shared.workers = InlineWorkers()  # type: ignore[assignment]
         self.sharing = Sharing(self.downloader, self.network, window=20_000)
+        self.said.of([self.remote, self.downloader, self.sharing])
 
     # ---- time
 
@@ -274,6 +302,8 @@ class World(RuleBasedStateMachine):
             allowed = {name for want in self.wants for name in want.names()}
             # Who dies, or finds the disk broken, between two names leaves one that is known for what it is.
             assert {*os.listdir(self.folder)} <= allowed | {each.name for each in strays(self.folder)}
+            assert {*os.listdir(self.home)} == {"target", "neighbour"}
+            assert self.neighbour.read_bytes() == OLD, "what lies outside was touched"
 
     @invariant()
     def a_connection_is_of_one_identity(self) -> None:
@@ -289,6 +319,17 @@ class World(RuleBasedStateMachine):
         for request in (*self.secure.requests, *self.origins["b.example"].stage.requests):
             assert request.get(b"authorization") is None, "a secret where it does not belong"
         assert not any(USER.password in command for command in self.ftp.stage.commands)
+
+    @invariant()
+    def no_secret_is_said(self) -> None:
+        if not hasattr(self, "wants"):
+            return
+        for ends in (*(want.ends for want in self.wants), *(ends for _, ends in self.batches)):
+            if ends and id(ends) not in self.told:
+                self.told[id(ends)] = ends
+                self.said.of(ends)
+        assert not [text for text in self.said if any(secret in text for secret in SECRETS)]
+        self.said.clear()
 
     @invariant()
     def who_pauses_is_waited_for(self) -> None:
@@ -316,8 +357,10 @@ class World(RuleBasedStateMachine):
             now = descriptors()
             assert len(now) == len(self.descriptors), (self.descriptors, now)
             self.there_is_nothing_else()
+            self.no_secret_is_said()
         finally:
-            shutil.rmtree(self.folder)
+            globalLogPublisher.removeObserver(self.said)
+            shutil.rmtree(self.home)
 
     def heal(self) -> None:
         """The world is good again, and everybody goes on."""
