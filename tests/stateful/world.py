@@ -328,7 +328,8 @@ class World(RuleBasedStateMachine):
             if ends and id(ends) not in self.told:
                 self.told[id(ends)] = ends
                 self.said.of(ends)
-        assert not [text for text in self.said if any(secret in text for secret in SECRETS)]
+        shown = [text for text in self.said if any(secret in text for secret in SECRETS)]
+        assert not shown, f"a secret was said: {shown[0]}"
         self.said.clear()
 
     @invariant()
