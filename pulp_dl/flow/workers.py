@@ -156,7 +156,7 @@ class Lane:
             del job  # it holds the bytes
             with self._lock:
                 self.backlog -= weight
-                relieving = self._full and not self._relieving and self._backlog_is_low()
+                relieving = failure is None and self._full and not self._relieving and self._backlog_is_low()
                 self._relieving = self._relieving or relieving
             if failure is not None:
                 self._tell(self._broken, failure, drops)
@@ -199,7 +199,6 @@ class Lane:
             if current:
                 self._jobs.clear()
                 self.backlog = 0
-                self._full = False
             self._busy = again = bool(self._jobs)
         if again:  # what failed had been dropped; these were put since
             self._ready(self._turn)

@@ -201,6 +201,108 @@ def test_full_at_the_limit_and_relieved_once_at_half_of_it() -> None:
     assert lane.put(nothing, 0) is False
 
 
+class ByHand:
+    """A lane with one thread and a reactor that are moved by hand; it is full at 100."""
+
+    def __init__(self) -> None:
+        self.turns: deque[Callable[[], bool]] = deque()
+        self.words: deque[partial[object]] = deque()
+        self.relieved = 0
+        self.told: list[Failure] = []
+        self.lane = Lane(self.turns.append, self.tell, self.relieve, self.told.append, LIMIT)
+
+    def tell(self, what: Callable[..., object], *arguments: Any) -> None:
+        self.words.append(partial(what, *arguments))
+
+    def relieve(self) -> None:
+        self.relieved += 1
+
+    def turn(self) -> None:
+        assert self.turns.popleft()() is False
+
+    def hear(self) -> None:
+        """All that has been told."""
+        while self.words:
+            self.words.popleft()()
+
+
+def test_each_time_that_it_is_full_it_is_relieved() -> None:
+    hand = ByHand()
+    for count in (1, 2, 3):
+        assert hand.lane.put(nothing, LIMIT) is True
+        hand.turn()
+        hand.hear()
+        assert hand.relieved == count
+
+
+def test_who_filled_it_again_before_the_word_came_is_relieved_later() -> None:
+    hand = ByHand()
+    hand.lane.put(nothing, LIMIT)
+    hand.turn()
+    assert hand.lane.put(nothing, LIMIT) is True
+    hand.hear()
+    assert hand.relieved == 0
+    hand.turn()
+    hand.hear()
+
+    assert hand.relieved == 1
+
+
+def test_who_drops_before_the_word_came_is_not_relieved() -> None:
+    hand = ByHand()
+    hand.lane.put(nothing, LIMIT)
+    hand.turn()
+    hand.lane.drop()
+    hand.hear()
+
+    assert hand.relieved == 0
+
+
+def test_a_lane_that_broke_and_was_dropped_is_relieved_as_ever() -> None:
+    """Also if the job that broke it would have relieved it."""
+    hand = ByHand()
+    assert hand.lane.put(lambda: 1 // 0, LIMIT) is True
+    hand.turn()
+    hand.hear()
+    assert (len(hand.told), hand.relieved) == (1, 0)
+    hand.lane.drop()
+    hand.lane.put(nothing, LIMIT)
+    hand.turn()
+    hand.hear()
+
+    assert hand.relieved == 1
+
+
+def test_who_drops_while_a_job_fails_is_told_when_it_rests() -> None:
+    hand = ByHand()
+    dropped: list[Deferred[None]] = []
+
+    def job() -> None:
+        dropped.append(hand.lane.drop())
+        raise ZeroDivisionError
+
+    hand.lane.put(job, 1)
+    hand.turn()
+    assert not dropped[0].called
+    hand.hear()
+
+    assert dropped[0].called
+    assert hand.told == []
+
+
+def test_after_somebody_was_told_that_it_rests_nobody_waits() -> None:
+    hand = ByHand()
+    hand.lane.put(nothing, 1)
+    settled = hand.lane.settled()
+    hand.turn()
+    hand.hear()
+    assert settled.called
+    hand.lane.put(nothing, 1)
+    hand.turn()
+
+    assert not hand.words
+
+
 def test_the_reactor_hears_nothing_that_nobody_waits_for() -> None:
     turns: list[Callable[[], bool]] = []
     words: list[Callable[..., object]] = []
