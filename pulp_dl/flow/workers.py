@@ -202,8 +202,7 @@ class Lane:
             self._busy = again = bool(self._jobs)
         if again:  # what failed had been dropped; these were put since
             self._ready(self._turn)
-            return
-        if current:
+        elif current:
             self._error = failure
             settling, self._settling = self._settling, []
             self._failed(failure)

@@ -73,6 +73,21 @@ def test_a_long_body_leaves_nothing_of_its_pieces() -> None:
         tracemalloc.stop()
 
 
+def test_nor_does_one_of_which_much_was_forgotten_at_once() -> None:
+    window, piece = Window(), bytes(SMALL)
+    for _ in range(200):
+        window.push(piece)
+    window.drop(window.end)
+    tracemalloc.start()
+    try:
+        for _ in range(20_000):
+            window.push(piece)
+            window.drop(window.end - SMALL)
+        assert tracemalloc.get_traced_memory()[0] < 50_000
+    finally:
+        tracemalloc.stop()
+
+
 def test_however_long_a_body_is_what_is_here_can_be_read() -> None:
     window = Window()
     for number in range(1000):

@@ -23,6 +23,7 @@ from zope.interface import implementer
 
 from pulp_dl.engine.slots import PATIENCE, Slots
 from pulp_dl.errors import DownloadError
+from pulp_dl.flow.timers import Timers
 from pulp_dl.protocols.http.connection import HTTPConnection
 from pulp_dl.protocols.http.pool import IDLE, HTTPConnectionPool, PoolKey
 from pulp_dl.testing import FaultServer, Send
@@ -172,6 +173,12 @@ class TestReuse:
         pool = World().pool
         assert isinstance(pool, client.HTTPConnectionPool)
         assert pool.persistent
+
+    def test_its_timers_are_those_that_it_is_given(self) -> None:
+        clock = Clock()
+        timers = Timers(clock)
+        assert HTTPConnectionPool(clock, Slots(1, 1, clock), timers).timers is timers
+        assert World().pool.timers is not None
 
     def test_one_request_after_the_other_on_one_connection(self) -> None:
         world = World()
@@ -612,6 +619,15 @@ class TestClosing:
         assert not world.open
         assert world.free()
         assert not world.clock.getDelayedCalls()
+
+    def test_what_waits_to_be_sent_is_not(self) -> None:
+        world = World()
+        sent: list[int] = []
+        world.pool.outbox.put(lambda: sent.append(1))
+        world.pool.close()
+        assert not world.clock.getDelayedCalls()
+        world.run()
+        assert sent == []
 
     def test_again_and_afterwards(self) -> None:
         world = World()

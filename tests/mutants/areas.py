@@ -62,7 +62,11 @@ AREAS: Final[dict[str, dict[str, tuple[Tests, ...]]]] = {
             of(http="redirect"),
             of(http="spaces cookies", advisories="redirects names"),
         ),
-        "protocols/spaces.py": (of(http="spaces"), of(http="homes environment socks", ftp="spaces")),
+        "protocols/spaces.py": (
+            of(http="scopes homes"),
+            of(http="spaces"),
+            of(http="environment socks", ftp="spaces"),
+        ),
     },
     "keys": {
         "protocols/http/pool.py": (of(http="pool"), of(http="fetcher sockets")),

@@ -34,6 +34,12 @@ REASONS: Final[dict[str, dict[str, str]]] = {
         """,
     },
     "it only costs time or memory, and little of it": {
+        "protocols/http/pool.py": """
+            @frozen(cache_hash=True) → @frozen(cache_hash=False)
+        """,
+        "protocols/spaces.py": """
+            bound = remote.url is not None or source.scope is not None → bound = remote.url is not None or source.scope is None
+        """,
         "consumers/part.py": """
             @lru_cache(1) → @lru_cache( 0)
         """,
@@ -55,7 +61,6 @@ REASONS: Final[dict[str, dict[str, str]]] = {
             if index > SLACK and 2 * index > len(self._pieces): → if index > SLACK and 3 * index > len(self._pieces):
             if index > SLACK and 2 * index > len(self._pieces): → if index > SLACK or 2 * index > len(self._pieces):
             if index > SLACK and 2 * index > len(self._pieces): → if index >= SLACK and 2 * index > len(self._pieces):
-            if index > SLACK and 2 * index > len(self._pieces): → if not index > SLACK and 2 * index > len(self._pieces):
         """,
     },
     "whoever makes use of it has to have one of its own": {
@@ -64,14 +69,16 @@ REASONS: Final[dict[str, dict[str, str]]] = {
         """,
     },
     "it is a figure that somebody chose": {
+        "protocols/spaces.py": """
+            PUBLIC = 2 → PUBLIC = 3
+        """,
+        "flow/workers.py": """
+            def __init__(self, reactor: IReactorFromThreads, threads: int = 4, name: str = "pulp_dl") -> None: → def __init__(self, reactor: IReactorFromThreads, threads: int = 3, name: str = "pulp_dl") -> None:
+            def __init__(self, reactor: IReactorFromThreads, threads: int = 4, name: str = "pulp_dl") -> None: → def __init__(self, reactor: IReactorFromThreads, threads: int = 5, name: str = "pulp_dl") -> None:
+        """,
         "consumers/part.py": """
             for _ in range(20): → for _ in range( 19):
             for _ in range(20): → for _ in range( 21):
-        """,
-    },
-    "it happens a turn of the reactor later": {
-        "protocols/http/pool.py": """
-            socket.evict() → pass
         """,
     },
     "it is only how a text looks": {
@@ -86,6 +93,11 @@ REASONS: Final[dict[str, dict[str, str]]] = {
         """,
     },
     "it does the same": {
+        "protocols/spaces.py": """
+            if int(address) > 1 and any(address in network for network in _TRANSLATED): → if int(address) > 0 and any(address in network for network in _TRANSLATED):
+            if int(address) > 1 and any(address in network for network in _TRANSLATED): → if int(address) >= 1 and any(address in network for network in _TRANSLATED):
+            return (IPv4Address(int(address) & 0xFFFFFFFF),) → return (IPv4Address(int(address) & 4294967294),)
+        """,
         "consumers/part.py": """
             if self._fd >= 0: → if self._fd > 0:
             if self._fd >= 0: → if self._fd >= 1:
@@ -93,6 +105,9 @@ REASONS: Final[dict[str, dict[str, str]]] = {
         "flow/workers.py": """
             self._drops = 0 → self._drops = -1
             self._drops = 0 → self._drops = 1
+            self._drops += 1 → self._drops += 2
+            self._drops += 1 → self._drops -= 1
+            break → continue
         """,
         "flow/checks.py": """
             continue → break

@@ -19,6 +19,11 @@ def test_the_file_and_all_that_have_to_notice_are_there(name: str) -> None:
     assert [test for tests in FILES[name] for test in tests if not (ROOT / test).is_file()] == []
 
 
+def test_nothing_of_flow_is_left_out() -> None:
+    there = {f"flow/{path.name}" for path in (ROOT / "pulp_dl" / "flow").glob("*.py")}
+    assert there - FILES.keys() == {"flow/__init__.py"}
+
+
 def test_what_is_explained_stands_there() -> None:
     """What has been changed since has to be explained anew."""
     for files in REASONS.values():

@@ -144,12 +144,9 @@ class HTTPConnectionPool(client.HTTPConnectionPool):
                 left.callback(None)
 
     def rest(self, socket: _Socket) -> None:
-        """It may carry another request."""
+        """It may carry another request: its connection has just looked."""
         seekers = self._seekers.get(socket.key)
         if seekers:
-            if not socket.connection.usable():
-                socket.evict()
-                return
             seeker = next(iter(seekers))
             if not socket.slot.owed(seeker.request):
                 seeker.take(socket)
