@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from pulp_dl import (
+    TLS,
     Basic,
     Digest,
     Downloader,
@@ -31,7 +33,16 @@ from pulp_dl import (
     ToFile,
     ToMemory,
 )
-from pulp_dl.errors import DigestMismatch, DownloadError, NotFound, Refused, TimedOut, TooLarge, Truncated
+from pulp_dl.errors import (
+    DigestMismatch,
+    DownloadError,
+    NotFound,
+    Refused,
+    SizeMismatch,
+    TimedOut,
+    TooLarge,
+    Truncated,
+)
 from pulp_dl.interfaces import ICheck, IExpectation
 from pulp_dl.testing import (
     Cut,
@@ -43,6 +54,7 @@ from pulp_dl.testing import (
     Repeat,
     Reset,
     Send,
+    ServerTLS,
     answer,
     redirect,
     response_head,
@@ -283,21 +295,24 @@ async def test_promise_6_a_slow_reader_pauses_the_server(reactor: Any) -> None:
 
 
 @pytest.mark.parametrize("framing", ["length", "chunked", "close"])
-async def test_promise_6_no_more_than_the_expected_size_is_taken(reactor: Any, tmp_path: Path, framing: Any) -> None:
-    remote = Remote(retries=Retries(count=0))
+async def test_promise_6_no_more_than_the_expected_size_is_taken(reactor: Any, framing: Any) -> None:
+    remote, consumer = Remote(retries=Retries(count=0)), Recorder()
+    kind = SizeMismatch if framing == "length" else TooLarge  # the head says so already, or no byte more is taken
     async with FaultServer(reactor, answer(DATA, framing=framing)) as server, Downloader(reactor, remote) as downloader:
-        with pytest.raises((TooLarge, DownloadError)):
-            await downloader.download(Source(server.url("/f"), Size(1000)), ToFile(tmp_path / "f"))
+        with pytest.raises(kind):
+            await downloader.download(Source(server.url("/f"), Size(1000)), consumer)
 
-    assert names(tmp_path) == set()
+    assert len(consumer.data) < 1000
 
 
 async def test_promise_6_an_endless_body_ends_at_max_size(reactor: Any) -> None:
     endless = (Send(response_head(200)), Repeat(Send(b"x" * 10_000)))
-    remote = Remote(limits=Limits(max_size=200_000), retries=Retries(count=0))
+    remote, consumer = Remote(limits=Limits(max_size=200_000), retries=Retries(count=0)), Recorder()
     async with FaultServer(reactor, endless) as server, Downloader(reactor, remote) as downloader:
-        with pytest.raises(TooLarge):
-            await downloader.download(server.url("/f"), ToMemory())
+        with pytest.raises(TooLarge, match=r"200[,]?000"):
+            await downloader.download(server.url("/f"), consumer)
+
+    assert len(consumer.data) <= 200_000
 
 
 # ---- 7
@@ -340,10 +355,13 @@ async def test_promise_7_a_rest_is_asked_for_with_no_more_secrets_than_the_whole
 
 
 async def test_promise_7_https_is_never_left_for_http(reactor: Any) -> None:
+    ca = trustme.CA()
+    identity = ServerTLS(ca.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.bytes())
     async with FaultServer(reactor, answer(DATA)) as plain:
-        async with FaultServer(reactor, redirect("ftp://127.0.0.1/x")) as server, Downloader(reactor) as downloader:
-            with pytest.raises(Refused):
-                await downloader.download(server.url("/f"), ToMemory())
+        async with FaultServer(reactor, redirect(plain.url("/x")), tls=identity) as server:
+            async with Downloader(reactor, Remote(tls=TLS(ca=ca.cert_pem.bytes()))) as downloader:
+                with pytest.raises(Refused, match="allow_downgrade"):
+                    await downloader.download(server.url("/f"), ToMemory())
         assert plain.requests == []
 
 

@@ -24,6 +24,7 @@ from zope.interface import implementer
 from pulp_dl.engine.slots import PATIENCE, Slots
 from pulp_dl.errors import DownloadError
 from pulp_dl.flow.timers import Timers
+from pulp_dl.interfaces import ISlot
 from pulp_dl.protocols.http.connection import HTTPConnection
 from pulp_dl.protocols.http.pool import IDLE, HTTPConnectionPool, PoolKey
 from pulp_dl.testing import FaultServer, Send
@@ -335,6 +336,21 @@ class TestLimits:
         world.run()
         assert world.free()
 
+    def test_one_who_is_refused_a_slot_is_told_and_gets_no_connection(self) -> None:
+        class Grudging(Slots):
+            refusing = True
+
+            def acquire(self, host: Any, sockets: int = 1) -> Deferred[ISlot]:
+                return fail(ZeroDivisionError()) if self.refusing else super().acquire(host, sockets)
+
+        world = World(1, 1)
+        world.pool.slots = slots = Grudging(1, 1, world.clock)
+        error(world.get(), ZeroDivisionError)
+        slots.refusing = False
+        connection = result(world.get())
+        assert world.work(connection) == b"hello"
+        assert result(world.get()) is connection
+
     def test_reuse_is_preferred_but_nobody_starves_beside_a_busy_host(self) -> None:
         world = World(1, 1)
         connection = result(world.get(A))
@@ -532,6 +548,7 @@ class TestIdling:
             world.run(IDLE - 30 if left == 2 else 10)
             world.run()
             assert world.open.total() == left
+            assert len(world.clock.getDelayedCalls()) == (left > 0)
         assert not world.clock.getDelayedCalls()
 
     def test_no_timer_runs_when_nothing_idles(self) -> None:
