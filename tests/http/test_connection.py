@@ -26,6 +26,7 @@ from zope.interface.verify import verifyObject
 from pulp_dl.errors import ConnectFailed, DownloadError, ProtocolError, Truncated
 from pulp_dl.protocols.http.connection import Answer, HTTPConnection
 from pulp_dl.protocols.http.framing import Framing
+from pulp_dl.testing.pipe import WINDOW
 from tests.http.lines import ASK, HELLO, OK, URL, Line, answered, delivered, error, result
 from tests.sinks import Sink
 
@@ -716,6 +717,17 @@ class TestHEAD:
 
 
 class TestAbort:
+    def test_what_has_not_been_sent_is_not_waited_for(self, line: Line) -> None:
+        """Nor who does not read it."""
+        line.far.pauseProducing()
+        long = ASK[:-2] + b"X-Long: " + b"x" * 2 * WINDOW + b"\r\n\r\n"
+        asking = line.connection.request(long, b"GET", URL)
+        line.waiting.append(asking)
+        line.run()
+        assert not line.closed
+        asking.cancel()
+        assert line.run().closed
+
     def test_what_is_asked_is_cancelled(self, line: Line) -> None:
         asking = line.ask()
         line.connection.abort()
