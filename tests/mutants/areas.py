@@ -32,6 +32,7 @@ AREAS: Final[dict[str, dict[str, tuple[Tests, ...]]]] = {
         "flow/deadline.py": (of(flow="deadline"), of(http="agent")),
         "flow/demands.py": (of(flow="proofs"), *PIPE),
         "flow/earlier.py": (of(flow="pipe"), *PIPE),
+        "flow/heap.py": (of(flow="heap"),),
         "flow/outlet.py": (of(flow="outlet"), *PIPE),
         "flow/pipe.py": (of(flow="pipe"), *PIPE),
         "flow/reading.py": (of(flow="reading"), ["tests/test_file_fetcher.py"], of(engine="sharing")),
