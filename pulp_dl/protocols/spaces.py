@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IHostResolution, IResolutionReceiver
-from zope.interface import directlyProvides, implementer, providedBy
+from zope.interface import implementer
 
 from ..errors import RedirectRefused
 from ..flow.deadline import deadline
@@ -258,9 +258,9 @@ class Bounded:
         """
         self._reactor = reactor
         self._floor = floor
-        directlyProvides(self, providedBy(reactor))
 
     def __getattr__(self, name: str) -> Any:
+        """All else is the reactor's, also what it provides."""
         return getattr(self._reactor, name)
 
     def connectTCP(self, host: str, *arguments: Any, **settings: Any) -> Any:
