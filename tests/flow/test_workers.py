@@ -429,6 +429,15 @@ async def test_lanes_share_what_may_wait_and_those_that_have_gone_have_none_of_i
         del resting
 
 
+async def test_what_is_done_has_none_of_it_either(reactor: Any) -> None:
+    workers = Workers(reactor, threads=1, name="test")
+    for _ in range(20):
+        await workers.run(nothing)
+    await workers.close()
+
+    assert workers.lane(nothing, unexpected, None).piece == BUDGET // 8
+
+
 class Listening:
     """A reactor that counts what threads tell it."""
 
