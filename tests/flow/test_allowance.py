@@ -402,6 +402,19 @@ def asking(allowance: Allowance, count: int) -> tuple[list[Deferred[None]], list
     return turns, went
 
 
+def test_nothing_is_saved_while_there_is_no_limit() -> None:
+    """Nor owed: who asks first when one has come waits for just one request's time."""
+    clock, rate = Clock(), Rate(None)
+    allowance = Allowance(clock, rate, 1)
+    clock.advance(100)
+    rate.per_second = 1
+    turn = allowance.turn()
+    clock.pump([0.1] * 9)
+    assert not turn.called
+    clock.pump([0.1] * 2)
+    assert turn.called
+
+
 def test_requests_go_in_the_order_of_asking_and_evenly() -> None:
     clock = Clock()
     _, went = asking(Allowance(clock, Rate(5), 1), 10)

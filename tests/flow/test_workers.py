@@ -624,7 +624,7 @@ async def test_inline_workers_run_at_once_and_stop_at_the_first_error() -> None:
     ran: list[int] = []
     lane = workers.lane(nothing, told.append)
 
-    assert lane.put(lambda: ran.append(1), 10**9) is False
+    assert (lane.put(lambda: ran.append(1), 10**9), lane.backlog) == (False, 0)
     await lane.settled()
     lane.put(lambda: 1 // 0, 1)
     lane.put(lambda: ran.append(2), 1)
