@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from sys import maxsize
 from typing import Any
 
 import pytest
@@ -413,6 +414,51 @@ def test_nothing_is_saved_while_there_is_no_limit() -> None:
     assert not turn.called
     clock.pump([0.1] * 2)
     assert turn.called
+
+
+class Turns:
+    """Somebody in the line, and what came of it."""
+
+    def __init__(self, rate: float | None, largest: int = PIECE) -> None:
+        self.clock = Clock()
+        self.allowance = Allowance(self.clock, Rate(rate), largest)
+        self.allowance.take(maxsize)
+        self.had: list[int] = []
+        self.taken: list[int] = []
+
+    def turn(self, allowed: int) -> int:
+        self.taken.append(self.allowance.take(1000))
+        self.had.append(allowed)
+        return allowed
+
+
+def test_a_turn_with_what_was_left_is_never_more_than_the_bucket_holds() -> None:
+    """Else nobody would ever have it."""
+    turns = Turns(1)
+    turns.allowance.wait(turns.turn, left=1)
+    turns.clock.pump([0.5] * 6)
+    assert turns.had == [1]
+
+
+def test_nobody_takes_from_the_bucket_inside_of_somebodys_turn() -> None:
+    turns = Turns(100_000)
+    turns.allowance.wait(turns.turn)
+    turns.clock.advance(1)
+    assert (len(turns.had), turns.taken) == (1, [0])
+
+
+def test_it_is_looked_at_when_there_will_be_enough_and_no_sooner() -> None:
+    turns = Turns(1)
+    turns.allowance.wait(turns.turn)
+    (timer,) = turns.clock.getDelayedCalls()
+    assert timer.getTime() > 0.9
+
+
+def test_who_waits_without_a_limit_waits_for_a_moment() -> None:
+    turns = Turns(None)
+    turns.allowance.wait(turns.turn)
+    turns.clock.advance(0.02)
+    assert turns.had == [maxsize]
 
 
 def test_requests_go_in_the_order_of_asking_and_evenly() -> None:

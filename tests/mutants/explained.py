@@ -77,6 +77,11 @@ REASONS: Final[dict[str, dict[str, str]]] = {
             bytes(_BLOCK) → pass
         """,
     },
+    "it is a byte more in a first turn, which is paid for like all others": {
+        "flow/allowance.py": """
+            self._left = 0 → self._left = 1
+        """,
+    },
     "it is a figure that somebody chose": {
         "protocols/spaces.py": """
             PUBLIC = 2 → PUBLIC = 3
