@@ -59,6 +59,19 @@ def test_the_scope_of_a_remote_has_its_secrets_and_a_url_its_own_user() -> None:
     assert led(inside, "/z").inside
 
 
+def test_a_source_makes_us_somebody_as_long_as_it_may_say_so() -> None:
+    """By an Authorization of its own in its scope, by the user of its URL at its origin."""
+    secret = {"Authorization": "Bearer secret"}
+    user = "http://user:password@a.example/x"
+    assert trail().who is None
+    assert trail(Source(A, headers={"X-Other": "a"})).who is None
+    assert trail(user).who == (Basic("user", "password"), None)
+    assert trail(Source(user, headers=secret)).who == (Basic("user", "password"), b"Bearer secret")
+    way = trail(Source(A, headers=secret))
+    assert led(way, "/z").who == (None, b"Bearer secret")
+    assert led(way, B).who is None
+
+
 def test_cookies_go_where_secrets_may() -> None:
     class Jar:
         def fields(self, place: Any) -> Any:
