@@ -323,6 +323,15 @@ def test_who_is_cleared_leaves_the_line() -> None:
     assert [len(data) for _, _, data in world.passed] == [1]
 
 
+def test_so_does_who_is_closed() -> None:
+    world = World(10)
+    valve = world.valve()
+    valve.write(bytes(5))
+    assert world.clock.getDelayedCalls() != []
+    valve.close()
+    assert world.clock.getDelayedCalls() == []
+
+
 def test_a_valve_that_is_cleared_inside_its_turn_lets_nothing_more_through() -> None:
     clock, got = Clock(), []
 

@@ -77,6 +77,11 @@ REASONS: Final[dict[str, dict[str, str]]] = {
             bytes(_BLOCK) → pass
         """,
     },
+    "it has connections of its own where it might have shared one": {
+        "protocols/http/fetcher.py": """
+            floor = None → pass
+        """,
+    },
     "it is a byte more in a first turn, which is paid for like all others": {
         "flow/allowance.py": """
             self._left = 0 → self._left = 1
@@ -107,6 +112,9 @@ REASONS: Final[dict[str, dict[str, str]]] = {
         """,
     },
     "it does the same": {
+        "protocols/http/pool.py": """
+            self._stop_waiting() → pass
+        """,
         "protocols/spaces.py": """
             if int(address) > 1 and any(address in network for network in _TRANSLATED): → if int(address) > 0 and any(address in network for network in _TRANSLATED):
             if int(address) > 1 and any(address in network for network in _TRANSLATED): → if int(address) >= 1 and any(address in network for network in _TRANSLATED):
