@@ -112,6 +112,9 @@ REASONS: Final[dict[str, dict[str, str]]] = {
         """,
     },
     "it does the same": {
+        "protocols/http/fetcher.py": """
+            body.abandon() → pass
+        """,
         "protocols/http/pool.py": """
             self._stop_waiting() → pass
         """,
