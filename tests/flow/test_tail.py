@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,3 +39,13 @@ def test_where_the_total_is_known_pieces_before_the_end_go_on_as_they_are(sizes:
         assert released == min(sent, max(0, total - HOLD))
 
     assert len(b"".join(tail.pop())) == min(total, HOLD)
+
+
+@pytest.mark.parametrize("total", [None, 0, HOLD, HOLD + 1, HOLD + 2])
+@pytest.mark.parametrize("before", [0, 1, HOLD - 1, HOLD])
+@pytest.mark.parametrize("size", [1, 2, HOLD, HOLD + 1])
+def test_what_would_free_something_is_known_before_it_comes(total: int | None, before: int, size: int) -> None:
+    tail = Tail(total)
+    if before:
+        tail.push(bytes(before))
+    assert tail.frees(size) is bool(tail.push(bytes(size)))

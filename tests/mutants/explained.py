@@ -52,6 +52,7 @@ REASONS: Final[dict[str, dict[str, str]]] = {
             keep_some() → pass
         """,
         "flow/checks.py": """
+            proven = proven or isinstance(check, Hashing) → pass
             return piece if self._free else min(piece, max(LEAST, self._seen >> 5)) → return piece if self._free else min(piece, max(LEAST, self._seen >> 4))
             return piece if self._free else min(piece, max(LEAST, self._seen >> 5)) → return piece if self._free else min(piece, max(LEAST, self._seen >> 6))
         """,
@@ -101,6 +102,9 @@ REASONS: Final[dict[str, dict[str, str]]] = {
         """,
     },
     "it is only how a text looks": {
+        "model/expect.py": """
+            known: Mapping[int, str] = field(default=_NOTHING, kw_only=True, eq=False, repr=False) → known: Mapping[int, str] = field(default=_NOTHING, kw_only=True, eq=False, repr=True)
+        """,
         "consumers/part.py": """
             data = memoryview(json.dumps(asdict(note), indent=1).encode("ascii")) → data = memoryview(json.dumps(asdict(note), indent= 0).encode("ascii"))
             data = memoryview(json.dumps(asdict(note), indent=1).encode("ascii")) → data = memoryview(json.dumps(asdict(note), indent= 2).encode("ascii"))
