@@ -54,7 +54,10 @@ class Passthrough:
         if not path.startswith(self.prefix):
             return fail(KeyError(path))
         # Each byte of a name is its own: what came as %3F must not begin a query.
-        rest = quote(path[len(self.prefix) :], safe="/", errors="surrogateescape")
+        try:
+            rest = quote(path[len(self.prefix) :], safe="/", errors="surrogateescape")
+        except UnicodeEncodeError:  # a surrogate that stands for no byte: no URL can name it
+            return fail(KeyError(path))
         return succeed((self._downloader, Source(self._base + rest, auth=self._auth)))
 
     @property

@@ -43,8 +43,9 @@ async def test_whatever_is_published_comes_whole_and_checked(reactor: Any, tmp_p
             got = await get(world.catalogue, f"/files/{path}")
             assert (got.data, got.report.validated) == (data, True)
         assert world.asked() == [f"GET /repo/{quote(path)}" for path in FILES]
-        with pytest.raises(KeyError):
-            await world.catalogue.find("/files/none")
+        for path in ("/files/none", "/files/\ud800", "/\udcff"):
+            with pytest.raises(KeyError):
+                await world.catalogue.find(path)
 
 
 async def test_a_source_has_the_size_and_the_digest_of_its_line(reactor: Any, tmp_path: Path) -> None:

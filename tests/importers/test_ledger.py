@@ -158,7 +158,7 @@ def test_bases_that_begin_alike_are_neighbours(ledger: Ledger) -> None:
         ledger.publish(publication(base), listed("x"))
     for base in bases:
         assert ledger.find(f"{base}x")[0].base == base
-    for path in ("/x", "/a", "/a/", "/a/x/", "/a.b", "/aa/x", "/0/x", "/ü/x", "", "x", "/\udcff/x"):
+    for path in ("/x", "/a", "/a/", "/a/x/", "/a.b", "/aa/x", "/0/x", "/ü/x", "", "x", "/\udcff/x", "/a/\ud800"):
         with pytest.raises(KeyError):
             ledger.find(path)
 
