@@ -64,7 +64,9 @@ def explain(
     listed = listed_mirrors(options)
     given: Any = Elsewhere(None if listed is None else listed.mirrors)
     learnt = learnt_of(options, lambda text: click.echo(printable(f"Warning: {text}"), err=True))
-    account = _Account(source, listed, learnt.scores("" if listed is None else listed.name, given, explore=0))
+    account = _Account(
+        source, listed, learnt.scores("" if listed is None else listed.name, given, explore=0), options["country"]
+    )
     call(lambda: account.make(remote, dry_run=dry_run))
     click.echo(json.dumps(account.facts()) if as_json else printable(in_options("\n".join(account.lines()))))
     ctx.exit(0 if account.error is None else code_of(account.error))
@@ -77,13 +79,15 @@ class _Account:
     @ivar error: why it failed, or why its mirrors are not known.
     """
 
-    def __init__(self, source: Source, listed: Listed | None, scores: Scores) -> None:
+    def __init__(self, source: Source, listed: Listed | None, scores: Scores, country: str | None) -> None:
         self._source = source
         self._mirrors: Any = None if listed is None else listed.mirrors
         self._list: str | None = None if listed is None else getattr(listed.mirrors, "url", listed.kind)
         self._entry = "URL" if listed is not None and listed.kind == "metalink" else "line"
         self._scores = scores
+        self._country = country
         self._before: list[tuple[str, Standing]] = []
+        self._countries: list[str | None] = []
         self._left_out: list[bool] = []
         self._after: list[tuple[str, Standing]] = []
         self._attempts: tuple[Attempt, ...] = ()
@@ -118,10 +122,11 @@ class _Account:
                     self.error = error
                 places.append(self._source)
         self._before = self._standing(scores, places)
+        self._countries = self._where(places)
         self._left_out = [lessens(place, self._source, remote) for place in places]
         if dry_run:
             return
-        async with Downloader(reactor, remote, mirrors=Duplicates(scores)) as downloader:
+        async with Downloader(reactor, remote, mirrors=Duplicates(scores, country=self._country)) as downloader:
             try:
                 self._report = await downloader.download(self._source, Discard())
                 self._attempts = self._report.attempts
@@ -136,6 +141,13 @@ class _Account:
 
         return [(shown(place.url), each) for place, each in zip(places, scores.standing(places), strict=True)]
 
+    def _where(self, places: list[Source]) -> list[str | None]:
+        """The countries of these places, as far as their mirrors tell of their hosts where they are."""
+        from ..urls import parse
+
+        told = {parse(each.url).base: each.country for each in getattr(self._mirrors, "locations", ())}
+        return [told.get(place.place.base) for place in places]
+
     @property
     def _skipped(self) -> tuple[Skipped, ...]:
         """What stands in the list and is no place; a number is that of a line, or of a URL in a metalink."""
@@ -149,6 +161,11 @@ class _Account:
     def _wasted(self) -> int:
         return self._came - (0 if self._report is None else self._report.size)
 
+    @property
+    def _places(self) -> Iterator[tuple[tuple[str, Standing], str | None, bool]]:
+        """In their order: how each stands, its country, and whether it would never be asked."""
+        return zip(self._before, self._countries, self._left_out, strict=True)
+
     def lines(self) -> Iterator[str]:
         """For people."""
         if self._list is not None:
@@ -158,8 +175,10 @@ class _Account:
             for each in self._skipped:
                 yield f"  {self._entry} {each.number} is left out: {each.reason}"
         yield "places, the best first:"
-        for number, ((url, standing), out) in enumerate(zip(self._before, self._left_out, strict=True), 1):
-            yield f"  {number}. {url}: {NOT_ASKED if out else standing}"
+        for number, ((url, standing), country, out) in enumerate(self._places, 1):
+            here = " (--country)" if country == self._country else ""
+            where = f"in {country}{here}, " if country is not None else ""
+            yield f"  {number}. {url}: {NOT_ASKED if out else f'{where}{standing}'}"
         if self._attempts:
             yield "attempts:"
             for number, attempt in enumerate(self._attempts, 1):
@@ -186,8 +205,8 @@ class _Account:
             "mirrors": self._list,
             "skipped": [each._asdict() for each in self._skipped],
             "places": [
-                {"url": url, "left_out": out, **asdict(standing)}
-                for (url, standing), out in zip(self._before, self._left_out, strict=True)
+                {"url": url, "country": country, "left_out": out, **asdict(standing)}
+                for (url, standing), country, out in self._places
             ],
             "attempts": [
                 {

@@ -95,7 +95,7 @@ def get(
         lines = None if input_file is None else stack.enter_context(_opened("-i", input_file))
         with concluding(ctx, summary), _places(options, listed, metalink, summary) as mirrors:
             if metalink is not None:
-                sources, paths = _described(metalink, remote, output, directory)
+                sources, paths = _described(metalink, remote, output, directory, options["country"])
                 summary.files = len(sources)
             if stdout:
                 summary.list_files()
@@ -139,7 +139,7 @@ def _places(
 
     given: Any = Elsewhere(None if listed is None else listed.mirrors)
     if listed is None and metalink is None:
-        return nullcontext(Duplicates(given))
+        return nullcontext(Duplicates(given, country=options["country"]))
     name = listed.name if listed is not None else f"metalink {shown(str(metalink))}"
     return learning(options, name, given, summary.warn)
 
@@ -172,7 +172,7 @@ def _check_usage(
 
 
 def _described(
-    metalink: str, remote: Remote, output: str | None, directory: str | None
+    metalink: str, remote: Remote, output: str | None, directory: str | None, country: str | None
 ) -> tuple[list[Source], list[Path]]:
     """
     What a metalink describes, and where it goes: below the directory, by the last part of its name.
@@ -185,7 +185,7 @@ def _described(
 
     with BlockingDownloader(remote) as downloader:
         try:
-            described = list(read_metalink_at(metalink, downloader))
+            described = list(read_metalink_at(metalink, downloader, country))
         except DownloadError as error:
             raise Failed(error.message, error.url or metalink, code_of(error)) from error
     if output is not None and len(described) > 1:

@@ -78,7 +78,7 @@ def learning(
     learnt = learnt_of(options, warn_once)
     scores = learnt.scores(name, mirrors)
     try:
-        yield Duplicates(scores)
+        yield Duplicates(scores, country=options["country"])
     finally:
         try:
             learnt.save()

@@ -69,6 +69,20 @@ class _Variable(click.ParamType[tuple[str, str]]):
         return rv.splitlines()
 
 
+class _Country(click.ParamType[str]):
+    """Two letters."""
+
+    name = "country"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from ..model.mirrors import country_code
+
+        try:
+            return str(country_code(str(value)))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
 mirror_options = (
     click.option("--mirrorlist", metavar="URL", help="A list of mirrors, as Fedora, CentOS, pacman and apt have it."),
     click.option(
@@ -96,6 +110,13 @@ mirror_options = (
         multiple=True,
         metavar="NAME=VALUE",
         help="What $arch, $basearch, $releasever or another variable in the list stands for.  May be repeated.",
+    ),
+    click.option(
+        "--country",
+        type=_Country(),
+        metavar="CC",
+        help="Where we are, such as de: mirrors there come first until more is known of them.  It is $country in the "
+        "URL of a list, too.",
     ),
 )
 
@@ -135,7 +156,7 @@ def listed_mirrors(options: Mapping[str, Any], under: str | None = None) -> List
         from ..model.mirrors import MirrorsSettings
 
         beginning = options["mirrors_under"] or options["remote"] or under
-        settings = MirrorsSettings(argument, beginning, dict(options["mirror_variables"]))
+        settings = MirrorsSettings(argument, beginning, dict(options["mirror_variables"]), options["country"])
         name = kind
         if argument is not None:
             # What it means to a plugin nobody knows; a URL has secrets in known places, another text may be one.
@@ -204,16 +225,20 @@ class Elsewhere:
             self._mirrors.record(attempt)
 
 
-def read_metalink_at(where: str, downloader: Any) -> Iterator[Described]:
+def read_metalink_at(where: str, downloader: Any, country: str | None = None) -> Iterator[Described]:
     """
     The files that a metalink describes.
 
     @param where: its URL, or the path of a file.
     @param downloader: a blocking one.
+    @param country: the one whose places come first.
     @raise Failed: it is none.
     @raise DownloadError: it cannot be had.
     """
+    from attrs import evolve
+
     from ..consumers.memory import ToMemory
+    from ..mirrors.described import nearest
     from ..mirrors.metalink_xml import read_metalink
     from ..urls import shown
     from .outcome import DISK, INVALID, Failed
@@ -237,4 +262,4 @@ def read_metalink_at(where: str, downloader: Any) -> Iterator[Described]:
     for described in description.files:
         if not described.locations:
             raise Failed(f"it names no place of {described.name} that can be asked", shown(where), INVALID)
-        yield described
+        yield evolve(described, locations=nearest(described.locations, country))

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from itertools import takewhile
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from ..model.expect import Digest, Size
+from ..model.mirrors import country_code
 from ..model.pieces import Pieces
 from ..model.source import Source
 from .list import Skipped
 
-__all__ = ["Described", "Description", "Location", "Older"]
+__all__ = ["Described", "Description", "Location", "Older", "nearest"]
+
+
+def _told(country: str | None) -> str | None:
+    """What somebody wrote in the network is a code of a country, or nothing."""
+    try:
+        return country_code(country and country.strip())
+    except ValueError:
+        return None
 
 
 @frozen
@@ -23,12 +32,22 @@ class Location:
     Where a file is.
 
     @ivar priority: the lowest first.
-    @ivar country: a code of ISO 3166-1 in lower case, or None.
+    @ivar country: a code of ISO 3166-1 in lower case, or None: it was given none, or something else.
     """
 
     url: str
     priority: int
-    country: str | None = None
+    country: str | None = field(default=None, converter=_told)
+
+
+def nearest(locations: Iterable[Location], country: str | None) -> tuple[Location, ...]:
+    """
+    Those of this country first, and by priority among themselves, as are the others: who wrote the priorities did not
+    know where we are, or guessed it.
+
+    @param country: in lower case; None: nobody says where we are, and only priorities count.
+    """
+    return tuple(sorted(locations, key=lambda each: (country is not None and each.country != country, each.priority)))
 
 
 @frozen

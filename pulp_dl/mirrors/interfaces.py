@@ -39,6 +39,9 @@ class IScoring(IMirrors):
 
     hedge: float = Attribute("So many of all requests may be made beside one that takes long to answer; 0: none.")
 
+    def order(places: Iterable[Source]) -> list[Source]:
+        """These places, the best first; in the order in which they come, as far as nothing is known of them."""
+
     def refused(place: Source) -> DownloadError | None:
         """
         Why this place is not to be asked now, or None.  After None C{record} tells what has become of it, always.

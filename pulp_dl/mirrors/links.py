@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
 from typing import Any, Final
 
 from zope.interface import alsoProvides, implementer
@@ -12,10 +12,11 @@ from zope.interface import alsoProvides, implementer
 from ..interfaces import IDownloader, IExpectation, IMirrors
 from ..model.expect import ALGORITHMS, Digest
 from ..model.headers import Pairs
+from ..model.mirrors import country_code
 from ..model.report import Attempt
 from ..model.source import Head, Source
 from ..urls import InvalidURL, join, parse
-from .described import Location
+from .described import Location, nearest
 from .interfaces import IScoring, IVouching
 from .list import SCHEMES
 from .located import located
@@ -58,7 +59,7 @@ def duplicates_told(pairs: Pairs, url: str, schemes: Collection[str] = SCHEMES) 
         priority = int(text) if re.fullmatch("[0-9]{1,6}", text) else _LAST
         if "pref" in parameters:  # section 3.2: those that the server prefers, before all others
             priority -= _LAST
-        found.append(Location(str(place), priority, parameters.get("geo", "").lower() or None))
+        found.append(Location(str(place), priority, parameters.get("geo")))
     return tuple(sorted(found, key=lambda each: each.priority))
 
 
@@ -112,14 +113,25 @@ class Duplicates:
     what came already is gone on with at another place, and judged in the end.
 
     An answer costs no further request: who was not asked, or did not answer, tells nothing.  C{Duplicates(Scores(...))}
-    asks others in the order that was learnt, and then those that were told of.
+    asks others in the order that was learnt, and then those that were told of, in that order, too.
     """
 
-    def __init__(self, mirrors: IMirrors | None = None, *, schemes: Collection[str] = SCHEMES) -> None:
+    def __init__(
+        self,
+        mirrors: IMirrors | None = None,
+        *,
+        country: str | None = None,
+        schemes: Collection[str] = SCHEMES,
+    ) -> None:
         """
         @param mirrors: those that are asked before; None: the source's own URL.
+        @param country: of places that were told of, those of this country (ISO 3166-1) come first, in the order of
+            their priorities; then others.
         @param schemes: protocols that a place may have.
+        @raise ValueError: this is no country.
         """
+        self._country = country_code(country)
+        self._order: Callable[[Iterable[Source]], list[Source]] = list
         self._mirrors = mirrors
         self._vouching: IVouching | None = mirrors if IVouching.providedBy(mirrors) else None
         if mirrors is not None and IScoring.providedBy(mirrors):
@@ -127,12 +139,13 @@ class Duplicates:
             scoring: Any = mirrors
             self.refused, self.answered, self.hurried = scoring.refused, scoring.answered, scoring.hurried
             self.hedge, self.usual = scoring.hedge, scoring.usual
+            self.order = self._order = scoring.order
         self._schemes = tuple(schemes)
         self._told: dict[str, tuple[Location, ...]] = {}
 
     def locate(self, source: Source, direct: IDownloader) -> AsyncIterator[Source]:
         places = _own(source) if self._mirrors is None else located(self._mirrors, source, direct)
-        return _Located(source, places, self._told)
+        return _Located(source, places, self._told, self._country, self._order)
 
     def vouched(self, source: Source, place: Source, head: Head) -> tuple[IExpectation, ...]:
         told = () if self._vouching is None else tuple(self._vouching.vouched(source, place, head))
@@ -166,10 +179,19 @@ class _Located:
     none yet; when that one has failed, there may be.
     """
 
-    def __init__(self, source: Source, places: AsyncIterator[Source], told: dict[str, tuple[Location, ...]]) -> None:
+    def __init__(
+        self,
+        source: Source,
+        places: AsyncIterator[Source],
+        told: dict[str, tuple[Location, ...]],
+        country: str | None,
+        order: Callable[[Iterable[Source]], list[Source]],
+    ) -> None:
         self._source = source
         self._places: Any = places
         self._told = told
+        self._country = country
+        self._order = order
         self._read: list[str] = []
         self._others: list[Location] = []
 
@@ -186,10 +208,13 @@ class _Located:
             self._read.append(place.url)
             return place
         found = [location for url in self._read for location in self._told.pop(url, ())]
-        self._others = sorted([*self._others, *found], key=lambda each: each.priority)
+        self._others = [*nearest([*self._others, *found], self._country)]
         if not self._others:
             raise StopAsyncIteration
-        return self._source.at(self._others.pop(0).url)
+        places = [self._source.at(each.url) for each in self._others]
+        best = self._order(places)[0]
+        del self._others[places.index(best)]
+        return best
 
     async def aclose(self) -> None:
         """No more is wanted."""

@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from ..interfaces import IDownloader, IMirrors
-from ..model.mirrors import MirrorsSettings
+from ..model.mirrors import MirrorsSettings, country_code
 from ..model.remote import Remote
 from ..model.report import Attempt
 from ..model.source import Head, Source
@@ -19,7 +19,7 @@ from ..urls import parse, shown
 from .below import Below
 from .document import LIMIT, REFRESH, Document
 
-__all__ = ["SCHEMES", "Entry", "Listing", "MirrorList", "Skipped", "list_of", "read_list", "substitute"]
+__all__ = ["SCHEMES", "Entry", "Listing", "MirrorList", "Skipped", "list_of", "read_list", "substitute", "with_country"]
 
 log = Logger()
 
@@ -71,6 +71,11 @@ def substitute(text: str, variables: Mapping[str, str]) -> str:
         return variables[name]
 
     return _VARIABLE.sub(value, text)
+
+
+def with_country(variables: Mapping[str, str], country: str | None) -> Mapping[str, str]:
+    """The same, and what C{$country} is in the URL of a list, in capitals as servers want it, if nobody else says."""
+    return variables if country is None else {"country": country.upper(), **variables}
 
 
 def read_list(text: str, variables: Mapping[str, str] | None = None, schemes: Collection[str] = SCHEMES) -> Listing:
@@ -154,6 +159,7 @@ class MirrorList:
         under: str | None = None,
         original: bool = True,
         variables: Mapping[str, str] | None = None,
+        country: str | None = None,
         schemes: Collection[str] = SCHEMES,
         remote: Remote | None = None,
         limit: int = LIMIT,
@@ -165,19 +171,20 @@ class MirrorList:
         @param under: the beginning of the URLs that have mirrors; None: scheme, host and port of any URL.
         @param original: ask the source's own URL too, after the others (or where it stands among them).
         @param variables: what C{$arch}, C{$basearch}, C{$releasever}, C{$repo} and others stand for.
+        @param country: what C{$country} stands for in the URL of the list (ISO 3166-1); a list in plain text says of
+            no place where that is.
         @param schemes: protocols that an entry may have; others are skipped.
         @param remote: the settings to fetch the list with; None: those of the Downloader.  The secrets of a
             Downloader's Remote are not shown to the host of the list, unless it is theirs.
         @param limit: bytes that the list may have.
         @param refresh: seconds after which it is fetched again.
-        @raise ValueError: this is no URL, or there is no value for a variable in it.
+        @raise ValueError: this is no URL, there is no value for a variable in it, or this is no country.
         """
         self._variables = dict(variables or {})
         self._schemes = tuple(schemes)
         self._below = Below(under, original=original)
-        self._document = Document(
-            substitute(url, self._variables), self._read, remote=remote, limit=limit, refresh=refresh, clock=clock
-        )
+        url = substitute(url, with_country(self._variables, country_code(country)))
+        self._document = Document(url, self._read, remote=remote, limit=limit, refresh=refresh, clock=clock)
         self.skipped: tuple[Skipped, ...] = ()
 
     @property
@@ -204,4 +211,4 @@ class MirrorList:
 
 def list_of(settings: MirrorsSettings) -> MirrorList:
     """The kind that is called C{mirrorlist}."""
-    return MirrorList(settings.url(), under=settings.under, variables=settings.variables)
+    return MirrorList(settings.url(), under=settings.under, variables=settings.variables, country=settings.country)

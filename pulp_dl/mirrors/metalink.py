@@ -15,16 +15,16 @@ from zope.interface import implementer
 
 from ..interfaces import IDownloader, IExpectation
 from ..model.expect import Size
-from ..model.mirrors import MirrorsSettings
+from ..model.mirrors import MirrorsSettings, country_code
 from ..model.remote import Remote
 from ..model.report import Attempt
 from ..model.source import Head, Source
 from ..urls import shown
 from .below import Below
-from .described import Described, Description
+from .described import Described, Description, Location, nearest
 from .document import REFRESH, Document
 from .interfaces import IVouching
-from .list import SCHEMES, Skipped, substitute
+from .list import SCHEMES, Skipped, substitute, with_country
 from .metalink_xml import PLACES, read_metalink
 
 __all__ = ["Metalink", "metalink_of"]
@@ -98,16 +98,17 @@ class Metalink:
         @param describes: then, the path in the repository of the file that it is about; None: its name in the metalink,
             behind C{repodata/} if that is C{repomd.xml}, as MirrorManager has it.
         @param original: ask the source's own URL too, after the others (or where it stands among them).
-        @param country: places of this country (ISO 3166-1) come first.
+        @param country: places of this country (ISO 3166-1) come first, in the order of their priorities; then others.
         @param schemes: protocols that a place may have; others are skipped.
         @param remote: the settings to fetch it with; None: those of the Downloader.  The secrets of a Downloader's
             Remote are not shown to its host, unless it is theirs.
         @param limit: bytes that it may have.
         @param refresh: seconds after which it is fetched again; a minute, at most, for a file that it is about.
         @raise InvalidURL: this is no URL.
+        @raise ValueError: this is no country.
         """
         self._schemes = tuple(schemes)
-        self._country = None if country is None else country.lower()
+        self._country = country_code(country)
         self._original = original
         self._below = Below(under, original=original)
         self._repository = repository or describes is not None
@@ -119,6 +120,12 @@ class Metalink:
     def url(self) -> str:
         """Of the metalink, fit to be printed."""
         return self._document.url
+
+    @property
+    def locations(self) -> tuple[Location, ...]:
+        """All places that it names, as far as it is known yet."""
+        known = self._document.known
+        return () if known is None else tuple(place for each in known.description.files for place in each.locations)
 
     async def locate(self, source: Source, direct: IDownloader) -> Iterator[Source]:
         if self._repository and self._below.rest(source) is None:
@@ -165,10 +172,7 @@ class Metalink:
         return known.description.find(source.place.path)
 
     def _ordered(self, described: Described) -> list[str]:
-        locations = described.locations
-        if self._country is not None:
-            locations = tuple(sorted(locations, key=lambda each: each.country != self._country))
-        return [each.url for each in locations]
+        return [each.url for each in nearest(described.locations, self._country)]
 
     def _whole(self, source: Source, described: Described | None) -> Iterator[Source]:
         """A file that has whole URLs."""
@@ -202,9 +206,9 @@ def metalink_of(settings: MirrorsSettings) -> Metalink:
     """
     The kind that is called C{metalink}: that of a repository, if it is known where that is.  A path names a file.
     """
-    where = substitute(settings.url(), settings.variables)
+    where = substitute(settings.url(), with_country(settings.variables, settings.country))
     url = where if "://" in where else Path(where).absolute().as_uri()
-    return Metalink(url, under=settings.under, repository=settings.under is not None)
+    return Metalink(url, under=settings.under, repository=settings.under is not None, country=settings.country)
 
 
 def _way(path: str) -> tuple[str, ...]:

@@ -134,8 +134,7 @@ class _V4Reader:
             if count > PLACES:
                 self._skipped.append(Skipped(number, f"only {PLACES} places are read"))
                 return
-            where = element.get("location")
-            yield Location(url.partition("#")[0], priority, None if where is None else where.strip().lower())
+            yield Location(url.partition("#")[0], priority, element.get("location"))
 
     def _pieces(self, checks: Element, size: int | None) -> Pieces | None:
         """The first set whose algorithm we know, if it fits a file of this size."""

@@ -50,15 +50,16 @@ async def mirrored(reactor: Any) -> AsyncIterator[Mirrored]:
     async with FaultServer(reactor, files) as good, FaultServer(reactor, broken) as bad:
         text = f"# two of them\n{bad.url('/')}$repo\nrsync://elsewhere/\n{good.url('/')}$repo/\n"
         links = "".join(
-            f'<url priority="{number}">{server.url("/m/os/bear.rpm")}</url>' for number, server in ((1, bad), (2, good))
+            f'<url priority="{number}" location="{where}">{server.url("/m/os/bear.rpm")}</url>'
+            for number, where, server in ((1, "fr", bad), (2, "de", good))
         )
         metalink = (
             '<metalink xmlns="urn:ietf:params:xml:ns:metalink"><file name="os/bear.rpm">'
             f'<size>{len(DATA)}</size><hash type="sha-256">{SHA}</hash>{links}</file></metalink>'
         )
         places = "".join(
-            f'<url preference="{number}">{server.url("/m/PULP_MANIFEST")}</url>'
-            for number, server in ((100, bad), (90, good))
+            f'<url preference="{number}" location="{where}">{server.url("/m/PULP_MANIFEST")}</url>'
+            for number, where, server in ((100, "FR", bad), (90, "DE", good))
         )
         repository = (
             '<metalink version="3.0" xmlns="http://www.metalinker.org/"><files><file name="PULP_MANIFEST">'
@@ -334,6 +335,7 @@ async def test_a_metalink_that_is_not_there_is_not_found(mirrored: Mirrored, tmp
         (["get", "http://h/f", "--mirrorlist", "http://m/$repo"], "$repo"),
         (["get", "http://h/f", "--mirrors-under", "http://m/"], "there is no --mirrorlist"),
         (["get", "http://h/f", "--mirrorlist", "http://m/", "--mirror-variable", "x"], "NAME=VALUE"),
+        (["get", "http://h/f", "--country", "Germany"], "--country': 'Germany' is no country; give its two letters"),
     ],
 )
 def test_what_makes_no_sense_is_refused(args: list[str], why: str) -> None:
@@ -520,6 +522,98 @@ async def test_the_streamer_has_a_repository_s_metalink_and_gives_no_client_what
     # One of which nothing is known is tried first, now and then.
     assert mirrored.asked(mirrored.origin) in (["/metalink?repo=pub"], ["/metalink?repo=pub", "/pub/PULP_MANIFEST"])
     assert mirrored.asked(mirrored.broken) == ["/m/os/bear.rpm", "/m/PULP_MANIFEST"]
+
+
+# ---- the country we are in
+
+
+def told_of(*places: tuple[str, str, FaultServer]) -> tuple[bytes, bytes]:
+    links = (
+        f"<{server.url('/m/os/bear.rpm')}>; rel=duplicate; pri={priority}; geo={where}"
+        for priority, where, server in places
+    )
+    return b"Link", ", ".join(links).encode()
+
+
+@pytest.mark.parametrize("country", [None, "DE"])
+async def test_get_asks_places_of_our_country_first(mirrored: Mirrored, tmp_path: Path, country: str | None) -> None:
+    option = () if country is None else ("--country", country)
+    metalink = mirrored.origin.url("/bear.meta4")
+    for args in (["--metalink", metalink], [mirrored.url, "--metalink", metalink]):
+        end = await run("get", *args, *option, "--mirror-state", "", "-d", "here", cwd=tmp_path)
+
+        assert end.code == 0, end.err
+        assert len(mirrored.broken.requests) == (0 if country else 1)
+        mirrored.broken.requests.clear()
+        (tmp_path / "here/bear.rpm").unlink()
+
+
+async def test_so_it_does_of_those_that_an_answer_has_told_of(reactor: Any, mirrored: Mirrored, tmp_path: Path) -> None:
+    link = told_of(("1", "fr", mirrored.broken), ("2", "de", mirrored.good))
+    (tmp_path / "m").write_text(
+        '<metalink xmlns="urn:ietf:params:xml:ns:metalink"><file name="another"><url>http://h/another</url></file>'
+        "</metalink>"
+    )
+    none = ("--metalink", "m")
+    async with FaultServer(reactor, Cut(answer(DATA, 200, (link,)), 500_000)) as own:
+        for command, *args in (("get",), ("get", *none), ("explain",), ("explain", *none)):
+            url, more = own.url("/bear.rpm"), ("--country", "de", "--sha256", SHA, "--mirror-state", "")
+            end = await run(command, url, *args, *more, cwd=tmp_path)
+
+            assert end.code == 0, end.err
+            assert (len(mirrored.good.requests), len(mirrored.broken.requests)) == (1, 0), (command, args)
+            mirrored.good.requests.clear()
+
+
+async def test_sync_and_publish_do_too(mirrored: Mirrored, tmp_path: Path) -> None:
+    url, more = mirrored.origin.url("/pub/PULP_MANIFEST"), ("--metalink", mirrored.origin.url("/metalink"))
+    for args in (["sync", url, "-d", "here"], ["publish", url, "--at", "/p/", "--catalogue", "c.sqlite"]):
+        end = await run(*args, *more, "--country", "de", "--mirror-state", "", cwd=tmp_path)
+
+        assert end.code == 0, end.err
+        assert mirrored.asked(mirrored.good)[0] == "/m/PULP_MANIFEST"
+        assert "/m/PULP_MANIFEST" not in mirrored.asked(mirrored.broken)
+        mirrored.good.requests.clear()
+
+
+async def test_explain_says_where_places_are_and_which_are_first_for_that(mirrored: Mirrored, tmp_path: Path) -> None:
+    args = ("explain", "-n", mirrored.url, "--metalink", mirrored.origin.url("/bear.meta4"))
+    plain, here = await run(*args, cwd=tmp_path), await run(*args, "--country", "de", cwd=tmp_path)
+    facts = json.loads((await run(*args, "--country", "de", "--json", cwd=tmp_path)).out)
+
+    bad, good = mirrored.broken.url("/m/os/bear.rpm"), mirrored.good.url("/m/os/bear.rpm")
+    assert plain.out.splitlines()[2:] == [
+        f"  1. {bad}: in fr, not tried yet",
+        f"  2. {good}: in de, not tried yet",
+        f"  3. {mirrored.url}: not tried yet",
+    ]
+    assert here.out.splitlines()[2:] == [
+        f"  1. {good}: in de (--country), not tried yet",
+        f"  2. {bad}: in fr, not tried yet",
+        f"  3. {mirrored.url}: not tried yet",
+    ]
+    assert [each["country"] for each in facts["places"]] == ["de", "fr", None]
+
+
+async def test_a_remote_of_the_streamer_says_it_too(reactor: Any, mirrored: Mirrored, tmp_path: Path) -> None:
+    metalink = f'metalink = "{mirrored.origin.url("/metalink")}"'
+    file = settings(mirrored, tmp_path, metalink, 'country = "de"')
+    async with streamer(reactor, "--config", file, "--passthrough", "/p=pub", cwd=tmp_path) as running:
+        assert (await ask(running.url, "/p/PULP_MANIFEST")).body == MANIFEST
+
+    assert mirrored.asked(mirrored.good) == ["/m/PULP_MANIFEST"]
+    assert mirrored.asked(mirrored.broken) == []
+
+
+@pytest.mark.parametrize("value", ['"Germany"', '"d3"', '""', "49"])
+def test_what_is_no_country_in_a_file_is_refused(tmp_path: Path, value: str) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text(f'[remotes.pub]\nurl = "http://h/"\ncountry = {value}\n')
+    end = refused("--config", str(file), "get", "--remote", "pub", "f")
+
+    assert end.code == 2
+    assert f"{file}: remotes.pub.country: " in end.err
+    assert "give its two letters of ISO 3166-1, such as de" in end.err
 
 
 # ---- explain

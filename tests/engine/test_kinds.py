@@ -64,6 +64,14 @@ def test_what_comes_with_pulp_dl_is_registered_as_everybody_else_s_is() -> None:
         assert find_kind(name).name == name
 
 
+def test_the_country_of_the_settings_is_that_of_each_kind() -> None:
+    settings = MirrorsSettings("http://m/?country=$country", country="de")
+    for name in ("mirrorlist", "metalink"):
+        assert mirrors_of(name, settings).url == "http://m/?country=DE"  # type: ignore[attr-defined]
+    assert MirrorsSettings(country="DE").country == "de"
+    assert MirrorsSettings().country is None
+
+
 def test_settings_show_no_argument_as_it_may_be_a_secret() -> None:
     assert "wabbit" not in repr(MirrorsSettings("http://elmer:wabbit@b"))
 

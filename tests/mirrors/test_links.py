@@ -15,7 +15,7 @@ from zope.interface.verify import verifyObject
 
 from pulp_dl import Digest, Downloader, Duplicates, Places, Remote, Retries, Scores, Source, ToMemory
 from pulp_dl.errors import DigestMismatch, NotFound, Truncated
-from pulp_dl.mirrors.interfaces import IVouching
+from pulp_dl.mirrors.interfaces import IScoring, IVouching
 from pulp_dl.mirrors.links import REMEMBERED, digests_told, duplicates_told
 from pulp_dl.model.report import Attempt
 from pulp_dl.model.source import Head
@@ -137,9 +137,9 @@ def test_whatever_a_field_holds_it_is_read(value: str) -> None:
 
 
 class Case:
-    def __init__(self, places: dict[str, Any], mirrors: Any = None) -> None:
+    def __init__(self, places: dict[str, Any], mirrors: Any = None, country: str | None = None) -> None:
         self.clock, self.fetcher = Clock(), MemoryFetcher(places)
-        duplicates = Duplicates(mirrors, schemes=["memory"])
+        duplicates = Duplicates(mirrors, schemes=["memory"], country=country)
         remote = Remote(retries=Retries(count=1))
         self.downloader = Downloader(self.clock, remote, mirrors=duplicates, schemes=[MemoryScheme(self.fetcher)])
 
@@ -156,6 +156,7 @@ class Case:
 
 def test_it_keeps_the_promises_of_mirrors() -> None:
     assert verifyObject(IVouching, Duplicates())
+    assert verifyObject(IScoring, Duplicates(Scores(Places([]))))
 
 
 def test_a_body_that_breaks_off_goes_on_where_its_answer_has_told_and_no_byte_comes_twice() -> None:
@@ -179,6 +180,38 @@ def test_a_duplicate_is_held_to_the_digest_that_the_own_url_told() -> None:
 
     assert consumer.data == DATA
     assert case.spans() == [(A, None), (B, 100_000), (B, None), (C, None)]
+
+
+EVERYWHERE = (
+    b"Link",
+    f'<{B}>; rel=duplicate; pri=1; geo=fr, <{C}>; rel=duplicate; pri=2; geo="DE", <memory://d/file>; rel=duplicate; '
+    "pri=3; geo=de".encode(),
+)
+
+
+@pytest.mark.parametrize(("country", "order"), [(None, "abcd"), ("de", "acdb"), ("at", "abcd")])
+def test_places_of_one_s_own_country_come_first_and_then_the_priority_counts(country: str | None, order: str) -> None:
+    gone = {f"memory://{host}/file": Place(error=NotFound(404)) for host in "bcd"}
+    case = Case({A: Place(DATA, headers=(EVERYWHERE,), drop_at=100_000), **gone}, country=country)
+
+    case.run(Recorder())
+
+    assert [url for url, _ in case.spans()][:4] == [f"memory://{host}/file" for host in order]
+
+
+def test_a_far_place_that_is_known_to_be_fast_comes_before_a_near_one_that_is_known_to_be_slow() -> None:
+    scores = Scores(Places([]), explore=0)
+    for url, seconds in ((B, 0.05), (C, 2.0), ("memory://d/file", 3.0)):
+        assert scores.refused(Source(url)) is None
+        scores.answered(Source(url), Head(url, 200), seconds)
+    places = {A: Place(DATA, headers=(EVERYWHERE, REPR), drop_at=100_000), B: Place(DATA), C: Place(DATA)}
+    case = Case(places, scores, country="de")
+    consumer = Recorder()
+
+    case.run(consumer)
+
+    assert consumer.data == DATA
+    assert case.spans() == [(A, None), (B, 100_000)]
 
 
 def test_what_a_mirror_says_of_digests_is_not_believed() -> None:

@@ -250,6 +250,21 @@ def test_however_many_places_a_list_names_the_own_url_is_asked_after_them() -> N
     assert case.fetch() == b"own"
 
 
+def test_the_country_is_a_variable_in_the_url_of_a_list_as_fedora_s_and_arch_s_servers_want_it() -> None:
+    url = "http://m/?country=$country&arch=$arch"
+
+    assert MirrorList(url, country="de", variables={"arch": "x"}).url == "http://m/?country=DE&arch=x"
+    assert MirrorList(url, country="de", variables={"arch": "x", "country": "at"}).url == "http://m/?country=at&arch=x"
+    with pytest.raises(ValueError, match="nobody says what \\$country is"):
+        MirrorList(url, variables={"arch": "x"})
+
+
+def test_the_country_keeps_no_place_of_a_list_away() -> None:
+    case = Case({LIST: Place(b"memory://a country:fr\n"), A: Place(b"a")}, country="de")
+
+    assert case.fetch() == b"a"
+
+
 def test_a_file_that_has_no_mirrors_needs_no_list() -> None:
     case = Case({OWN: Place(b"own")}, under="memory://origin/elsewhere/")
 

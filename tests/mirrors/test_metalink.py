@@ -19,12 +19,27 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from pulp_dl import Digest, Duplicates, Metalink, Remote, Retries, Scores, Size, Source, Span, ToMemory
+from pulp_dl import (
+    Digest,
+    Duplicates,
+    Head,
+    Metalink,
+    MirrorList,
+    MirrorsSettings,
+    Remote,
+    Retries,
+    Scores,
+    Size,
+    Source,
+    Span,
+    ToMemory,
+)
 from pulp_dl.engine.downloader import Downloader
 from pulp_dl.errors import DigestMismatch, NotFound, SizeMismatch, Truncated, ValidationError
 from pulp_dl.flow.workers import InlineWorkers
 from pulp_dl.mirrors.described import Location
 from pulp_dl.mirrors.interfaces import IVouching
+from pulp_dl.mirrors.links import duplicates_told
 from pulp_dl.mirrors.metalink_xml import read_metalink
 from pulp_dl.model.fingerprint import fingerprint
 from pulp_dl.model.pieces import Pieces
@@ -437,6 +452,74 @@ def test_places_of_one_s_own_country_come_first() -> None:
 
     assert case.fetch(OWN) == DATA
     assert case.asked() == [META, B]
+
+
+EVERYWHERE = v4(
+    '<file name="file"><url location="fr" priority="1">memory://a/file</url>'
+    '<url location="DE" priority="3">memory://b/file</url><url priority="2">memory://c/file</url>'
+    '<url location="de" priority="4">memory://d/file</url></file>'
+)
+
+
+@pytest.mark.parametrize(("country", "order"), [(None, "acbd"), ("de", "bdac"), ("DE", "bdac"), ("at", "acbd")])
+def test_among_those_of_the_country_and_among_the_others_the_list_s_priority_counts(
+    country: str | None, order: str
+) -> None:
+    places = {f"memory://{host}/file": Place(error=NotFound(404)) for host in "abcd"}
+    case = Case({**places, META: Place(EVERYWHERE)}, country=country)
+
+    with pytest.raises(NotFound):
+        case.fetch("memory://own/file")
+    assert case.asked() == [META, *(f"memory://{host}/file" for host in order), "memory://own/file"]
+
+
+@pytest.mark.parametrize(("told", "country"), [(" DE ", "de"), ("Germany", None), ("", None), ("1", None)])
+def test_what_is_no_country_says_nothing(told: str, country: str | None) -> None:
+    (file,) = read_metalink(v4(f'<file name="f"><url location="{told}">http://h/f</url></file>')).files
+    (link,) = duplicates_told(((b"Link", f'<http://h/f>; rel=duplicate; geo="{told}"'.encode()),), "http://h/f")
+
+    assert (file.locations[0].country, link.country) == (country, country)
+
+
+def test_it_tells_where_the_places_are() -> None:
+    case = Case({META: Place(EVERYWHERE), "memory://b/file": Place(b"")}, country="de")
+    assert case.mirrors.locations == ()
+
+    case.fetch("memory://own/file")
+
+    assert [(each.url[9], each.country) for each in case.mirrors.locations] == [
+        *(("a", "fr"), ("c", None), ("b", "de"), ("d", "de"))
+    ]
+
+
+def test_a_far_place_that_is_known_to_be_fast_comes_before_a_near_one_that_is_known_to_be_slow() -> None:
+    scores: list[Scores] = []
+    places = {f"memory://{host}/file": Place(b"") for host in "ab"}
+
+    def wrap(mirrors: Metalink) -> Scores:
+        scores.append(Scores(mirrors, explore=0))
+        return scores[0]
+
+    case = Case({**places, META: Place(EVERYWHERE)}, wrap=wrap, country="de")
+    for url, seconds in (("memory://a/file", 0.05), ("memory://b/file", 2.0), ("memory://d/file", 3.0)):
+        place = Source("memory://own/file").at(url)
+        assert scores[0].refused(place) is None
+        scores[0].answered(place, Head(url, 200), seconds)
+
+    case.fetch("memory://own/file")
+
+    assert case.asked() == [META, "memory://a/file"]
+
+
+@pytest.mark.parametrize("country", ["", "d", "deu", "Germany", "d3", "dé", "de\n"])
+def test_what_is_no_code_of_a_country_is_refused(country: str) -> None:
+    for make in (Metalink, MirrorList):
+        with pytest.raises(ValueError, match="is no country; give its two letters of ISO 3166-1, such as de"):
+            make(META, country=country)
+    with pytest.raises(ValueError, match="is no country"):
+        Duplicates(country=country)
+    with pytest.raises(ValueError, match="is no country"):
+        MirrorsSettings(META, country=country)
 
 
 @pytest.mark.parametrize("bad", [BOMB.encode(), b"x" * 2000, FEDORA.replace(SHA256, "12").encode()])
