@@ -121,8 +121,9 @@ class World:
         """As MirrorManager writes it, about one file."""
         data = (self.files / path).read_bytes()
         urls = "".join(
-            f'<url protocol="http" preference="{100 - number}">{self.names[f"http://{host}.example.org"]}/{path}</url>'
-            for number, host in enumerate(["mirror1", "mirror2"])
+            f'<url protocol="http" location="{where}" preference="{100 - number}">'
+            f"{self.names[f'http://{host}.example.org']}/{path}</url>"
+            for number, (host, where) in enumerate([("mirror1", "FR"), ("mirror2", "DE")])
         )
         return (
             '<?xml version="1.0"?><metalink version="3.0" xmlns="http://www.metalinker.org/"><files>'
