@@ -145,7 +145,8 @@ class _Account:
         """The countries of these places, as far as their mirrors tell of their hosts where they are."""
         from ..urls import parse
 
-        told = {parse(each.url).base: each.country for each in getattr(self._mirrors, "locations", ())}
+        known = (each for each in getattr(self._mirrors, "locations", ()) if each.country is not None)
+        told = {parse(each.url).base: each.country for each in known}
         return [told.get(place.place.base) for place in places]
 
     @property
