@@ -11,7 +11,7 @@ from twisted.internet.testing import StringTransport
 
 from pulp_dl.errors import ConnectFailed
 from pulp_dl.protocols.http.connection import HTTPConnection
-from pulp_dl.protocols.http.outbox import Outbox
+from pulp_dl.protocols.http.outbox import TOGETHER, Outbox
 from tests.http.lines import ASK, URL
 
 
@@ -50,6 +50,24 @@ def test_requests_of_one_turn_go_out_together_in_the_next() -> None:
     assert bench.sent == [ASK, ASK, b""]
     bench.clock.advance(0)
     assert bench.sent == [ASK, ASK, ASK]
+    assert bench.clock.getDelayedCalls() == []
+
+
+def test_of_a_crowd_some_go_out_in_each_turn_in_the_order_of_asking() -> None:
+    bench = Bench(2 * TOGETHER + 1)
+    turns: list[list[bytes]] = []
+
+    def look() -> None:
+        turns.append(bench.sent)
+        if len(turns) < 3:
+            bench.clock.callLater(0, look)
+
+    for number in reversed(range(len(bench.connections))):
+        bench.ask(number)
+    bench.clock.callLater(0, look)
+    bench.clock.advance(0)
+    assert [turn.count(ASK) for turn in turns] == [TOGETHER, 2 * TOGETHER, 2 * TOGETHER + 1]
+    assert turns[0][-TOGETHER:] == [ASK] * TOGETHER
     assert bench.clock.getDelayedCalls() == []
 
 

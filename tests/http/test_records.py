@@ -1,9 +1,8 @@
-"""Records are read in two ways, by what pyOpenSSL promises and by what lies beneath; both read the same."""
+"""Records are read and written in two ways, by what pyOpenSSL promises and by what lies beneath; both do the same."""
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -13,28 +12,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 from OpenSSL import SSL
 
-from pulp_dl.protocols.http.records import RECORD, read_directly, read_plainly, reader
+from pulp_dl.protocols.http.records import RECORD, SENT, Direct, Plain, records_of
 
 IDENTITY = trustme.CA().issue_cert("h.example")
 CONTEXT = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 IDENTITY.configure_cert(CONTEXT)
 
-both = pytest.mark.parametrize("read", [read_plainly, read_directly])
+both = pytest.mark.parametrize("way", [Plain, Direct])
 
 
 class Server:
     """Whoever sends records to C{client}, which has shaken hands."""
 
     def __init__(self) -> None:
-        incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = CONTEXT.wrap_bio(incoming, self._outgoing, server_side=True)
+        self.incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = CONTEXT.wrap_bio(self.incoming, self._outgoing, server_side=True)
         self.client = SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD), None)
         self.client.set_connect_state()
         for _ in range(3):
             with suppress(SSL.WantReadError):
                 self.client.do_handshake()
             with suppress(SSL.WantReadError):
-                incoming.write(self.client.bio_read(1 << 16))
+                self.incoming.write(self.client.bio_read(1 << 16))
             with suppress(ssl.SSLWantReadError):
                 self.tls.do_handshake()
             self.goes()
@@ -45,6 +44,10 @@ class Server:
         """In a record of its own."""
         self.tls.write(data)
         self.goes()
+
+    def encrypted(self, data: bytes) -> bytes:
+        self.tls.write(data)
+        return self._outgoing.read()
 
     def goes(self) -> None:
         if data := self._outgoing.read():
@@ -66,29 +69,29 @@ class Promised:
 def test_this_pyopenssl_has_what_the_quick_way_takes() -> None:
     """Else each record costs half as much again, and nobody would see it."""
     connection = Server().client
-    assert reader(connection) is read_directly
+    assert type(records_of(connection)) is Direct
     promised: Any = Promised(connection)
-    assert reader(promised) is read_plainly
+    assert type(records_of(promised)) is Plain
 
 
 @both
 @given(st.lists(st.binary(min_size=1, max_size=40) | st.just(b"x" * RECORD), max_size=80))
-def test_whatever_records_have_come_are_read(read: Callable[..., None], records: list[bytes]) -> None:
+def test_whatever_records_have_come_are_read(way: type[Plain], records: list[bytes]) -> None:
     server = Server()
     for each in records:
         server.sends(each)
     pieces: list[bytes] = []
-    read(server.client, len(records), pieces)
+    way(server.client).read(len(records), pieces)
     assert b"".join(pieces) == b"".join(records)
     assert all(pieces)
 
     with pytest.raises(SSL.WantReadError):
-        read(server.client, 1, pieces)
+        way(server.client).read(1, pieces)
     assert b"".join(pieces) == b"".join(records)
 
 
 @both
-def test_what_came_before_an_error_is_kept(read: Callable[..., None]) -> None:
+def test_what_came_before_an_error_is_kept(way: type[Plain]) -> None:
     server = Server()
     server.sends(b"good")
     with suppress(ssl.SSLWantReadError):
@@ -96,16 +99,76 @@ def test_what_came_before_an_error_is_kept(read: Callable[..., None]) -> None:
     server.goes()
     pieces: list[bytes] = []
     with pytest.raises(SSL.ZeroReturnError):
-        read(server.client, 3, pieces)
+        way(server.client).read(3, pieces)
     assert pieces == [b"good"]
 
 
 @both
-def test_what_is_no_record_is_an_error(read: Callable[..., None]) -> None:
+def test_what_is_no_record_is_an_error(way: type[Plain]) -> None:
     server = Server()
     server.client.bio_write(b"\x17\x03\x03\x00\x20" + bytes(32))
     pieces: list[bytes] = []
     with pytest.raises(SSL.Error) as caught:
-        read(server.client, 1, pieces)
+        way(server.client).read(1, pieces)
     assert pieces == []
     assert not isinstance(caught.value, SSL.WantReadError)
+
+
+@both
+@given(st.lists(st.binary(min_size=1, max_size=40) | st.just(b"x" * (RECORD + 9)), max_size=9))
+def test_whatever_is_written_arrives(way: type[Plain], writes: list[bytes]) -> None:
+    server = Server()
+    records = way(server.client)
+    for each in writes:
+        rest = each
+        while rest:
+            taken = records.write(rest)
+            assert 0 < taken <= RECORD
+            rest = rest[taken:]
+    while data := records.drain():
+        assert len(data) <= SENT
+        server.incoming.write(data)
+    assert records.drain() == b""
+    expected = b"".join(writes)
+    arrived = b""
+    while len(arrived) < len(expected):
+        arrived += server.tls.read(RECORD)
+    assert arrived == expected
+
+
+@both
+@given(st.lists(st.integers(min_value=1, max_value=200), max_size=9), st.binary(min_size=1, max_size=900))
+def test_what_comes_in_pieces_is_fed_as_it_comes(way: type[Plain], cuts: list[int], data: bytes) -> None:
+    server = Server()
+    records = way(server.client)
+    encrypted = server.encrypted(data)
+    for cut in cuts:
+        piece, encrypted = encrypted[:cut], encrypted[cut:]
+        if piece:
+            records.feed(piece)
+    if encrypted:
+        records.feed(encrypted)
+    pieces: list[bytes] = []
+    records.read(1, pieces)
+    assert pieces == [data]
+
+
+@both
+def test_nothing_is_written_after_the_end(way: type[Plain]) -> None:
+    server = Server()
+    server.client.shutdown()
+    records = way(server.client)
+    assert records.drain()
+    with pytest.raises(SSL.Error):
+        records.write(b"more")
+    assert records.drain() == b""
+
+
+@both
+def test_nothing_is_written_before_hands_are_shaken(way: type[Plain]) -> None:
+    connection = SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD), None)
+    connection.set_connect_state()
+    records = way(connection)
+    with pytest.raises(SSL.WantReadError):
+        records.write(b"early")
+    assert records.drain()[:1] == b"\x16"  # a handshake, RFC 8446 section 5.1

@@ -41,13 +41,12 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from .records import RECORD, reader
+from .records import RECORD, SENT, records_of
 from .wire import Wire
 
 __all__ = ["Encrypted", "TLSTransport", "wire"]
 
 _HEADER: Final = 5
-_FLUSHED: Final = 2 * RECORD
 _LONGEST: Final = RECORD + 2048  # what the oldest version allows an encrypted record to have
 
 
@@ -119,7 +118,7 @@ class TLSTransport(Protocol):
         try:
             # mypy-zope: the interface names the class that this one stands in for.
             self._tls: SSL.Connection = self._creator.clientConnectionForTLS(self)  # type: ignore[arg-type]
-            self._read = reader(self._tls)
+            self._records = records_of(self._tls)
         except Exception:  # whatever a creator raises; the protocol hears of it as of every other end
             able, self._over, self._reason = False, True, Failure()
         self.protocol.makeConnection(self)
@@ -148,7 +147,7 @@ class TLSTransport(Protocol):
         if self._over:
             return
         self._drained = len(data) < self._size
-        self._tls.bio_write(data)
+        self._records.feed(data)
         self._unread += self._count(data)
         if not self._established:
             self._shake_hands()
@@ -157,7 +156,7 @@ class TLSTransport(Protocol):
         pieces: list[bytes] = []
         unread, self._unread = self._unread, 0
         try:
-            self._read(self._tls, unread, pieces)
+            self._records.read(unread, pieces)
         except SSL.WantReadError:
             # Records of the handshake, or of one to come, were among those that were counted.
             self._flush()
@@ -199,6 +198,7 @@ class TLSTransport(Protocol):
         self.protocol.connectionLost(self._reason or reason)
         del self._creator, self.protocol  # which lead back here
         vars(self).pop("_tls", None)  # which does, too, if it could begin
+        vars(self).pop("_records", None)
 
     # above: a transport
 
@@ -224,7 +224,7 @@ class TLSTransport(Protocol):
             rest = data
             try:
                 while rest:
-                    rest = rest[self._tls.send(rest) :]
+                    rest = rest[self._records.write(rest) :]
             except SSL.WantReadError:  # in the middle of another handshake
                 self._unsent = [rest, *pieces[number + 1 :], *self._unsent]
                 break
@@ -235,13 +235,10 @@ class TLSTransport(Protocol):
 
     def _flush(self) -> None:
         """Send what OpenSSL has to say."""
-        data = b"?" * _FLUSHED
-        while len(data) == _FLUSHED:
-            try:
-                data = self._tls.bio_read(_FLUSHED)
-            except SSL.WantReadError:  # nothing
-                break
+        while data := self._records.drain():
             self._below.send(data)
+            if len(data) < SENT:
+                break
 
     def pauseProducing(self) -> None:
         transport: Any = self.transport
