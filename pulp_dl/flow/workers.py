@@ -22,7 +22,7 @@ from zope.interface import implementer
 from ..interfaces import IWorkers
 from .heap import keep_some
 
-__all__ = ["BUDGET", "LEAST", "LIMIT", "PIECE", "InlineLane", "InlineWorkers", "Lane", "Workers"]
+__all__ = ["BUDGET", "LEAST", "LIMIT", "MOST", "PIECE", "InlineLane", "InlineWorkers", "Lane", "Workers"]
 
 BUDGET = 8 * 1024 * 1024
 """
@@ -35,6 +35,9 @@ PIECE = 256 * 1024
 
 LEAST = 512 * 1024
 """What each of them may have, however many there are: one piece that is at work and one that waits."""
+
+MOST = 5 * 1024 * 1024
+"""And what a body that is alone may have; more makes it no faster."""
 
 LIMIT = 1024 * 1024
 """Weight (bytes, as a rule) that may wait in one lane before its producer is asked to pause."""
@@ -237,10 +240,11 @@ class Workers:
         """
         As C{IWorkers} has it.
 
-        @param limit: weight at which it is full; None for its share of L{BUDGET}, L{LEAST} at least.
+        @param limit: weight at which it is full; None for its share of L{BUDGET}, from L{LEAST} to L{MOST}.
         """
         if limit is None:
-            limit = max(LEAST, BUDGET // (1 + len(self._lanes) // 2))  # a body has two: one is hashed in, one written
+            share = BUDGET // (1 + len(self._lanes) // 2)  # a body has two: one is hashed in, one written
+            limit = max(LEAST, min(MOST, share))
         lane = Lane(self._add, self._reactor.callFromThread, relieved, failed, limit)
         self._lanes.add(lane)
         return lane

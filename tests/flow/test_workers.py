@@ -20,7 +20,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
-from pulp_dl.flow.workers import BUDGET, LEAST, PIECE, InlineWorkers, Lane, Workers
+from pulp_dl.flow.workers import BUDGET, LEAST, MOST, PIECE, InlineWorkers, Lane, Workers
 from pulp_dl.interfaces import IWorkers
 
 LIMIT = 100
@@ -421,7 +421,7 @@ async def test_lanes_share_what_may_wait_and_those_that_have_gone_have_none_of_i
         del gone
         resting = [workers.lane(nothing, unexpected, None) for _ in range(others)]
         lane = workers.lane(nothing, unexpected, None)
-        share = max(LEAST, BUDGET // (1 + others // 2))
+        share = max(LEAST, min(MOST, BUDGET // (1 + others // 2)))
         assert lane.piece == max(PIECE, share // 8)
         assert 0 <= full(lane) - share < 1024
         go.set()
@@ -435,7 +435,7 @@ async def test_what_is_done_has_none_of_it_either(reactor: Any) -> None:
         await workers.run(nothing)
     await workers.close()
 
-    assert workers.lane(nothing, unexpected, None).piece == BUDGET // 8
+    assert workers.lane(nothing, unexpected, None).piece == MOST // 8
 
 
 class Listening:
