@@ -78,6 +78,8 @@ class ToFile:
             are removed when the bytes turn out wrong.
         @param disk: L{os}, or what stands for it in a test.
         """
+        if mode is not None and (isinstance(mode, bool) or not isinstance(mode, int)):
+            raise TypeError(f"mode: {mode!r} is no number; give one such as 0o644, or None for what the umask leaves")
         if mode is not None and mode & ~0o777:
             raise ValueError(f"mode: {mode:#o} is more than permissions; use 0 to 0o777")
         self.path = os.fsdecode(path)

@@ -32,6 +32,8 @@ class ToMemory:
         """
         @param limit: bytes; a larger body fails with L{TooLarge}, before it is read if its head tells its length.
         """
+        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 0:
+            raise ValueError(f"limit: {limit!r} is no number of bytes; give one, 0 or more")
         self._limit = limit
         self._ended = False
         self._forget(None)

@@ -73,6 +73,8 @@ class Downloader:
         @param schemes: protocols to use instead of those that are installed.
         @param progress: told of every download's bytes, but not of lists and tokens that are fetched by the way.
         """
+        if remote is not None and not isinstance(remote, Remote):
+            raise TypeError(f"remote: {type(remote).__name__} is no Remote; use Remote(...), or None")
         self._remote = remote or Remote()
         self._mirrors = mirrors
         self._progress = progress
@@ -102,8 +104,8 @@ class Downloader:
         """
         if concurrency is None:
             concurrency = self._remote.limits.connections
-        if concurrency < 1:
-            raise ValueError(f"concurrency: {concurrency!r} has to be 1 or more")
+        if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
+            raise ValueError(f"concurrency: {concurrency!r} has to be a whole number, 1 or more")
         many = Many(self._reactor, self._one_of_many, items, concurrency)
         self._many.add(many)
         many.on_end(self._many.discard)

@@ -31,6 +31,8 @@ class Places:
         @param original: ask the source's own URL too, after the others (or where it stands among them).
         @raise InvalidURL: a base is no URL.
         """
+        if isinstance(bases, str | bytes):
+            raise TypeError("bases: one text is given where several URLs are meant; give them as a list")
         self._bases = tuple(str(parse(base)).rstrip("/") for base in bases)
         self._below = Below(under, original=original)
 

@@ -179,9 +179,9 @@ class Remote:
     limits: Limits = field(factory=Limits)
     retries: Retries = field(factory=Retries)
     segments: Segments | None = field(factory=Segments)
-    allow_downgrade: bool = False
-    allow_private: bool = False
-    cookies: bool = False
+    allow_downgrade: bool = field(default=False, validator=flag)
+    allow_private: bool = field(default=False, validator=flag)
+    cookies: bool = field(default=False, validator=flag)
     ssh: SSH = field(factory=SSH)
     _origin: tuple[str, str, int | None] | None = field(default=None, init=False, eq=False, repr=False)
 

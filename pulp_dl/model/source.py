@@ -188,7 +188,11 @@ def read_url(name: str, value: str) -> URL:
 
 
 def _span(value: Span | tuple[int, int | None] | None) -> Span | None:
-    return value if value is None or isinstance(value, Span) else Span(*value)
+    if value is None or isinstance(value, Span):
+        return value
+    if not isinstance(value, tuple | list) or len(value) not in {1, 2}:
+        raise TypeError(f"Source.span: a Span or a pair of start and stop is needed, not {value!r}")
+    return Span(*value)
 
 
 @frozen(eq=False)
@@ -226,6 +230,8 @@ class Source:
 
     def __attrs_post_init__(self) -> None:
         place = read_url("Source.url", self.url)
+        if self.remote is not None or type(self.public) is not bool or type(self.found) is not bool:
+            self._check_kinds()
         if self.scope is not None:
             object.__setattr__(self, "scope", str(read_url("Source.scope", self.scope)))
         if place.user is not None:
@@ -233,6 +239,16 @@ class Source:
             place = evolve(place, user=None, password=None)
         object.__setattr__(self, "url", str(place))
         object.__setattr__(self, "place", place)
+
+    def _check_kinds(self) -> None:
+        from .remote import Remote
+
+        if self.remote is not None and not isinstance(self.remote, Remote):
+            raise TypeError(f"Source.remote: {type(self.remote).__name__} is no Remote; use Remote(...), or None")
+        for name in ("public", "found"):
+            if not isinstance(getattr(self, name), bool):
+                kind = type(getattr(self, name)).__name__
+                raise TypeError(f"Source.{name}: True or False is needed, not {kind}")
 
     @property
     def path(self) -> str:

@@ -234,6 +234,12 @@ def test_a_mode_is_permissions_and_nothing_more(tmp_path: Path, mode: int) -> No
         ToFile(tmp_path / "file", mode=mode)
 
 
+@pytest.mark.parametrize("mode", ["0644", 6.0, True])
+def test_a_mode_is_a_number(tmp_path: Path, mode: Any) -> None:
+    with pytest.raises(TypeError, match=r"^mode: .* is no number; give one such as 0o644"):
+        ToFile(tmp_path / "file", mode=mode)
+
+
 @pytest.mark.parametrize("part", [False, True])
 @pytest.mark.parametrize("size", [10, MIB])
 async def test_its_time_is_that_of_last_modified_if_that_is_wanted(

@@ -52,6 +52,12 @@ async def test_a_body_of_exactly_the_limit_is_taken_and_a_byte_more_is_too_large
         feed.consumer.write(b"1")
 
 
+@pytest.mark.parametrize("limit", [-1, 1.5, "5", None, True])
+def test_a_limit_is_a_number_of_bytes(limit: Any) -> None:
+    with pytest.raises(ValueError, match=r"^limit: .* is no number of bytes; give one, 0 or more"):
+        ToMemory(limit)
+
+
 async def test_what_tells_that_it_is_too_large_is_not_even_begun(reactor: Any) -> None:
     for size in (11, 2**60):
         with pytest.raises(TooLarge):

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from attrs import frozen
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
-from pulp_dl import Basic, Downloader, Places, Progress, Remote, Source, ToMemory
+from pulp_dl import TLS, Basic, Downloader, Places, Progress, Remote, Source, ToMemory
 from pulp_dl.interfaces import IAuth, IScheme, IShared
 from pulp_dl.testing import MemoryFetcher, Place, Recorder
 
@@ -47,6 +48,18 @@ def fetched(downloader: Downloader, source: Source | str) -> bytes:
     downloader.download(source, memory).addBoth(ends.append)
     assert ends[0].size == len(memory.data)
     return memory.data
+
+
+@pytest.mark.parametrize("remote", ["http://a/", {}, TLS()])
+def test_settings_are_a_remote(remote: Any) -> None:
+    with pytest.raises(TypeError, match=r"^remote: \w+ is no Remote; use Remote\(...\), or None"):
+        Downloader(Clock(), remote)
+
+
+@pytest.mark.parametrize("concurrency", [0, -1, 1.5, "3", True])
+def test_how_many_at_once_is_a_whole_number(concurrency: Any) -> None:
+    with pytest.raises(ValueError, match=r"^concurrency: .* has to be a whole number, 1 or more"):
+        Downloader(Clock()).download_many([], concurrency)
 
 
 def test_each_remote_has_a_fetcher_and_equal_ones_have_one() -> None:

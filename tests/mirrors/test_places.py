@@ -61,3 +61,9 @@ def test_the_original_may_stand_among_the_bases_and_keeps_its_headers() -> None:
 def test_a_base_that_is_no_url_is_refused_when_the_places_are_made() -> None:
     with pytest.raises(InvalidURL):
         Places(["m.example"])
+
+
+def test_one_text_is_no_list_of_bases() -> None:
+    """It would be read letter by letter."""
+    with pytest.raises(TypeError, match=r"^bases: one text .*; give them as a list"):
+        Places("http://m.example/")

@@ -62,10 +62,15 @@ def test_what_is_counted_is_a_whole_number(kind: Any, field: str, good: list[Any
             kind(**{field: value})
 
 
-@pytest.mark.parametrize("value", [0, 1, "no", None])
-def test_a_switch_is_on_or_off(value: Any) -> None:
-    with pytest.raises(TypeError, match=r"^Limits\.adaptive: True or False is needed, not "):
-        Limits(adaptive=value)
+@pytest.mark.parametrize("value", [0, 1, "no", "false", None])
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [(Limits, "adaptive"), (Remote, "allow_downgrade"), (Remote, "allow_private"), (Remote, "cookies")],
+)
+def test_a_switch_is_on_or_off(kind: Any, field: str, value: Any) -> None:
+    """What is read from somebody's settings is a text, and every text would be on."""
+    with pytest.raises(TypeError, match=rf"^{kind.__name__}\.{field}: True or False is needed, not "):
+        kind(**{field: value})
 
 
 def test_limits_are_on_by_default() -> None:

@@ -301,6 +301,25 @@ def test_what_is_no_url_is_refused_and_its_secret_not_repeated(url: Any, words: 
         assert SECRET not in f"{caught.value} {caught.value.__cause__}"
 
 
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"span": "0-5"}, "a Span or a pair of start and stop is needed, not '0-5'"),
+        ({"span": 7}, "a Span or a pair of start and stop is needed, not 7"),
+        ({"span": (0, 1, 2)}, "a Span or a pair of start and stop is needed, not "),
+        ({"remote": "http://files.example/"}, r"str is no Remote; use Remote\(...\), or None"),
+        ({"remote": ()}, "tuple is no Remote"),
+        ({"public": "no"}, "True or False is needed, not str"),
+        ({"public": None}, "True or False is needed, not NoneType"),
+        ({"found": 0}, "True or False is needed, not int"),
+    ],
+)
+def test_what_is_of_another_kind_is_refused_by_its_name(values: dict[str, Any], words: str) -> None:
+    (name,) = values
+    with pytest.raises(TypeError, match=rf"^Source\.{name}: {words}"):
+        Source(URL, **values)
+
+
 def test_bad_fields_are_refused() -> None:
     with pytest.raises(ValueError, match=r"^headers: "):
         Source(URL, headers={"A": "b\r\nc"})
