@@ -372,10 +372,11 @@ def test_pins_are_text(value: Any) -> None:
         TLS(pins=value)
 
 
-def test_pins_are_curls(leaf: trustme.LeafCert, tmp_path: Path) -> None:
+def test_pins_are_curls(leaf: trustme.LeafCert, tmp_path: Path, program: Callable[[str], str]) -> None:
     """The digest of the SubjectPublicKeyInfo, as the recipe in curl's manual makes it with openssl."""
     path = tmp_path / "cert.pem"
     path.write_bytes(certificate(leaf))
+    program("openssl")
     recipe = f"openssl x509 -in {path} -pubkey -noout | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary"
     digest = subprocess.run(["sh", "-c", recipe], capture_output=True, check=True).stdout
     pin = pin_of(x509.load_pem_x509_certificate(certificate(leaf)))

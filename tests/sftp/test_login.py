@@ -336,7 +336,9 @@ async def test_a_server_that_asks_for_more_than_a_password_is_told_nothing(
     assert not any(b"wabbit" in each for each in double.passwords_seen)
 
 
-async def test_no_secret_reaches_the_log(reactor: Any, shared: Any, double: Double, tmp_path: Path) -> None:
+async def test_no_secret_reaches_the_log(
+    reactor: Any, shared: Any, double: Double, tmp_path: Path, openssh: None
+) -> None:
     """Whatever the level, also what Twisted writes there."""
     seen: list[str] = []
 
