@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -218,8 +218,12 @@ async def test_a_file_that_was_written_again_has_another_etag(fetcher: FileFetch
     assert before.etag != after.etag
 
 
-async def test_the_conditions_of_a_client_are_answered(fetcher: FileFetcher, tmp_path: Path) -> None:
-    """If-None-Match and If-Modified-Since give 304; If-Range decides about a part."""
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/New_York"])
+async def test_the_conditions_of_a_client_are_answered(
+    fetcher: FileFetcher, tmp_path: Path, zone: str, in_zone: Callable[[str], None]
+) -> None:
+    """If-None-Match and If-Modified-Since give 304; If-Range decides about a part.  Dates are in UTC everywhere."""
+    in_zone(zone)
     path = tmp_path / "a"
     path.write_bytes(b"0123456789")
     os.utime(path, (784111777, 784111777))
@@ -232,6 +236,8 @@ async def test_the_conditions_of_a_client_are_answered(fetcher: FileFetcher, tmp
         ({b"If-None-Match": b'"x"', b"If-Modified-Since": b"Sun, 06 Nov 1994 08:49:37 GMT"}, None, 200),
         ({b"If-Modified-Since": b"Sun, 06 Nov 1994 08:49:37 GMT"}, None, 304),
         ({b"If-Modified-Since": b"Sun, 06 Nov 1994 08:49:36 GMT"}, None, 200),
+        ({b"If-Modified-Since": b"Sun Nov  6 08:49:37 1994"}, None, 304),
+        ({b"If-Modified-Since": b"Sun Nov  6 08:49:36 1994"}, None, 200),
         ({b"If-Modified-Since": b"yesterday"}, None, 200),
         ({b"If-Range": etag}, Span(1), 206),
         ({b"If-Range": b'"x"'}, Span(1), 200),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, field, frozen
@@ -13,6 +11,7 @@ from attrs import evolve, field, frozen
 from ..interfaces import IExpectation
 from ..urls import URL, InvalidURL, parse, shown
 from .auth import Basic
+from .dates import seconds_of
 from .headers import Pairs, find, header_pairs
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ class Validators:
             return self.etag if _STRONG.fullmatch(self.etag) else None
         if self.modified is None or self.date is None:
             return None
-        modified, date = _seconds(self.modified), _seconds(self.date)
+        modified, date = seconds_of(self.modified), seconds_of(self.date)
         strong = modified is not None and date is not None and modified + 60 <= date
         return self.modified if strong else None
 
@@ -93,15 +92,6 @@ class Validators:
 
 
 _STRONG = re.compile(rb'"[\x21\x23-\x7e\x80-\xff]*"')
-
-
-def _seconds(value: bytes) -> float | None:
-    try:
-        date = parsedate_to_datetime(value.decode("ascii"))
-        # An asctime names no zone; all dates of HTTP are in UTC (RFC 9110 section 5.6.7).
-        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, TypeError, OverflowError, IndexError, AttributeError):
-        return None
 
 
 @frozen
@@ -138,7 +128,7 @@ class Head:
     def modified(self) -> float | None:
         """Last-Modified in seconds since the epoch, or None."""
         value = self.get(b"last-modified")
-        return None if value is None else _seconds(value)
+        return None if value is None else seconds_of(value)
 
     @property
     def validators(self) -> Validators:

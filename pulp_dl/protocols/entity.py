@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from email.utils import formatdate, parsedate_to_datetime
+from email.utils import formatdate
 
 from attrs import frozen
 
+from ..model.dates import seconds_of
 from ..model.headers import Pairs, find
 from ..model.source import Head, Span, Validators
 
@@ -62,7 +63,7 @@ class Entity:
             # The weak comparison of section 8.8.3.2.  Our tags hold no comma.
             tags = {tag.strip().removeprefix(b"W/") for tag in none_match.split(b",")}
             return b"*" in tags or self.etag in tags
-        moment = None if since is None else _seconds(since)
+        moment = None if since is None else seconds_of(since)
         return moment is not None and self.modified is not None and int(self.modified) <= moment
 
     def _same(self, same_as: Validators | None, if_range: bytes | None) -> bool:
@@ -74,10 +75,3 @@ class Entity:
 
 def _content_range(of: bytes, total: int) -> tuple[bytes, bytes]:
     return b"Content-Range", b"bytes %b/%d" % (of, total)
-
-
-def _seconds(date: bytes) -> float | None:
-    try:
-        return parsedate_to_datetime(date.decode("ascii")).timestamp()
-    except (ValueError, TypeError, OverflowError):
-        return None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from email.utils import parsedate_to_datetime
 from typing import Literal
 
 from attrs import field, frozen
 
+from ..model.dates import seconds_of
 from ..model.headers import Pairs, find
 from ..model.source import Span
 
@@ -95,7 +95,7 @@ class Entity:
         if none_match is not None:
             tags = [tag.strip().removeprefix(b"W/") for tag in none_match.split(b",")]
             return tags == [b"*"] or (self.etag is not None and self.etag.removeprefix(b"W/") in tags)
-        modified, limit = _time(self.modified), _time(since)
+        modified, limit = seconds_of(self.modified or b""), seconds_of(since or b"")
         return modified is not None and limit is not None and modified <= limit
 
     def _same(self, if_range: bytes | None) -> bool:
@@ -124,13 +124,6 @@ def _shared(one: bytes, other: bytes, at: int) -> int:
         else:
             high = middle
     return low
-
-
-def _time(value: bytes | None) -> float | None:
-    try:
-        return None if value is None else parsedate_to_datetime(value.decode("ascii")).timestamp()
-    except ValueError:
-        return None
 
 
 @frozen

@@ -559,6 +559,21 @@ def test_retry_after_is_never_negative_and_garbage_is_ignored(value: bytes, seco
     assert retry_after(Head("http://h/", 503, ((b"Retry-After", value),)), 1_000_000) == seconds
 
 
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/New_York", "UTC"])
+@pytest.mark.parametrize(
+    "date", [b"Mon, 12 Jan 1970 13:47:40 GMT", b"Monday, 12-Jan-70 13:47:40 GMT", b"Mon Jan 12 13:47:40 1970"]
+)
+def test_a_date_in_retry_after_is_in_utc_in_whatever_form(
+    date: bytes, zone: str, in_zone: Callable[[str], None]
+) -> None:
+    """RFC 9110 section 5.6.7; wherever this machine stands, and whether the server tells its own time or not."""
+    in_zone(zone)
+    now = (b"Date", b"Mon, 12 Jan 1970 13:47:10 GMT")
+
+    assert retry_after(Head("http://h/", 503, ((b"Retry-After", date),)), 1_000_000) == 60.0
+    assert retry_after(Head("http://h/", 503, ((b"Retry-After", date), now)), 5) == 30.0
+
+
 @given(value=st.binary(max_size=40) | st.text(alphabet="0123456789 :,GMTSunOct-+.", max_size=40).map(str.encode))
 def test_whatever_retry_after_says_it_is_seconds_or_nothing(value: bytes) -> None:
     """It is a stranger's word."""

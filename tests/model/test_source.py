@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -130,15 +130,11 @@ def test_without_dates_nothing_is_proven(modified: bytes | None, date: bytes | N
 @pytest.mark.parametrize(
     "value", [b"Sun, 06 Nov 1994 08:49:37 GMT", b"Sunday, 06-Nov-94 08:49:37 GMT", b"Sun Nov  6 08:49:37 1994"]
 )
-def test_all_three_forms_of_a_date_are_read_and_are_in_utc(value: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_three_forms_of_a_date_are_read_and_are_in_utc(value: bytes, in_zone: Callable[[str], None]) -> None:
     """RFC 9110 section 5.6.7; wherever this machine stands."""
-    monkeypatch.setenv("TZ", "Asia/Tokyo")
-    time.tzset()
-    try:
-        assert Head(URL, 200, ((b"Last-Modified", value),)).modified == 784111777.0
-    finally:
-        monkeypatch.undo()
-        time.tzset()
+    in_zone("Asia/Tokyo")
+
+    assert Head(URL, 200, ((b"Last-Modified", value),)).modified == 784111777.0
 
 
 @given(st.binary(max_size=40) | st.text("0123456789 ,:-GMTNovSun+", max_size=40).map(str.encode))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Final
 
 from ...errors import AuthFailed, BadStatus, DownloadError, NotFound, ProtocolError, ProxyFailed, Unavailable
+from ...model.dates import seconds_of
 from ...model.headers import Pairs, find
 from ...model.source import Head, Span
 
@@ -93,19 +93,12 @@ def retry_after(head: Head, now: float) -> float | None:
         return None
     if _NUMBER.fullmatch(value):
         return float(value)
-    moment = _timestamp(value)
+    moment = seconds_of(value)
     if moment is None:
         return None
     # By the server's own clock, if it tells it: ours may be wrong.
-    date = _timestamp(head.get(b"date") or b"")
+    date = seconds_of(head.get(b"date") or b"")
     return max(0.0, moment - (now if date is None else date))
-
-
-def _timestamp(value: bytes) -> float | None:
-    try:
-        return parsedate_to_datetime(value.decode("ascii")).timestamp()
-    except (ValueError, TypeError, OverflowError):
-        return None
 
 
 def _content_range(url: str, pairs: Pairs, length: int | None) -> tuple[Span, int | None]:
