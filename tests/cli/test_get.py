@@ -268,6 +268,34 @@ async def test_a_redirect_that_is_not_followed_is_the_servers_doing(
     assert (end.code, "is not followed" in end.err) == (4, True), end.err
 
 
+@pytest.mark.parametrize(
+    ("scheme", "script", "option", "text"),
+    [
+        ("https", Hold(), "--connect-timeout", "timed out: no connection for 0.3 s"),
+        ("http", (Send(response_head(200)), Send(b"x"), Hold()), "--idle-timeout", "no byte of the body for 0.3 s"),
+        ("http", Hold(), "--max-time", "timed out: the download was not done for 0.3 s"),
+    ],
+    ids=["connect", "idle", "total"],
+)
+async def test_each_limit_of_time_is_kept(
+    reactor: Any, tmp_path: Path, scheme: str, script: Any, option: str, text: str
+) -> None:
+    async with FaultServer(reactor, script) as server:
+        url = server.url("/f").replace("http:", f"{scheme}:")
+        end = await run("get", url, option, "0.3", "--retries", 0, cwd=tmp_path)
+
+    assert (end.code, text in end.err) == (4, True), end.err
+    assert [path for path in files(tmp_path) if ".part" not in path] == []
+
+
+@pytest.mark.parametrize("count", [0, 2])
+async def test_it_is_tried_as_often_as_asked_for(reactor: Any, tmp_path: Path, count: int) -> None:
+    async with FaultServer(reactor, Reset()) as server:
+        end = await run("get", server.url("/f"), "--retries", count, cwd=tmp_path)
+
+        assert (end.code, len(server.requests)) == (4, count + 1), end.err
+
+
 async def test_a_failure_leaves_what_was_there(repository: Nginx, tmp_path: Path) -> None:
     (tmp_path / "bear.iso").write_bytes(b"old")
     end = await run("get", f"{repository.http}bear.iso", "--sha256", "0" * 64, "--retries", 1, "--json", cwd=tmp_path)
