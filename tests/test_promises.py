@@ -7,15 +7,19 @@ Each test's name begins with the promise that it holds; the parts have tests of 
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
+import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import trustme
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.task import deferLater
+from twisted.internet.task import LoopingCall, deferLater
 from zope.interface import implementer
 
 from pulp_dl import (
@@ -52,7 +56,9 @@ from pulp_dl.testing import (
     Nth,
     Recorder,
     Repeat,
+    Request,
     Reset,
+    Script,
     Send,
     ServerTLS,
     answer,
@@ -183,6 +189,23 @@ async def test_promise_3_the_url_that_answered_first_is_asked_for_the_rest_then_
 # ---- 4
 
 
+class Together:
+    """Counts the connections of several servers whenever one of them answers."""
+
+    def __init__(self, *servers: FaultServer) -> None:
+        self.peak = 0
+        self._servers = servers
+        for each in servers:
+            each.script = self._counting(each.script)
+
+    def _counting(self, script: Script) -> Script:
+        def answer(request: Request) -> Script:
+            self.peak = max(self.peak, sum(each.connections.open for each in self._servers))
+            return script
+
+        return answer
+
+
 async def test_promise_4_many_downloads_never_open_more_sockets_than_allowed(reactor: Any, tmp_path: Path) -> None:
     data = {f"/{number}": answer(b"%d" % number * 1000) for number in range(200)}
     remote = Remote(limits=Limits(connections=4, per_host=3))
@@ -194,11 +217,13 @@ async def test_promise_4_many_downloads_never_open_more_sockets_than_allowed(rea
                     server = (one, two)[number % 2]
                     yield server.url(f"/{number}"), ToFile(tmp_path / str(number), durable=False)
 
+            together = Together(one, two)
             async with downloader.download_many(wanted(), concurrency=30) as outcomes:
                 ended = [each.ok async for each in outcomes]
 
             assert all(ended)
             assert len(ended) == 200
+            assert together.peak == 4, "all are used, and no more"
             assert one.connections.peak <= 3
             assert two.connections.peak <= 3
             assert one.connections.open + two.connections.open <= 4
@@ -451,6 +476,55 @@ async def test_promise_10_large_bodies_are_hashed_on_a_thread_while_the_reactor_
 
     assert small.size == len(DATA)
     assert sum(on_the_reactor) <= len(DATA) // 4
+
+
+async def test_promise_10_a_slow_generator_lets_others_have_their_turn(reactor: Any, tmp_path: Path) -> None:
+    """A step of it cannot be made shorter; but no turn of the reactor has many."""
+    turns, taken = 0, Counter[int]()
+
+    def tick() -> None:
+        nonlocal turns
+        turns += 1
+
+    ticking = LoopingCall(tick)
+    ticking.clock = reactor
+
+    def wanted() -> Iterator[Any]:
+        for number in range(40):
+            taken[turns] += 1
+            time.sleep(0.004)  # a query
+            yield server.url("/f"), ToFile(tmp_path / str(number), durable=False)
+
+    async with FaultServer(reactor, answer(b"x")) as server, Downloader(reactor) as downloader:
+        ticking.start(0)
+        async with downloader.download_many(wanted(), concurrency=40) as outcomes:
+            ended = [each.ok async for each in outcomes]
+        ticking.stop()
+
+    assert ended == [True] * 40
+    assert max(taken.values()) <= 4
+
+
+async def test_promise_10_a_slow_fsync_lets_others_have_their_turn(reactor: Any, tmp_path: Path) -> None:
+    go_on, waiting = threading.Event(), threading.Event()
+
+    def fsync(fd: int) -> None:
+        waiting.set()
+        assert go_on.wait(5), "the reactor does not turn"
+        os.fsync(fd)
+
+    slow = SimpleNamespace(**{**vars(os), "fsync": fsync})
+    async with FaultServer(reactor, answer(b"small")) as server, Downloader(reactor) as downloader:
+        durable = downloader.download(server.url("/a"), ToFile(tmp_path / "a", disk=slow))
+        while not waiting.is_set():
+            await deferLater(reactor, 0.005)
+        await downloader.download(server.url("/b"), ToFile(tmp_path / "b", durable=False))
+        assert not durable.called
+        assert names(tmp_path) == {"b"}
+        go_on.set()
+        await durable
+
+    assert names(tmp_path) == {"a", "b"}
 
 
 # ---- time
