@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.task import Clock
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.task import Clock, LoopingCall
 from twisted.python.failure import Failure
 
 from pulp_dl import Outcome, Source
@@ -257,6 +258,28 @@ def test_several_callers_may_share_the_outcomes(leaves: bool) -> None:
     assert over == [None] * (2 if leaves else 3)
     bench.close()
     assert bench.clock.getDelayedCalls() == []
+
+
+async def test_downloads_that_have_ended_at_once_let_others_have_their_turn(reactor: Any) -> None:
+    """Workers that await what has fired already go through the whole list in one turn of the reactor."""
+    turns, told = 0, Counter[int]()
+
+    def tick() -> None:
+        nonlocal turns
+        turns += 1
+
+    report: Any = object()
+    items: Any = urls(1000)
+    ticking = LoopingCall(tick)
+    ticking.clock = reactor
+    ticking.start(0)
+    async with Many(reactor, lambda source, consumer: succeed(report), items, 3) as outcomes:
+        async for _ in outcomes:
+            told[turns] += 1
+    ticking.stop()
+
+    assert told.total() == 1000
+    assert max(told.values()) <= 6
 
 
 def test_an_async_generator_is_asked_by_one_task_at_a_time() -> None:
