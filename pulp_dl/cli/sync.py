@@ -85,7 +85,7 @@ def sync(
     remote = make_remote(options)
     sources = [make_source(url) for url in dict.fromkeys(urls)]
     listed = listed_mirrors(options, directory_of(sources))
-    names = {name_of(source) for source in sources}
+    names = {_manifest_of(source) for source in sources}
     summary = Summary(options, dry_run=dry_run)
     mirror = Mirror(directory, verify=verify, mtime=mtime)
     if digest_file is not None and mirror.inside(digest_file) in names:
@@ -106,6 +106,22 @@ def sync(
                 fail_fast=fail_fast,
                 mirrors=mirrors,
             )
+
+
+def _manifest_of(source: Source) -> str:
+    """
+    The name of a manifest.
+
+    @raise click.UsageError: there is none in its URL.
+    """
+    from ..urls import join, shown
+
+    try:
+        return name_of(source)
+    except click.UsageError:
+        perhaps = shown(str(join(source.place, "PULP_MANIFEST")))
+        message = f"{shown(source.url)} names a directory; give the URL of its manifest, {perhaps} perhaps"
+        raise click.UsageError(message) from None
 
 
 def synchronize(

@@ -331,6 +331,14 @@ def test_what_makes_no_sense_is_2(args: list[str]) -> None:
     assert refused("sync", *args).code == 2
 
 
+def test_the_url_of_a_directory_is_answered_with_what_a_manifest_is_called() -> None:
+    """The first thing that somebody tries; and there is no -o here to give a name with."""
+    end = refused("sync", "http://h/repository/", "-d", "mirror")
+
+    assert "give the URL of its manifest, http://h/repository/PULP_MANIFEST perhaps" in end.err
+    assert "-o" not in end.err
+
+
 async def test_secrets_of_the_manifest_serve_its_files(nginx: Nginx, tmp_path: Path) -> None:
     fill(nginx.root, SMALL)
     url = f"http://elmer:wabbit@{nginx.http[7:]}private/PULP_MANIFEST"
