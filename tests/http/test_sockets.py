@@ -309,7 +309,7 @@ class TestTLS:
 
     @pytest.mark.parametrize("when", ["idle", "asking", "flowing", "paused", "registering"])
     async def test_a_mute_peer_does_not_hold_the_socket(self, reactor: Any, ca: trustme.CA, when: str) -> None:
-        """C{loseConnection} would wait for its goodbye for ever."""
+        """Twisted's own C{loseConnection} would wait for its goodbye for ever; ours waits for nobody's."""
         sends = {"idle": HELLO, "asking": OK}.get(when, OK + b"Content-Length: 9\r\n\r\nhello")
         servers: list[Mute] = []
 
