@@ -547,7 +547,7 @@ async def test_no_thread_before_it_is_needed_and_never_more_than_allowed(reactor
         assert len(our_threads()) == 1
         go_on = threading.Event()
         jobs = [workers.run(lambda: go_on.wait(5)) for _ in range(5)]
-        assert len(our_threads()) == 2
+        assert [each.daemon for each in our_threads()] == [True, True]
         go_on.set()
         assert await gatherResults(jobs) == [True] * 5
     assert our_threads() == []
