@@ -310,6 +310,17 @@ def test_a_response_goes_on_only_if_the_same_bytes_come_again(other: bytes, join
         assert case.pipe.offset == 0
 
 
+def test_what_a_response_has_is_known_though_a_thread_has_not_come_to_it() -> None:
+    data = DATA * 100
+    case = Case(consumer=Recorder(), workers=Slow())
+    answer = head(len(data), ETag=None)
+    with pytest.raises(Truncated):
+        case.attempt(body(answer, data[:INLINE], data[INLINE:-9], error=Truncated(len(data) - 9, len(data))))
+    case.attempt(body(answer, data))
+    case.finish()
+    assert case.consumer.data == data
+
+
 def test_a_response_was_told_its_length_and_gets_no_other() -> None:
     for total in (2999, 3001):
         case = Case(consumer=Recorder())
@@ -434,6 +445,17 @@ def test_the_last_piece_waits_until_the_consumer_takes_more() -> None:
     assert consumer.data == DATA
 
 
+def test_who_pauses_at_once_has_a_head_and_waits_for_the_only_piece() -> None:
+    consumer = Recorder(pause_after=0)
+    case = Case(SHA, consumer=consumer)
+    case.attempt(body(head(3000), DATA))
+    finishing = Deferred.fromCoroutine(case.pipe.finish())
+    assert (consumer.head, consumer.data) == (head(3000), b"")
+    consumer.resume()
+    result(finishing)
+    assert consumer.data == DATA
+
+
 def test_who_leaves_before_the_last_piece_is_gone_and_who_cancels_is_heard() -> None:
     for leave in (True, False):
         case = Case(SHA, consumer=Recorder())
@@ -532,9 +554,11 @@ def waiting(answer: Head, *pieces: bytes) -> HandWritten:
 
 
 def test_a_consumer_that_raises_ends_it_and_says_so() -> None:
-    case = Case(consumer=Recorder(raises={"write": ZeroDivisionError("x")}))
-    with pytest.raises(ConsumerFailed, match="the consumer raised ZeroDivisionError: x"):
+    raised = ZeroDivisionError("x")
+    case = Case(consumer=Recorder(raises={"write": raised}))
+    with pytest.raises(ConsumerFailed, match="the consumer raised ZeroDivisionError: x") as caught:
         case.attempt(waiting(head(3000), DATA[:10], DATA[10:]))
+    assert caught.value.__cause__ is raised
     case.consumer.check()  # it was given nothing more
     assert case.interrupted == []
 

@@ -53,7 +53,7 @@ AREAS: Final[dict[str, dict[str, tuple[Tests, ...]]]] = {
         "model/pieces.py": (of(model="pieces"), of(engine="repair segments")),
     },
     "resume": {
-        "flow/joins.py": (of(flow="proofs"), *PIPE),
+        "flow/joins.py": (of(flow="proofs pipe"), *PIPE),
         "flow/prefix.py": (of(flow="proofs"), *PIPE),
         "consumers/part.py": (of(consumers="part part_others"), of(consumers="crash file_disk", engine="resume")),
     },
