@@ -27,6 +27,9 @@ class Bytes(click.ParamType[int]):
 
     name = "bytes"
 
+    def __init__(self, least: int = 0) -> None:
+        self._least = least
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         text = str(value).strip().lower().removesuffix("b").removesuffix("i")
         scale = {"k": 1, "m": 2, "g": 3, "t": 4}.get(text[-1:], 0)
@@ -36,6 +39,8 @@ class Bytes(click.ParamType[int]):
                 raise ValueError
         except ValueError:
             self.fail(f"{value!r} is no number of bytes; give one, such as 1000, 64k or 1.5G", param, ctx)
+        if size < self._least:
+            self.fail(f"{value!r} is too little, {self._least} is the least", param, ctx)
         return int(size)
 
 

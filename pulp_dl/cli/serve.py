@@ -108,10 +108,10 @@ class _Serve(click.Command):
     help="For the head of a request, and until the next one on the same connection.",
 )
 @click.option(
-    "--max-head", type=Bytes(), default=16384, show_default=True, metavar="BYTES", help="Of the head of a request."
+    "--max-head", type=Bytes(1), default=16384, show_default=True, metavar="BYTES", help="Of the head of a request."
 )
 @click.option(
-    "--max-target", type=Bytes(), default=8192, show_default=True, metavar="BYTES", help="Of what it asks for."
+    "--max-target", type=Bytes(1), default=8192, show_default=True, metavar="BYTES", help="Of what it asks for."
 )
 @click.option(
     "--max-connections",

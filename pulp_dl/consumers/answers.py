@@ -8,6 +8,7 @@ from time import time
 from typing import Final, NamedTuple
 
 from attrs import field, frozen
+from attrs.validators import ge, gt, optional
 
 from ..model.expect import Size
 from ..model.headers import CONTROL, TOKEN, Pairs
@@ -45,6 +46,7 @@ class Answers:
     How clients are answered.
 
     @ivar max_age: seconds for which caches may keep what has a digest; None leaves it to what the origin says.
+        What is C{mutable} they may keep, but have to ask for each time, whatever this is.
     @ivar via: our name in Via; None for no such field.
     @ivar dropped: fields that are not passed on, beside those of a single connection.
     @ivar patience: seconds after which a client that takes nothing is cut.
@@ -52,34 +54,34 @@ class Answers:
     @ivar max_head: bytes of a request's head; C{max_target}: of the target in it.
     """
 
-    max_age: int | None = None
+    max_age: int | None = field(default=None, validator=optional(ge(0)))
     via: str | None = "pulp_dl"
     dropped: frozenset[bytes] = field(default=DROPPED, converter=_lower)
-    patience: float = 60.0
-    idle: float = 60.0
-    max_head: int = 16 * 1024
-    max_target: int = 8 * 1024
-    _unwanted: frozenset[bytes] = field(init=False, repr=False, eq=False)
-    _unwanted_with_digest: frozenset[bytes] = field(init=False, repr=False, eq=False)
+    patience: float = field(default=60.0, validator=gt(0))
+    idle: float = field(default=60.0, validator=gt(0))
+    max_head: int = field(default=16 * 1024, validator=ge(1))
+    max_target: int = field(default=8 * 1024, validator=ge(1))
+    _unwanted: tuple[frozenset[bytes], ...] = field(init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
         unwanted = HOP_BY_HOP | _OURS | self.dropped
-        ours = {b"etag"} | (frozenset() if self.max_age is None else _CACHING)
-        object.__setattr__(self, "_unwanted", unwanted)
-        object.__setattr__(self, "_unwanted_with_digest", unwanted | ours)
+        ours: tuple[frozenset[bytes], ...] = (frozenset(), frozenset({b"etag"}), _CACHING, _CACHING | {b"etag"})
+        object.__setattr__(self, "_unwanted", tuple(unwanted | each for each in ours))
 
-    def fields(self, head: Head, length: int | None, etag: bytes | None) -> Pairs:
+    def fields(self, head: Head, length: int | None, etag: bytes | None, *, mutable: bool = False) -> Pairs:
         """
         The fields of an answer that passes this head on.
 
         @param length: bytes of the body, if that is known.
         @param etag: replaces the origin's.
+        @param mutable: as that of the source.
         """
-        found = self._passed_on(head.headers, self._unwanted if etag is None else self._unwanted_with_digest)
+        caching = self.caching(etag, mutable=mutable)
+        found = self._passed_on(head.headers, self._unwanted[(etag is not None) + 2 * (caching is not None)])
         if etag is not None:
             found.append((b"ETag", etag))
-        if etag is not None and self.max_age is not None:
-            found.append((b"Cache-Control", self.caching))
+        if caching is not None:
+            found.append((b"Cache-Control", caching))
         if length is not None:
             found.append((b"Content-Length", b"%d" % length))
         if head.span is not None and head.span.stop is not None:
@@ -106,10 +108,11 @@ class Answers:
             found.append((b"Date", date()))  # RFC 9110 section 6.6.1
         return found
 
-    @property
-    def caching(self) -> bytes:
-        """Cache-Control of what has a digest."""
-        return b"public, max-age=%d" % (self.max_age or 0)
+    def caching(self, etag: bytes | None, *, mutable: bool) -> bytes | None:
+        """Cache-Control as it is said here, or None if it is the origin's to say."""
+        if mutable:
+            return b"no-cache"
+        return None if etag is None or self.max_age is None else b"public, max-age=%d" % self.max_age
 
 
 class _Shape(NamedTuple):

@@ -54,6 +54,7 @@ class ToResponse:
         self.asks_again = False
         self._etag: bytes | None = None
         self._size: int | None = None
+        self._mutable = False
         self._if_range: bytes | None = None
         if source is not None:
             self.asked_for(source)
@@ -79,7 +80,7 @@ class ToResponse:
         This is what the client asks for: its digest gives the ETag, and its size the length that an origin did not
         tell.  Only before C{begin}.
         """
-        self._etag, self._size = etag_of(source), size_of(source)
+        self._etag, self._size, self._mutable = etag_of(source), size_of(source), source.mutable
         self._if_range = find(source.conditions, b"if-range") if source.conditions else None
 
     # the client
@@ -112,7 +113,7 @@ class ToResponse:
         if not judged and self._if_range not in {head.etag, head.get(b"last-modified")}:
             raise Outdated("the part is not of the file that the client has", head.url)
         self.total = self._length(head)
-        self._start(head.status, self.answers.fields(head, self.total, self._etag))
+        self._start(head.status, self.answers.fields(head, self.total, self._etag, mutable=self._mutable))
 
     def _length(self, head: Head) -> int | None:
         if head.status == 304:  # a length would be the file's, which nobody knows
@@ -192,8 +193,9 @@ class ToResponse:
         self._end()
         self.total = len(plain.text)
         fields = plain.head()
-        if plain.status == 304 and self.answers.max_age is not None:
-            fields += ((b"Cache-Control", self.answers.caching),)
+        caching = self.answers.caching(self._etag, mutable=self._mutable) if plain.status == 304 else None
+        if caching is not None:
+            fields += ((b"Cache-Control", caching),)
         self._start(plain.status, fields)
         self._send(b"" if self._bodiless else plain.text)
         self._request.finish()

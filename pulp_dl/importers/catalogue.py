@@ -180,7 +180,7 @@ class Catalogue:
             return self._files, _file(stored, wanted)
         place = publication.places[0]
         upstream = self._upstream(place.remote)
-        source = Source(**_where(place, listed), expect=_expected(listed), tag=wanted)
+        source = Source(**_where(place, listed), expect=_expected(listed), tag=wanted, mutable=listed.mutable)
         if stored is None and store is not None and store.growing(str(listed.sha256)) and not upstream.joins(source):
             return upstream.inner, evolve(source, url=url_of(str(listed.sha256)), scope=None, found=False)
         if stored is None:
@@ -298,4 +298,5 @@ def _expected(listed: Listed) -> tuple[IExpectation, ...]:
 def _file(path: str, wanted: _Wanted) -> Source:
     assert wanted.listed.sha256 is not None
     size = [] if wanted.listed.size is None else [Size(wanted.listed.size)]
-    return Source(Path(path).as_uri(), expect=[*size, Vouched("sha256", wanted.listed.sha256)], tag=wanted)
+    expect = [*size, Vouched("sha256", wanted.listed.sha256)]
+    return Source(Path(path).as_uri(), expect=expect, tag=wanted, mutable=wanted.listed.mutable)

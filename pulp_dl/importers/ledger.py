@@ -85,6 +85,7 @@ class Listed:
         server named: it gets no secrets, unless it is of the origin of its place, and may not lead closer to us.
     @ivar others: pairs of algorithm and value of other digests.
     @ivar kept: it has a copy of its own with the catalogue, which stays as long as it is published.
+    @ivar mutable: with the next publication there is another one, as of the list of the others.
     """
 
     path: str
@@ -93,6 +94,7 @@ class Listed:
     sha256: str | None
     others: tuple[tuple[str, str], ...] = ()
     kept: bool = False
+    mutable: bool = False
 
 
 class Ledger:
@@ -130,7 +132,7 @@ class Ledger:
             rows = ((key, *_row(each)) for each in files)
             while batch := [*islice(rows, BATCH)]:
                 try:
-                    connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", batch)
+                    connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?)", batch)
                 except OverflowError:
                     raise CatalogueError("a file of more than 2**63 bytes") from None
             connection.execute(_COUNT, (key, key, key))
@@ -286,7 +288,7 @@ class Ledger:
 
 _PUBLICATIONS: Final = "SELECT id, base, policy, published, files, size FROM publications"
 _AROUND: Final = f"{_PUBLICATIONS} WHERE base <= ? ORDER BY base DESC LIMIT 1"
-_FILE: Final = "SELECT path, href, size, sha256, others, kept FROM files WHERE publication = ?"
+_FILE: Final = "SELECT path, href, size, sha256, others, kept, mutable FROM files WHERE publication = ?"
 _LEVEL: Final = "SELECT path, size FROM files WHERE publication = ? AND path >= ? ORDER BY path"
 _COUNT: Final = """
     UPDATE publications SET files = (SELECT count(*) FROM files WHERE publication = ?),
@@ -297,12 +299,12 @@ _COUNT: Final = """
 def _row(file: Listed) -> tuple[object, ...]:
     href = None if file.href == quote(file.path) else file.href
     others = " ".join(":".join(each) for each in file.others)
-    return file.path, href, file.size, file.sha256, others or None, file.kept
+    return file.path, href, file.size, file.sha256, others or None, file.kept, file.mutable
 
 
 def _listed(row: Any) -> Listed:
-    path, href, size, sha256, others, kept = row
+    path, href, size, sha256, others, kept, mutable = row
     digests: tuple[tuple[str, str], ...] = ()
     if others is not None:
         digests = tuple((algorithm, value) for algorithm, _, value in (each.partition(":") for each in others.split()))
-    return Listed(path, quote(path) if href is None else href, size, sha256, digests, bool(kept))
+    return Listed(path, quote(path) if href is None else href, size, sha256, digests, bool(kept), bool(mutable))

@@ -87,7 +87,7 @@ class Publishing:
             sha256, size = kept.add(manifest.file)
         except OSError as error:
             raise CatalogueError(f"{kept.directory}: {error.strerror}") from error
-        yield Listed(name, quote(name), size, sha256, kept=True)
+        yield Listed(name, quote(name), size, sha256, kept=True, mutable=True)
 
 
 def withdraw(connection: Any, kept: Store, base: str) -> bool:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["OPTIONS", "CatalogueError", "opened", "prepare"]
 
 APPLICATION: Final = 0x70756C70  # "pulp"
-VERSION: Final = 1
+VERSION: Final = 2
 
 PATIENCE: Final = 60
 """Seconds to wait for another process that writes."""
@@ -45,10 +45,17 @@ _TABLES: Final = """
         sha256 TEXT,
         others TEXT,
         kept INTEGER NOT NULL,
+        mutable INTEGER NOT NULL DEFAULT 0,
         PRIMARY KEY (publication, path)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX kept ON files (sha256) WHERE kept;
 """
+
+_UPGRADES: Final = {
+    # What was published before is not told apart until it is published again.
+    1: "ALTER TABLE files ADD COLUMN mutable INTEGER NOT NULL DEFAULT 0",
+}
+"""What makes a catalogue of this version one of the next."""
 
 
 class CatalogueError(Exception):
@@ -57,7 +64,7 @@ class CatalogueError(Exception):
 
 def prepare(connection: Any) -> None:
     """
-    Make a new connection ready, and the tables if there are none.  Closes it if it is no good.
+    Make a new connection ready, and the tables if there are none, or older ones.  Closes it if it is no good.
 
     @raise CatalogueError: this is no catalogue, or that of a newer pulp_dl.
     """
@@ -73,35 +80,36 @@ def prepare(connection: Any) -> None:
 
 def _prepare(connection: Any) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
-    if _is_known(connection):
+    if _version(connection) == VERSION:
         return
     connection.execute("PRAGMA journal_mode = WAL")  # so readers never wait; the file remembers it
     connection.execute("BEGIN IMMEDIATE")
     try:
-        if not _is_known(connection):  # nor has somebody else made them meanwhile
-            for statement in _TABLES.split(";"):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA application_id = {APPLICATION}")
-            connection.execute(f"PRAGMA user_version = {VERSION}")
+        version = _version(connection)  # somebody else may have been here meanwhile
+        steps = [_UPGRADES[each] for each in range(version, VERSION)] if version else _TABLES.split(";")
+        for statement in steps:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION}")
+        connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.commit()
     except BaseException:
         connection.rollback()
         raise
 
 
-def _is_known(connection: Any) -> bool:
-    """Are the tables there?"""
+def _version(connection: Any) -> int:
+    """Of the tables that are there; 0 if there are none."""
     ((application,),) = connection.execute("PRAGMA application_id")
     ((version,),) = connection.execute("PRAGMA user_version")
     ((tables,),) = connection.execute("SELECT count(*) FROM sqlite_schema")
     if application == 0 and tables == 0:
-        return False
+        return 0
     if application != APPLICATION:
         raise CatalogueError("this is a database, but no catalogue; give the catalogue another file")
     if version > VERSION:
         raise CatalogueError(f"this catalogue is of version {version}, and a newer pulp_dl made it; update this one,"
                              f" which knows version {VERSION}")  # fmt: skip
-    return True
+    return int(version)
 
 
 @contextmanager

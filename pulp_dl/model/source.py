@@ -203,6 +203,8 @@ class Source:
     @ivar public: no secrets go along, whatever the scope.
     @ivar found: a server chose this URL, not the caller: it stood in a mirror list or in metadata.  It may lead neither
         to C{file:} nor from a public network into a private one (L{Remote.allow_private}).
+    @ivar mutable: other files will have this name, as a list of files has that is written again: whoever keeps it has
+        to ask each time whether it is still that one.
     """
 
     url: str = field(repr=shown)
@@ -216,6 +218,7 @@ class Source:
     auth: Basic | None = field(default=None, kw_only=True, repr=False)
     public: bool = field(default=False, kw_only=True)
     found: bool = field(default=False, kw_only=True)
+    mutable: bool = field(default=False, kw_only=True)
     place: URL = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from attrs import field, frozen
 from attrs.validators import ge
 
+from ..engine.schemes import find
+from ..errors import UnsupportedScheme
 from ..interfaces import IMirrors
 from ..model.remote import Remote
 from ..streamer import Answers
@@ -37,7 +39,12 @@ class Prefix:
         names = self.path.strip("/").split("/") if self.path.strip("/") else []
         if not self.path.startswith("/") or {"", ".", ".."} & {*names}:
             raise ValueError(f"{self.path!r} is no prefix of a path; it begins with a slash, and its names are plain")
-        if "?" in parse(self.url).target:
+        place = parse(self.url)
+        try:
+            find(place.scheme)
+        except UnsupportedScheme as error:  # nobody would get anything but a 502
+            raise ValueError(f"{shown(self.url)!r}: {error}") from error
+        if "?" in place.target:
             raise ValueError(f"{shown(self.url)!r} has a query; what is below it cannot be told")
 
     def __str__(self) -> str:

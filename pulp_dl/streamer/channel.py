@@ -179,6 +179,7 @@ class Channel(_Untyped):  # type: ignore[misc]  # nothing in Twisted's channel h
         lines += [b"%b: %b\r\n" % pair for pair in plain.head()]
         self.transport.write(b"".join([*lines, b"\r\n", plain.text]))
         log.info("{status} for {client}", status=status, client=self._client)
+        self._reading = False  # it is not that the client was too slow
         self.loseConnection()
 
     # answers

@@ -12,15 +12,14 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..consumers.answers import size_of
 from ..consumers.plain import Plain
 from ..consumers.response import Outdated, ToResponse
 from ..engine.task import Task
-from ..errors import ConsumerGone, DownloadError, NotFound, SizeMismatch
+from ..errors import ConsumerGone, DownloadError, NotFound
 from ..interfaces import IDownloader, IExchange, IListing
 from ..model.headers import CONTROL
 from ..model.report import Report
-from ..model.source import Head, Source
+from ..model.source import Source
 from ..urls import shown
 from .asked import asked
 from .listing import Page
@@ -144,9 +143,9 @@ class Exchange:
             source = evolve(source, headers=(*source.headers, (b"Via", way)))
         self._source = source
         wanted = asked(fields, source, part=request.method == b"GET")
+        self._response.asked_for(source if isinstance(wanted, Plain) else wanted)
         if isinstance(wanted, Plain):
             return wanted
-        self._response.asked_for(wanted)
         if request.method == b"HEAD":
             await self._head(downloader, wanted)
         else:
@@ -206,11 +205,7 @@ class Exchange:
         await self._wait(Page(path, entries, self._response).show(head_only=self._request.method == b"HEAD"))
 
     async def _head(self, downloader: IDownloader, source: Source) -> None:
-        head: Head = await self._wait(downloader.head(source))
-        size = size_of(source)
-        if head.whole and size is not None and head.length not in {None, size}:
-            raise SizeMismatch("size", size, head.length, head.url)  # so would a GET end
-        self._response.begin(head)
+        self._response.begin(await self._wait(downloader.head(source)))
         self._response.finish()
 
     def _say(self, plain: Plain) -> None:

@@ -70,6 +70,18 @@ async def test_the_manifest_is_the_one_that_was_published(reactor: Any, tmp_path
         assert world.asked() == []
 
 
+@pytest.mark.parametrize("policy", [*POLICIES, "immediate"])
+async def test_only_the_manifest_is_another_one_with_the_next_publication(
+    reactor: Any, tmp_path: Path, policy: str
+) -> None:
+    async with here(reactor, tmp_path) as world:
+        files = {} if policy == "immediate" else FILES
+        await world.publish(files, policy=policy)
+        found = {path: (await world.catalogue.find(f"/files/{path}"))[1].mutable for path in ("PULP_MANIFEST", *files)}
+
+        assert {path for path, mutable in found.items() if mutable} == {"PULP_MANIFEST"}
+
+
 async def test_what_is_streamed_is_never_stored(reactor: Any, tmp_path: Path) -> None:
     async with here(reactor, tmp_path) as world:
         await world.publish(policy="streamed")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import tracemalloc
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import quote
@@ -14,7 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pulp_dl.importers.ledger import Ledger, Listed, Place, Publication
-from pulp_dl.importers.schema import VERSION, CatalogueError, opened
+from pulp_dl.importers.schema import APPLICATION, VERSION, CatalogueError, opened
 from pulp_dl.model.entry import Entry
 
 SHA = "0" * 64
@@ -251,9 +252,42 @@ def test_the_catalogue_of_a_newer_version_is_not_touched(path: Path) -> None:
         connection.execute(f"PRAGMA user_version = {VERSION + 1}")
     before = path.read_bytes()
 
-    with pytest.raises(CatalogueError, match="version 2, and a newer pulp_dl made it; update"), opened(path):
+    with pytest.raises(CatalogueError, match="version 3, and a newer pulp_dl made it; update"), opened(path):
         pass
     assert path.read_bytes() == before
+
+
+def test_the_catalogue_of_an_older_version_becomes_one_of_ours(path: Path) -> None:
+    """Nothing that is published is lost, and the process that made it may be publishing still."""
+    old = [
+        """CREATE TABLE publications (id INTEGER PRIMARY KEY, base TEXT NOT NULL UNIQUE, policy TEXT NOT NULL,
+        published REAL NOT NULL, files INTEGER NOT NULL DEFAULT 0, size INTEGER NOT NULL DEFAULT 0) STRICT""",
+        """CREATE TABLE places (publication INTEGER NOT NULL REFERENCES publications ON DELETE CASCADE,
+        rank INTEGER NOT NULL, url TEXT NOT NULL, remote TEXT,
+        PRIMARY KEY (publication, rank)) STRICT, WITHOUT ROWID""",
+        """CREATE TABLE files (publication INTEGER NOT NULL REFERENCES publications ON DELETE CASCADE,
+        path TEXT NOT NULL, href TEXT, size INTEGER, sha256 TEXT, others TEXT, kept INTEGER NOT NULL,
+        PRIMARY KEY (publication, path)) STRICT, WITHOUT ROWID""",
+        "CREATE INDEX kept ON files (sha256) WHERE kept",
+        f"PRAGMA application_id = {APPLICATION}",
+        "PRAGMA user_version = 1",
+        "INSERT INTO publications VALUES (1, '/a/', 'streamed', 5.0, 1, 3)",
+        "INSERT INTO places VALUES (1, 0, 'http://h/', NULL)",
+        "INSERT INTO files VALUES (1, 'f', NULL, 3, 'ab', NULL, 0)",
+    ]
+    with closing(sqlite3.connect(path)) as connection:
+        for statement in old:
+            connection.execute(statement)
+        connection.commit()
+
+    for _ in range(2):
+        with opened(path) as connection:
+            ledger = Ledger(connection)
+            assert ledger.find("/a/f")[1] == Listed("f", "f", 3, "ab")
+    with opened(path) as connection:
+        ledger = Ledger(connection)
+        ledger.publish(Publication("/a/", "streamed", (Place("http://h/"),)), [Listed("l", "l", 3, "ab", mutable=True)])
+        assert ledger.find("/a/l")[1].mutable
 
 
 def test_another_database_is_not_touched(path: Path) -> None:

@@ -197,6 +197,12 @@ async def test_what_takes_a_restart_is_named_as_long_as_it_does(reactor: Any, tm
         ("[serve]\npassthrough = ['/a=nobody']", "no remote is called 'nobody'"),
         ("[serve]\npassthrough = ['/a=here']\n[remotes.here]\nurl = 'http://h/'\nuser = 'elmer'", "nobody to ask"),
         ("[serve]\npassthrough = ['/a=http://user:secret@h:x/']", "port"),
+        (
+            "[serve]\npassthrough = ['/a=gopher://user:secret@h/']",
+            "no protocol is installed for gopher: URLs; there are:",
+        ),
+        ("[serve]\nmax-head = 0", "0 is too little, 1 is the least"),
+        ("[serve]\nmax-target = '0k'", "'0k' is too little, 1 is the least"),
     ],
 )
 async def test_wrong_settings_are_refused_before_anything_is_begun(

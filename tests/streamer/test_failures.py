@@ -284,6 +284,22 @@ async def test_what_is_refused_is_logged_once_and_in_one_line(target: str, react
     assert len(text) < 500
 
 
+@pytest.mark.parametrize(
+    "raw",
+    [b"GET /\x00 HTTP/1.1\r\nHost: a\r\n\r\n", b"GET /f HTTP/1.1\r\nX: %b\r\n\r\n" % (b"a" * 20_000), b"\xff\r\n\r\n"],
+)
+async def test_what_cannot_be_read_is_logged_once_too(raw: bytes, reactor: Any) -> None:
+    with heard() as lines:
+        async with serving(reactor, answer(DATA)) as served:
+            client = await served.connect()
+            client.transport.write(raw)
+            await client.lost
+
+    [line] = lines
+    assert line["log_format"].format(**line).isprintable()
+    assert line["status"] in {400, 431}
+
+
 async def test_what_failed_is_one_line_with_the_attempts_and_no_secret(reactor: Any) -> None:
     with heard() as lines:
         async with serving(

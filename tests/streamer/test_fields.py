@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from pulp_dl import Head
+from pulp_dl import Head, Source
 from pulp_dl.streamer import Answers
 from pulp_dl.testing import answer
 from pulp_dl.testing.strategies import heads
@@ -113,12 +113,40 @@ async def test_only_what_has_a_digest_is_given_an_age(
     assert bool(seen.get("expires")) == bool(seen.get("pragma")) == (seen_as == [b"private"])
 
 
+@pytest.mark.parametrize("answers", [Answers(), Answers(max_age=600)])
+@pytest.mark.parametrize("expect", [(), SHA], ids=["no digest", "digest"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_what_will_be_another_one_is_asked_for_each_time(
+    reactor: Any, answers: Answers, expect: Any, method: str
+) -> None:
+    """A list that a cache keeps for an hour names files that are gone, and does not name those that came."""
+    script = answer(DATA, headers=((b"Cache-Control", b"max-age=9"), (b"Expires", b"Mon, 05 Jan 2126 12:00:00 GMT")))
+    async with serving(
+        reactor,
+        script,
+        lambda origin: {"/f": Source(origin.url("/f"), expect, mutable=True)},
+        answers=answers,
+    ) as served:
+        seen = await served.ask("/f", method=method)
+        again = await served.ask("/f", f"If-None-Match: {(seen.get('etag') or b'').decode()}", method=method)
+
+    assert (seen.status, seen.all("cache-control"), seen.get("expires")) == (200, [b"no-cache"], None)
+    assert (again.status, again.all("cache-control"), again.get("expires")) == (304, [b"no-cache"], None)
+
+
 @given(heads())
 async def test_whatever_means_nothing_comes_through_as_it_is(reactor: Any, fields: Any) -> None:
     async with serving(reactor, answer(DATA, headers=fields)) as served:
         seen = await served.ask()
 
     assert [pair for pair in seen.fields if pair[0].startswith(b"X-")] == list(fields)
+
+
+@pytest.mark.parametrize("wrong", [{"patience": 0}, {"idle": 0}, {"max_head": 0}, {"max_target": 0}, {"max_age": -1}])
+def test_limits_that_let_nobody_in_are_refused(wrong: Any) -> None:
+    (name,) = wrong
+    with pytest.raises(ValueError, match=name):
+        Answers(**wrong)
 
 
 @pytest.mark.parametrize(

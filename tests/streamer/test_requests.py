@@ -265,6 +265,8 @@ async def test_one_range_is_forwarded_and_costs_no_more(reactor: Any, value: str
         assert seen.all("content-length") == [b"%d" % len(seen.body)]
         assert seen.get("etag") == (ETAG.encode() if expect else b'"1"')
         assert [bool(each.get(b"range")) for each in served.origin.requests] == [True]
+        report = (await served.ended()).report
+        assert sum(each.received for each in report.attempts) == len(seen.body)
 
 
 @pytest.mark.parametrize(
