@@ -310,6 +310,25 @@ def test_a_response_goes_on_only_if_the_same_bytes_come_again(other: bytes, join
         assert case.pipe.offset == 0
 
 
+def test_a_whole_answer_begins_a_body_and_a_rest_does_not() -> None:
+    case = Case()
+    assert case.pipe.begins(case.pipe.ask(PLACE), head(3000))
+    case.broken()
+    ask = case.pipe.ask(PLACE)
+    assert ask.continues
+    assert case.pipe.begins(ask, head(3000))
+    assert not case.pipe.begins(ask, rest().head)
+
+
+def test_who_pauses_as_soon_as_it_has_a_producer_loses_nothing() -> None:
+    case = Case(consumer=Recorder(pause_after=0))
+    running = case.begin(body(head(3000), DATA[:1000], DATA[1000:]))
+    assert (case.consumer.head, case.consumer.data) == (head(3000), b"")
+    case.consumer.resume()
+    result(running)
+    assert case.consumer.data == DATA
+
+
 def test_what_a_response_has_is_known_though_a_thread_has_not_come_to_it() -> None:
     data = DATA * 100
     case = Case(consumer=Recorder(), workers=Slow())

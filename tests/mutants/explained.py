@@ -94,6 +94,10 @@ REASONS: Final[dict[str, dict[str, str]]] = {
         """,
     },
     "it is a figure that somebody chose": {
+        "flow/checks.py": """
+            _seen = 0 → _seen = -1
+            _seen = 0 → _seen = 1
+        """,
         "protocols/spaces.py": """
             PUBLIC = 2 → PUBLIC = 3
         """,
