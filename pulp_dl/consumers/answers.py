@@ -61,12 +61,16 @@ class Answers:
     idle: float = field(default=60.0, validator=gt(0))
     max_head: int = field(default=16 * 1024, validator=ge(1))
     max_target: int = field(default=8 * 1024, validator=ge(1))
-    _unwanted: tuple[frozenset[bytes], ...] = field(init=False, repr=False, eq=False)
+    _unwanted: dict[tuple[bool, bool], frozenset[bytes]] = field(init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
         unwanted = HOP_BY_HOP | _OURS | self.dropped
-        ours: tuple[frozenset[bytes], ...] = (frozenset(), frozenset({b"etag"}), _CACHING, _CACHING | {b"etag"})
-        object.__setattr__(self, "_unwanted", tuple(unwanted | each for each in ours))
+        sets = {
+            (tagged, aged): unwanted | ({b"etag"} if tagged else set()) | (_CACHING if aged else set())
+            for tagged in (False, True)
+            for aged in (False, True)
+        }
+        object.__setattr__(self, "_unwanted", sets)
 
     def fields(self, head: Head, length: int | None, etag: bytes | None, *, mutable: bool = False) -> Pairs:
         """
@@ -77,7 +81,7 @@ class Answers:
         @param mutable: as that of the source.
         """
         caching = self.caching(etag, mutable=mutable)
-        found = self._passed_on(head.headers, self._unwanted[(etag is not None) + 2 * (caching is not None)])
+        found = self._passed_on(head.headers, self._unwanted[etag is not None, caching is not None])
         if etag is not None:
             found.append((b"ETag", etag))
         if caching is not None:

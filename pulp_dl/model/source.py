@@ -13,6 +13,7 @@ from ..urls import URL, InvalidURL, parse, shown
 from .auth import Basic
 from .dates import seconds_of
 from .headers import Pairs, find, header_pairs
+from .pem import flag
 
 if TYPE_CHECKING:
     from .remote import Remote
@@ -216,15 +217,15 @@ class Source:
     tag: Any = field(default=None, kw_only=True)
     scope: str | None = field(default=None, kw_only=True, repr=lambda url: "None" if url is None else shown(url))
     auth: Basic | None = field(default=None, kw_only=True, repr=False)
-    public: bool = field(default=False, kw_only=True)
-    found: bool = field(default=False, kw_only=True)
-    mutable: bool = field(default=False, kw_only=True)
+    public: bool = field(default=False, kw_only=True, validator=flag)
+    found: bool = field(default=False, kw_only=True, validator=flag)
+    mutable: bool = field(default=False, kw_only=True, validator=flag)
     place: URL = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         place = read_url("Source.url", self.url)
-        if self.remote is not None or type(self.public) is not bool or type(self.found) is not bool:
-            self._check_kinds()
+        if self.remote is not None:
+            self._check_remote()
         if self.scope is not None:
             object.__setattr__(self, "scope", str(read_url("Source.scope", self.scope)))
         if place.user is not None:
@@ -233,15 +234,11 @@ class Source:
         object.__setattr__(self, "url", str(place))
         object.__setattr__(self, "place", place)
 
-    def _check_kinds(self) -> None:
+    def _check_remote(self) -> None:
         from .remote import Remote
 
-        if self.remote is not None and not isinstance(self.remote, Remote):
+        if not isinstance(self.remote, Remote):
             raise TypeError(f"Source.remote: {type(self.remote).__name__} is no Remote; use Remote(...), or None")
-        for name in ("public", "found"):
-            if not isinstance(getattr(self, name), bool):
-                kind = type(getattr(self, name)).__name__
-                raise TypeError(f"Source.{name}: True or False is needed, not {kind}")
 
     @property
     def path(self) -> str:

@@ -308,6 +308,7 @@ def test_what_is_no_url_is_refused_and_its_secret_not_repeated(url: Any, words: 
         ({"public": "no"}, "True or False is needed, not str"),
         ({"public": None}, "True or False is needed, not NoneType"),
         ({"found": 0}, "True or False is needed, not int"),
+        ({"mutable": "false"}, "True or False is needed, not str"),
     ],
 )
 def test_what_is_of_another_kind_is_refused_by_its_name(values: dict[str, Any], words: str) -> None:
