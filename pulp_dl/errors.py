@@ -103,16 +103,24 @@ class ProxyFailed(ConnectFailed):
 
     @ivar status: what it answered, or None if it was not reached or does not speak HTTP.  If it does not know us (407),
         forbids it (403) or does not do such things, another try gives the same answer, and might lock an account.
+    @ivar retry_after: seconds that it asks to be left alone; None if it does not, or refuses a tunnel.
     """
 
     def __init__(
-        self, message: str, url: str | None = None, status: int | None = None, *, transient: bool | None = None
+        self,
+        message: str,
+        url: str | None = None,
+        status: int | None = None,
+        *,
+        transient: bool | None = None,
+        retry_after: float | None = None,
     ) -> None:
         """
         @param transient: None if the status tells.
         """
         super().__init__(message, url)
         self.status = status
+        self.retry_after = retry_after
         if transient is None:
             transient = status is None or status >= 500 or status in {408, 425, 429}
         self.transient = transient

@@ -20,10 +20,12 @@ from twisted.internet.threads import deferToThread
 
 from tests.servers import free_ports
 
-__all__ = ["PASSWORD", "USER", "Program", "dante", "microsocks", "squid", "tinyproxy"]
+__all__ = ["FORBIDDEN", "PASSWORD", "USER", "Program", "dante", "microsocks", "squid", "tinyproxy"]
 
 USER, PASSWORD = "user", "password"
 """Who is let in, where a proxy asks."""
+FORBIDDEN = "forbidden.example"
+"""Where nobody gets through the HTTP proxies."""
 
 Program = Callable[[str], str]
 
@@ -51,8 +53,11 @@ async def _running(reactor: Any, port: int, *command: object, folder: Path) -> A
 async def tinyproxy(reactor: Any, program: Program, folder: Path) -> AsyncIterator[int]:
     """An HTTP proxy with Basic authentication, on this port."""
     (port,) = free_ports(1)
-    lines = f"Port {port}", "Listen 127.0.0.1", "Timeout 20", "MaxClients 50", "Allow 127.0.0.1"
-    (folder / "conf").write_text("\n".join([*lines, f"BasicAuth {USER} {PASSWORD}", "LogLevel Critical", ""]))
+    filtered = folder / "filter"
+    filtered.write_text(f"{FORBIDDEN}\n")
+    lines = [f"Port {port}", "Listen 127.0.0.1", "Timeout 20", "MaxClients 50", "Allow 127.0.0.1"]
+    lines += [f'Filter "{filtered}"', f"BasicAuth {USER} {PASSWORD}", "LogLevel Critical", ""]
+    (folder / "conf").write_text("\n".join(lines))
     async with _running(reactor, port, program("tinyproxy"), "-d", "-c", folder / "conf", folder=folder) as found:
         yield found
 
@@ -63,6 +68,8 @@ https_port 127.0.0.1:{secure} tls-cert={folder}/cert.pem tls-key={folder}/key.pe
 auth_param basic program /bin/sh {folder}/ask
 auth_param basic children 1
 acl known proxy_auth REQUIRED
+acl forbidden dstdomain {forbidden}
+http_access deny forbidden
 http_access allow known
 http_access deny all
 cache deny all
@@ -88,7 +95,7 @@ async def squid(reactor: Any, program: Program, ca: trustme.CA) -> AsyncIterator
         leaf.private_key_pem.write_to_path(folder / "key.pem")
         told = 'while read line; do [ "$line" = "{} {}" ] && echo OK || echo ERR; done\n'
         (folder / "ask").write_text(told.format(USER, PASSWORD))
-        (folder / "conf").write_text(SQUID.format(plain=plain, secure=secure, folder=folder))
+        (folder / "conf").write_text(SQUID.format(plain=plain, secure=secure, folder=folder, forbidden=FORBIDDEN))
         folder.chmod(0o755)
         for each in folder.iterdir():
             each.chmod(0o644)

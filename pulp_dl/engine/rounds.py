@@ -19,6 +19,7 @@ from ..errors import (
     ConsumerGone,
     DownloadError,
     NotFound,
+    ProxyFailed,
     Unavailable,
     ValidationError,
 )
@@ -66,7 +67,7 @@ async def visit_all(clock: Clock, retries: Retries, places: Candidates, visit: C
                 if isinstance(error, ValidationError):
                     places.doubt(index)
                     continue
-                asks = error.retry_after if isinstance(error, Unavailable | CircuitOpen) else None
+                asks = error.retry_after if isinstance(error, Unavailable | CircuitOpen | ProxyFailed) else None
                 asked = min(asked, asks or 0.0)
                 index += 1
         if not places.known:

@@ -28,6 +28,7 @@ from pulp_dl.errors import (
     NotFound,
     NotResumable,
     ProtocolError,
+    ProxyFailed,
     SizeMismatch,
     TimedOut,
     TooLarge,
@@ -352,7 +353,7 @@ def test_rounds_wait_longer_each_time_and_end() -> None:
 def test_retry_after_is_honoured_and_capped() -> None:
     place = [
         Place(error=lambda: Unavailable(503, "", A, 20)),
-        Place(error=lambda: Unavailable(429, "", A, 86400)),
+        Place(error=lambda: ProxyFailed("", A, 429, retry_after=86400)),
         Place(DATA),
     ]
     case = Case({A: place}, retries=Retries(retry_after_cap=60))

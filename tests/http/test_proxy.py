@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pulp_dl.errors import BadStatus, ProtocolError, ProxyFailed, Refused, TimedOut, Truncated
+from pulp_dl.errors import BadStatus, NotFound, ProtocolError, ProxyFailed, Refused, TimedOut, Truncated
 from pulp_dl.model.auth import Basic
 from pulp_dl.model.remote import Proxy, Remote, Timeouts
 from pulp_dl.model.source import Source
@@ -101,6 +101,70 @@ async def test_an_origins_errors_are_its_own_also_through_a_proxy(reactor: Any, 
             await fetching(proxy=Proxy(proxy.url("/"))).open(Source("http://origin.example/a"))
 
         assert raised.value.status == 403
+
+
+STATUS, SQUID, VIA, SERVER = b"Proxy-Status", b"X-Squid-Error", b"Via", b"Server"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [(STATUS, b"gate.example; error=destination_ip_prohibited")],
+        [
+            (STATUS, b'cdn.example; details="no, none"'),
+            (STATUS, b'gate; received-status=200;error="x"'),
+            (VIA, b"1.1 gate"),
+        ],
+        [(SQUID, b"ERR_ACCESS_DENIED 0"), (VIA, b"1.1 gate.example (squid/5.7, of Debian)")],
+        [(SERVER, b"tinyproxy/1.11.1")],
+    ],
+)
+@pytest.mark.parametrize(("status", "transient"), [(401, False), (403, False), (429, True), (502, True), (504, True)])
+async def test_what_a_proxy_calls_its_own_is_ProxyFailed(
+    reactor: Any, fetching: MakeFetcher, fields: Any, status: int, transient: bool
+) -> None:
+    """By C{Proxy-Status} (RFC 9209), and as Squid and tinyproxy say it."""
+    fields = (*fields, (b"Retry-After", b"7"))
+    async with FaultServer(reactor, answer(b"no", status, headers=fields)) as proxy:
+        with pytest.raises(ProxyFailed) as raised:
+            await fetching(proxy=Proxy(proxy.url("/"))).open(Source("http://origin.example/a"))
+
+        assert (raised.value.status, raised.value.transient, raised.value.retry_after) == (status, transient, 7)
+        with pytest.raises(BadStatus):
+            await fetching().open(Source(proxy.url("/a")))  # nobody is between us
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [],
+        [(VIA, b"1.1 gate.example")],
+        [(STATUS, b"gate.example; received-status=403")],
+        [(STATUS, b"cdn.example; error=connection_refused"), (STATUS, b"gate.example")],
+        [(STATUS, b'gate.example; details="; error=none"')],
+        [(STATUS, b"cdn.example; error=connection_refused"), (VIA, b"1.1 cdn.example, 1.1 gate.example")],
+        [(SQUID, b"ERR_ACCESS_DENIED 0"), (VIA, b"1.1 cdn.example"), (VIA, b"1.1 gate.example")],
+        [(SQUID, b"ERR_FTP_UNAVAILABLE 421"), (VIA, b"1.1 gate.example")],
+        [(SERVER, b"tinyproxy/1.11.1"), (VIA, b"1.1 gate.example")],
+    ],
+)
+@pytest.mark.parametrize("status", [403, 502])
+async def test_what_a_proxy_hands_on_is_not_its_own(
+    reactor: Any, fetching: MakeFetcher, fields: Any, status: int
+) -> None:
+    """Also if one who stands before the origin has made it, or an FTP server has said it to the proxy."""
+    async with FaultServer(reactor, answer(b"no", status, headers=tuple(fields))) as proxy:
+        with pytest.raises(BadStatus) as raised:
+            await fetching(proxy=Proxy(proxy.url("/"))).open(Source("http://origin.example/a"))
+
+        assert raised.value.status == status
+
+
+async def test_what_is_not_found_is_not_found_whoever_says_so(reactor: Any, fetching: MakeFetcher) -> None:
+    """Squid asks FTP servers, and makes the answer."""
+    async with FaultServer(reactor, answer(b"", 404, headers=((SQUID, b"ERR_FTP_NOT_FOUND 550"),))) as proxy:
+        with pytest.raises(NotFound):
+            await fetching(proxy=Proxy(proxy.url("/"))).open(Source("http://origin.example/a"))
 
 
 async def test_a_proxy_that_is_not_there_is_ProxyFailed(reactor: Any, fetching: MakeFetcher) -> None:

@@ -13,7 +13,7 @@ import trustme
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
-from pulp_dl.errors import AuthFailed, ProxyFailed
+from pulp_dl.errors import AuthFailed, BadStatus, NotFound, ProxyFailed
 from pulp_dl.model.auth import Basic
 from pulp_dl.model.proxies import Proxies
 from pulp_dl.model.remote import Proxy
@@ -122,28 +122,51 @@ async def test_names_are_looked_up_here_or_there(fetching: MakeFetcher, nginx: N
 async def test_who_is_not_known_is_told_so_once(
     request: pytest.FixtureRequest, fetching: MakeFetcher, nginx: Nginx, gate: Any, auth: Basic | None
 ) -> None:
-    """Tinyproxy says 401 to who has a wrong password: of a plain request nobody could tell that it is the proxy's."""
+    """Tinyproxy says 401 to who has a wrong password."""
     strange = "wrong-tinyproxy" in request.node.name
     nginx.served()
     for base in (nginx.http, nginx.https):
-        with pytest.raises(AuthFailed if strange and base == nginx.http else ProxyFailed) as raised:
+        with pytest.raises(ProxyFailed) as raised:
             await read(fetching(proxy=gate(auth), tls=TLS(ca=nginx.ca)), f"{base}small")
 
         assert not raised.value.transient
-        assert raised.value.status == (None if "socks" in gate(None).url else 401 if strange else 407)  # type: ignore[attr-defined]
+        assert raised.value.status == (None if "socks" in gate(None).url else 401 if strange else 407)
         assert "wrong" not in str(raised.value)
     assert nginx.served() == []
 
 
 @pytest.mark.parametrize("gate", [*HTTP, *SOCKS], indirect=True)
-async def test_a_server_that_is_not_there_is_told_by_the_proxy(fetching: MakeFetcher, gate: Any) -> None:
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_server_that_is_not_there_is_told_by_the_proxy(fetching: MakeFetcher, gate: Any, scheme: str) -> None:
     with pytest.raises(ProxyFailed) as raised:
-        await fetching(proxy=gate(AUTH)).open(Source("https://127.0.0.1:1/"))
+        await fetching(proxy=gate(AUTH)).open(Source(f"{scheme}://127.0.0.1:1/"))
 
     assert raised.value.transient
     if "socks" not in gate(None).url:
         assert raised.value.status is not None
         assert raised.value.status >= 500
+
+
+@pytest.mark.parametrize("gate", HTTP, indirect=True)
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_what_a_proxy_forbids_is_its_own_403(fetching: MakeFetcher, gate: Any, scheme: str) -> None:
+    """Not the server's, whom nobody has asked."""
+    with pytest.raises(ProxyFailed) as raised:
+        await fetching(proxy=gate(AUTH)).open(Source(f"{scheme}://{proxies.FORBIDDEN}/"))
+
+    assert (raised.value.status, raised.value.transient) == (403, False)
+
+
+@pytest.mark.parametrize("gate", HTTP, indirect=True)
+@pytest.mark.parametrize(("path", "error"), [("", AuthFailed), ("none", NotFound)])
+async def test_what_a_server_refuses_is_not_the_proxys(
+    fetching: MakeFetcher, nginx: Nginx, gate: Any, path: str, error: type[BadStatus]
+) -> None:
+    """The folder itself is a 403 of nginx."""
+    with pytest.raises(error) as raised:
+        await fetching(proxy=gate(AUTH)).open(Source(f"{nginx.http}{path}"))
+
+    assert type(raised.value) is error
 
 
 # ---- what curl does

@@ -10,6 +10,7 @@ from ...errors import AuthFailed, BadStatus, DownloadError, NotFound, ProtocolEr
 from ...model.dates import seconds_of
 from ...model.headers import Pairs, find
 from ...model.source import Head, Span
+from .forwarded import own_answer
 
 __all__ = ["announced", "judge", "make_head", "retry_after"]
 
@@ -49,7 +50,7 @@ def judge(head: Head, span: Span | None, *, conditions: bool, proxied: bool, now
 
     @param span: what was asked for with Range.
     @param conditions: was there an If-None-Match or If-Modified-Since?
-    @param proxied: a 407 is the proxy's.
+    @param proxied: it came through a proxy that reads it: a 407 is the proxy's, and what it says is its own.
     @param now: seconds since the epoch, for a Retry-After that is a date.
     @raise DownloadError: it is not; which kind says whether another try may help.
     """
@@ -73,10 +74,8 @@ def _error(head: Head, proxied: bool, now: float) -> DownloadError:
     reason = _PHRASES.get(status, "")
     if status in {404, 410}:
         return NotFound(status, reason, url)
-    if status == 407 and proxied:
-        return ProxyFailed(
-            "the proxy answered 407: it wants other credentials; give Proxy(auth=Basic(...))", url, status
-        )
+    if proxied and (status == 407 or own_answer(head.headers)):
+        return _of_proxy(head, now)
     if status in {401, 403, 407}:
         return AuthFailed(status, reason, url)
     if status in {408, 425, 429} or status >= 500:
@@ -84,6 +83,14 @@ def _error(head: Head, proxied: bool, now: float) -> DownloadError:
     if 200 <= status < 300:
         return BadStatus(status, f"{reason}: an answer that brings no file".lstrip(": "), url)
     return BadStatus(status, reason, url)
+
+
+def _of_proxy(head: Head, now: float) -> ProxyFailed:
+    status = head.status
+    words = f"the proxy itself answered {status} {_PHRASES.get(status, '')}".rstrip()
+    if status in {401, 407}:
+        words = f"the proxy answered {status}: it wants other credentials; give Proxy(auth=Basic(...))"
+    return ProxyFailed(words, head.url, status, retry_after=retry_after(head, now))
 
 
 def retry_after(head: Head, now: float) -> float | None:
