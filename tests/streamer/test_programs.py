@@ -28,7 +28,7 @@ from tests.streamer.serving import serving, sha256, until
 
 DATA = bytes(range(250)) * 4000
 ROOT = Path(__file__).parent.parent.parent
-LARGE = 200 * 1024 * 1024
+LARGE = 1024 * 1024 * 1024
 
 CURL = {"HTTP/1.1": ["--http1.1"], "HTTP/1.0": ["--http1.0"], "ranges": ["--range", "5-500000"]}
 WGET = ["--quiet", "--tries=1"]
@@ -169,7 +169,7 @@ async def test_a_large_file_goes_through_flat_memory_to_quick_and_to_stalled_cli
         for each in stalled:
             each.sendall(b"GET /f HTTP/1.1\r\nHost: a\r\n\r\n")
         peak: list[int] = []
-        quick = run("bash", "-c", f"curl -s --limit-rate 150M http://127.0.0.1:{port}/f | sha256sum")
+        quick = run("bash", "-c", f"curl -s --limit-rate 250M http://127.0.0.1:{port}/f | sha256sum")
         done: list[Any] = []
         Deferred.fromCoroutine(quick).addBoth(done.append)
         while not done:
