@@ -301,6 +301,17 @@ async def test_what_cannot_be_is_told_before_a_byte_is_asked_for(reactor: Any, t
     assert names(tmp_path) == ["file"]
 
 
+async def test_a_directory_that_is_made_in_the_meantime_is_found(reactor: Any, tmp_path: Path) -> None:
+    """What is remembered for a moment is only that one may write there."""
+    path = tmp_path / "later/file"
+    assert isinstance(await impossible(reactor, ToFile(path)), ConsumerFailed)
+    path.parent.mkdir()
+
+    await Feed(reactor, ToFile(path)).all([b"data"])
+
+    assert path.read_bytes() == b"data"
+
+
 async def test_what_is_no_file_is_not_replaced(reactor: Any, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     os.mknod(tmp_path / "socket", stat.S_IFSOCK | 0o600)
