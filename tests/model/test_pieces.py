@@ -6,7 +6,7 @@ import hashlib
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from zope.interface.verify import verifyObject
 
@@ -24,6 +24,7 @@ def pieces_of(data: bytes, length: int, algorithm: str = "sha256") -> Pieces:
 bodies = st.binary(max_size=200)
 
 
+@example(b"abcdef", 4, [], [3])  # a piece that comes in two
 @given(bodies, st.integers(1, 60), st.lists(st.integers(0, 199), max_size=5), st.lists(st.integers(1, 80)))
 def test_whatever_is_wrong_is_found_however_it_comes(
     data: bytes, length: int, flipped: list[int], sizes: list[int]
