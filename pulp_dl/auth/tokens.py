@@ -17,6 +17,7 @@ from ..consumers.memory import ToMemory
 from ..errors import AuthFailed, NotFound, ProtocolError, RedirectRefused, Refused
 from ..interfaces import IAuth, IAuthenticator, IDownloader
 from ..model.auth import Basic
+from ..model.numbers import is_number
 from ..model.source import Head, Source
 from ..urls import URL, InvalidURL, parse, shown
 from .bearer import checked
@@ -235,7 +236,7 @@ def _read(data: bytes, url: str) -> tuple[str, float]:
     if token is None:  # raised here, so that it drags no answer along
         raise ProtocolError("the answer to the question for a token holds none that could be used", url)
     seconds = found.get("expires_in")
-    right = isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 < seconds < 1e9
+    right = is_number(seconds) and 0 < seconds < 1e9
     return token, float(seconds) if right else LIFETIME
 
 

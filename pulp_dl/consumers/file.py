@@ -14,6 +14,7 @@ from zope.interface import alsoProvides, implementer
 
 from ..errors import ConsumerFailed, DownloadError, Refused, TooLarge, ValidationError
 from ..interfaces import IResumable, IWorkers, IWorkerUser
+from ..model.numbers import is_whole
 from ..model.source import Head, Kept
 from .atomic import NewFile
 from .file_part import FilePart
@@ -78,7 +79,7 @@ class ToFile:
             are removed when the bytes turn out wrong.
         @param disk: L{os}, or what stands for it in a test.
         """
-        if mode is not None and (isinstance(mode, bool) or not isinstance(mode, int)):
+        if mode is not None and not is_whole(mode):
             raise TypeError(f"mode: {mode!r} is no number; give one such as 0o644, or None for what the umask leaves")
         if mode is not None and mode & ~0o777:
             raise ValueError(f"mode: {mode:#o} is more than permissions; use 0 to 0o777")

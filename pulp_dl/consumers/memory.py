@@ -10,6 +10,7 @@ from zope.interface import implementer
 
 from ..errors import DownloadError, TooLarge
 from ..interfaces import IRewindable
+from ..model.numbers import is_whole
 from ..model.source import Head
 
 __all__ = ["LIMIT", "Discard", "ToMemory"]
@@ -32,7 +33,7 @@ class ToMemory:
         """
         @param limit: bytes; a larger body fails with L{TooLarge}, before it is read if its head tells its length.
         """
-        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 0:
+        if not is_whole(limit) or limit < 0:
             raise ValueError(f"limit: {limit!r} is no number of bytes; give one, 0 or more")
         self._limit = limit
         self._ended = False

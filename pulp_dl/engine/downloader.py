@@ -15,6 +15,7 @@ from ..consumers.around import Counted, IProgress
 from ..consumers.interfaces import IRandomAccess
 from ..flow.running import Running
 from ..interfaces import IBodyConsumer, IDownloader, IMirrors, IScheme
+from ..model.numbers import is_whole
 from ..model.pieces import Pieces
 from ..model.remote import Remote
 from ..model.report import Report
@@ -104,7 +105,7 @@ class Downloader:
         """
         if concurrency is None:
             concurrency = self._remote.limits.connections
-        if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
+        if not is_whole(concurrency) or concurrency < 1:
             raise ValueError(f"concurrency: {concurrency!r} has to be a whole number, 1 or more")
         many = Many(self._reactor, self._one_of_many, items, concurrency)
         self._many.add(many)

@@ -13,6 +13,7 @@ from zope.interface import implementer
 
 from ..errors import DigestMismatch, SizeMismatch
 from ..interfaces import ICheck, ICopyableCheck, IExpectation
+from .numbers import is_whole
 
 __all__ = ["ALGORITHMS", "Digest", "Measure", "Size", "Vouched"]
 
@@ -150,7 +151,7 @@ class _Vouching(Hashing):
 
 
 def _bytes(_instance: object, _attribute: object, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    if not is_whole(value) or value < 0:
         raise ValueError(f"Size.value: a size is a number of bytes, 0 or more, not {value!r}")
 
 

@@ -12,13 +12,14 @@ from zope.interface import implementer
 from ..errors import DigestMismatch
 from ..interfaces import ICheck, IExpectation
 from .expect import Digest, Hashing
+from .numbers import is_whole
 from .source import Span
 
 __all__ = ["Pieces", "Piecewise"]
 
 
 def _length(_instance: object, _attribute: object, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if not is_whole(value) or value < 1:
         raise ValueError(f"Pieces.length: a piece has 1 byte or more, not {value!r}")
 
 

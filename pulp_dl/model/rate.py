@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .numbers import is_number
+
 __all__ = ["Rate", "check_rate"]
 
 MOST = 1e18
@@ -43,5 +45,5 @@ def check_rate(name: str, value: object) -> None:
     """
     if value is None:
         return
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < MOST:
+    if not is_number(value) or not 0 < value < MOST:
         raise ValueError(f"{name}: {value!r} is no positive number; give one, or None for no limit")

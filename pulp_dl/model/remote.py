@@ -12,6 +12,7 @@ from ..interfaces import IAuth, IProxies
 from ..urls import URL, parse, shown
 from .auth import Basic
 from .headers import Pairs, find, header_pairs
+from .numbers import is_number, is_whole
 from .pem import flag
 from .proxy import Proxy
 from .rate import Rate, check_rate
@@ -26,7 +27,7 @@ MIB, GIB = 1 << 20, 1 << 30
 
 def _positive(instance: object, attribute: Attribute[Any], value: object) -> None:
     # NaN compares with nothing, and nothing is waited for longer than thirty years.
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
+    if not is_number(value) or not 0 < value < 1e9:
         raise ValueError(f"{type(instance).__name__}.{attribute.name}: {value!r} is no positive number; give one")
 
 
@@ -49,7 +50,7 @@ def _whole(
     def check(instance: object, attribute: Attribute[Any], value: object) -> None:
         if value is None and unlimited:
             return
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        if not is_whole(value) or not low <= value <= high:
             much = f"{low} or more" if high == float("inf") else f"from {low} to {high}"
             much += ", or None for no limit" if unlimited else ""
             raise ValueError(f"{type(instance).__name__}.{attribute.name}: {value!r} has to be a whole number, {much}")

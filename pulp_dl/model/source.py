@@ -13,6 +13,7 @@ from ..urls import URL, InvalidURL, parse, shown
 from .auth import Basic
 from .dates import seconds_of
 from .headers import Pairs, find, header_pairs
+from .numbers import is_whole
 from .pem import flag
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Span:
 
     def __attrs_post_init__(self) -> None:
         for end in (self.start, 0 if self.stop is None else self.stop):
-            if isinstance(end, bool) or not isinstance(end, int):
+            if not is_whole(end):
                 raise TypeError(f"Span: whole numbers are needed, not {end!r}")
         if self.stop is not None and not 0 <= self.start < self.stop:
             raise ValueError(f"Span: {self.start}-{self.stop} holds no byte; start has to be below stop")
