@@ -12,7 +12,7 @@ from ..errors import DownloadError
 from ..model.headers import Pairs
 from .answers import date
 
-__all__ = ["PHRASES", "Plain", "answer_to"]
+__all__ = ["NOT_ALLOWED", "PHRASES", "Plain", "answer_to"]
 
 PHRASES: Final = {
     200: b"OK",
@@ -38,7 +38,7 @@ PHRASES: Final = {
 _MORE: Final = {
     400: b"The request is malformed.",
     404: b"There is nothing here.",
-    405: b"Files can be read, and nothing else.",
+    405: b"What is here can be read, and nothing else.",
     421: b"The request has been here before.",
     500: b"The streamer failed.",
     502: b"The file could not be fetched.",
@@ -79,6 +79,9 @@ class Plain:
             # A cache that keeps an error goes on failing when nobody else does.
             found.append((b"Cache-Control", b"no-store"))
         return tuple(found)
+
+
+NOT_ALLOWED: Final = Plain(405, ((b"Allow", b"GET, HEAD"),))
 
 
 def answer_to(error: BaseException) -> Plain:

@@ -13,6 +13,8 @@ from twisted.web.server import Request, Site
 from zope.interface import implementer
 
 from .._version import __version__
+from ..consumers.plain import NOT_ALLOWED
+from .exchange import METHODS
 from .metrics import Metrics
 from .page import page
 from .traffic import Traffic
@@ -58,7 +60,8 @@ class Admin(Resource):
         self._metrics = metrics
         self._state = state
 
-    def render_GET(self, request: Request) -> bytes:
+    def render(self, request: Request) -> bytes:
+        # Not by a method for each method: what has none gets a page of Twisted's own, which a cache may keep.
         request.channel.persistent = 0  # who looks does not stay, and nobody has to be sent away in the end
         request.setHeader(b"Connection", b"close")
         request.setHeader(b"Cache-Control", b"no-store")
@@ -72,13 +75,16 @@ class Admin(Resource):
             b"/status": self._status,
             b"/": self._status,
         }.get(request.path, self._nothing)
-        status, kind, content = answer(request)
+        # twisted.web makes a HEAD of it: the same, without its body
+        status, kind, content = (answer if request.method in METHODS else self._refuse)(request)
         request.setResponseCode(status)
         request.setHeader(b"Content-Type", kind.encode())
         return content
 
-    # twisted.web makes a HEAD of it: the same, without its body
-    render_HEAD = render_GET
+    def _refuse(self, request: Request) -> tuple[int, str, bytes]:
+        for field in NOT_ALLOWED.fields:
+            request.setHeader(*field)
+        return NOT_ALLOWED.status, PLAIN, NOT_ALLOWED.text
 
     def _live(self, _request: Request) -> tuple[int, str, bytes]:
         return 200, PLAIN, b"alive\n"

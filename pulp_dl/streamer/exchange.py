@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..consumers.plain import Plain
+from ..consumers.plain import NOT_ALLOWED, Plain
 from ..consumers.response import Outdated, ToResponse
 from ..engine.task import Task
 from ..errors import ConsumerGone, DownloadError, NotFound
@@ -35,7 +35,6 @@ log = Logger()
 T = TypeVar("T")
 
 METHODS: Final = (b"GET", b"HEAD")
-_NOT_ALLOWED: Final = Plain(405, ((b"Allow", b"GET, HEAD"),))
 
 
 @implementer(IExchange)
@@ -129,7 +128,7 @@ class Exchange:
         """Answer, or say what is to be answered."""
         request = self._request
         if request.method not in METHODS:
-            return _NOT_ALLOWED
+            return NOT_ALLOWED
         fields = {name.lower(): values for name, values in request.requestHeaders.getAllRawHeaders()}
         if request.clientproto == b"HTTP/1.1" and len(fields.get(b"host", ())) != 1:
             raise Refusal(400, "no Host field, or several")  # RFC 9112 section 3.2

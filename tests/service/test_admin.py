@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from html.parser import HTMLParser
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from twisted.internet.threads import deferToThread
 
 from pulp_dl.testing import Close, FaultServer, Hold, Send, answer
 from tests.service.running import Answer, ask, open_request, rest_of, streamer, until
@@ -144,6 +148,24 @@ async def test_it_is_alive_and_ready_and_says_what_else_there_is(reactor: Any, t
     assert [each.status for each in answers] == [200, 200, 404]
     assert answers[0].body == b"alive\n"
     assert answers[1].body == b"ready\n"
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "BREW"])
+async def test_it_is_there_to_be_read_and_says_so(method: str, reactor: Any, tmp_path: Path) -> None:
+    def ask_so(admin: str) -> Answer:
+        connection = HTTPConnection(urlsplit(admin).netloc, timeout=20)
+        connection.request(method, "/status", body=b"x" * 10)
+        with closing(connection), connection.getresponse() as response:
+            return Answer(response.status, dict(response.headers.items()), response.read())
+
+    async with streamer(reactor, cwd=tmp_path) as running:
+        got = await deferToThread(ask_so, running.admin)
+
+    assert got.status == 405
+    assert got.body == b"405 Method Not Allowed\nWhat is here can be read, and nothing else.\n"
+    assert got.headers["Allow"] == "GET, HEAD"
+    assert got.headers["Cache-Control"] == "no-store"
+    assert got.headers["Content-Type"].startswith("text/plain")
 
 
 def _samples(got: Answer) -> dict[tuple[str, ...], float]:
