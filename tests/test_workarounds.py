@@ -22,6 +22,7 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import ClientCreator, Factory, Protocol, connectionDone
 from twisted.internet.ssl import Certificate, optionsForClientTLS
 from twisted.internet.testing import StringTransport
+from twisted.logger import capturedLogs, formatEvent
 from twisted.protocols.ftp import FTPClient
 from twisted.python.failure import Failure
 from twisted.web.client import HTTPConnectionPool, RedirectAgent
@@ -171,6 +172,16 @@ def test_until_a_refusal_has_a_length() -> None:
 
     channel.connectionLost(Failure(ConnectionDone()))
     assert wire.value() == b"HTTP/1.1 400 Bad Request\r\n\r\n"
+
+
+async def test_until_a_quiet_factory_has_a_quiet_port(reactor: Any) -> None:
+    class Nameless(Factory):
+        noisy = False
+
+    with capturedLogs() as events:
+        await reactor.listenTCP(0, Nameless(), interface="127.0.0.1").stopListening()
+
+    assert [text for each in events if "Nameless starting on" in (text := formatEvent(each))]
 
 
 # ---- FTP

@@ -252,6 +252,7 @@ def _begin_log(*, quiet: bool, log_format: str) -> None:
     )
 
     observer: Any = jsonFileLogObserver(sys.stderr, "") if log_format == "json" else textFileLogObserver(sys.stderr)
-    if quiet:
-        observer = FilteringLogObserver(observer, [LogLevelFilterPredicate(LogLevel.warn)])
-    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
+    wanted = LogLevelFilterPredicate(LogLevel.warn if quiet else LogLevel.debug)
+    # Ports say by themselves that they are open, and by the name of a class, whatever their factory's C{noisy} is.
+    wanted.setLogLevelForNamespace("log_legacy", LogLevel.warn)
+    globalLogBeginner.beginLoggingTo([FilteringLogObserver(observer, [wanted])], redirectStandardIO=False)

@@ -177,5 +177,8 @@ def admin_site(reactor: Any, admin: Admin) -> Site:
 class _Quiet(Site):
     noisy = False
 
+    def logPrefix(self) -> str:
+        return "pulp-streamer status"
+
     def log(self, request: HTTPRequest) -> None:
         """Those who look are many, and of no interest."""

@@ -9,6 +9,7 @@ from attrs import field, frozen
 from attrs.validators import ge
 from twisted.internet.interfaces import (
     IAddress,
+    ILoggingContext,
     IProtocol,
     IProtocolFactory,
     IProtocolNegotiationFactory,
@@ -48,7 +49,7 @@ class ConnectionLimits:
     per_client: int = field(default=200, validator=ge(1))
 
 
-@implementer(IProtocolFactory)
+@implementer(IProtocolFactory, ILoggingContext)
 class Entrance:
     """
     Stands before another factory.  One for all listeners, so that they have their limits together.
@@ -70,6 +71,10 @@ class Entrance:
         if IProtocolNegotiationFactory.providedBy(factory):  # else TLS refuses whoever offers protocols, as curl does
             self.acceptableProtocols = factory.acceptableProtocols
             alsoProvides(self, IProtocolNegotiationFactory)
+
+    def logPrefix(self) -> str:
+        """What Twisted's own lines of its ports call us."""
+        return "pulp-streamer"
 
     def doStart(self) -> None:
         self._factory.doStart()

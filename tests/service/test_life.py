@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -42,6 +43,31 @@ async def test_it_serves_what_is_below_a_prefix_whichever_way_it_is_begun(
         code = await running.ended()
 
     assert (got.status, got.body, nothing.status, code) == (200, b"brown", 404, 0)
+
+
+@pytest.mark.parametrize("how", [(), ("--log-format", "json")])
+async def test_a_log_says_where_it_is_once_and_in_words_for_people(
+    how: tuple[str, ...], reactor: Any, tmp_path: Path
+) -> None:
+    local = ("--listen", f"unix:{tmp_path}/socket", "--listen", "tcp:0:interface=127.0.0.1")
+    admin = ("--admin", "tcp:0:interface=127.0.0.1")
+    async with streamer(reactor, *how, *local, *admin, cwd=tmp_path, listen=False) as running:
+        running.signal(signal.SIGTERM)
+        assert await running.ended() == 0
+        log = running.log
+
+    assert [line.partition(" on ")[0] for line in log.splitlines()[:3]] == ["Serving", "Serving", "Status"]
+    assert "starting on" not in log
+    assert "Closed" not in log
+
+
+@pytest.mark.parametrize("way", ["twistd", "twist"])
+async def test_what_twisteds_own_log_says_of_ports_names_the_service(way: str, reactor: Any, tmp_path: Path) -> None:
+    async with streamer(reactor, cwd=tmp_path, way=way) as running:
+        log = running.log
+
+    named = re.findall(r"(pulp-streamer|pulp-streamer status|_?[A-Z]\w+) starting on \d+", log)
+    assert {*named} == {"pulp-streamer", "pulp-streamer status"}
 
 
 async def test_of_several_prefixes_the_longer_one_answers(reactor: Any, tmp_path: Path) -> None:
