@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     from ..model.remote import Remote
     from ..model.source import Source
 
-__all__ = ["Bytes", "absolute", "field_of", "make_remote", "make_source", "output_options", "remote_options"]
+__all__ = [
+    "Bytes",
+    "Number",
+    "Seconds",
+    "absolute",
+    "field_of",
+    "make_remote",
+    "make_source",
+    "output_options",
+    "remote_options",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -56,17 +66,25 @@ class _Speed(Bytes):
         return speed
 
 
-class Seconds(click.FloatRange):
+class Number(click.FloatRange):
+    """One in a range, which NaN is not."""
+
+    what = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if isnan(number):  # to click it is out of no range
+            self.fail(f"{value!r} is no {self.what}", param, ctx)
+        return number
+
+
+class Seconds(Number):
     """More than nothing, and less than three years."""
+
+    what = "number of seconds"
 
     def __init__(self) -> None:
         super().__init__(min=0, min_open=True, max=1e8)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        seconds: float = super().convert(value, param, ctx)
-        if isnan(seconds):  # which is in no range, and out of none
-            self.fail(f"{value!r} is no number of seconds", param, ctx)
-        return seconds
 
 
 class Field(click.ParamType[tuple[str, str]]):

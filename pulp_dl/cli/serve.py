@@ -11,7 +11,7 @@ import click
 
 from .config import configured_option
 from .learning import state_file, state_option
-from .options import Bytes, Seconds
+from .options import Bytes, Number, Seconds
 from .remotes import Remotes
 from .words import blaming
 
@@ -85,7 +85,7 @@ class _Serve(click.Command):
 )
 @click.option(
     "--grace",
-    type=click.FloatRange(0, 1e6),
+    type=Number(0, 1e6),
     default=60.0,
     show_default=True,
     metavar="SECONDS",

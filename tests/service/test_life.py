@@ -227,6 +227,7 @@ async def test_what_takes_a_restart_is_named_as_long_as_it_does(reactor: Any, tm
             "[serve]\npassthrough = ['/a=gopher://user:secret@h/']",
             "no protocol is installed for gopher: URLs; there are:",
         ),
+        ("[serve]\ngrace = nan", "serve.grace: nan is no number"),
         ("[serve]\nmax-head = 0", "0 is too little, 1 is the least"),
         ("[serve]\nmax-target = '0k'", "'0k' is too little, 1 is the least"),
     ],
@@ -242,6 +243,23 @@ async def test_wrong_settings_are_refused_before_anything_is_begun(
     assert message in running.log
     assert "secret" not in running.log
     assert "Traceback" not in running.log
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--grace", "nan", "'nan' is no number"),
+    ],
+)
+async def test_a_wrong_option_is_named(option: str, value: str, message: str, reactor: Any, tmp_path: Path) -> None:
+    running = Streamer(reactor, option, value, cwd=tmp_path)
+    try:
+        code = await running.ended()
+    finally:
+        await running.end()
+
+    assert code == 2
+    assert f"Invalid value for '{option}': {message}" in running.log
 
 
 async def test_it_ends_with_the_terminal_that_it_was_begun_in(tmp_path: Path) -> None:
