@@ -69,6 +69,22 @@ class _Serve(click.Command):
     metavar="BYTES",
     help="Of what is kept there: what was not asked for the longest goes first.",
 )
+@click.option(
+    "--keep-share",
+    type=Number(0, 1),
+    default=0.5,
+    show_default=True,
+    metavar="SHARE",
+    help="When all clients have left, a file is still stored if more than this share of it has come.",
+)
+@click.option(
+    "--window",
+    type=Bytes(),
+    default="8M",
+    show_default=True,
+    metavar="BYTES",
+    help="How far a client may be behind the fastest one, and still have the same transfer.",
+)
 @state_option
 @click.option(
     "--admin",
@@ -207,6 +223,8 @@ def _configuration(ctx: click.Context) -> Configuration:
             catalogue=catalogue,
             store=(f"{catalogue}.store" if store is None else store or None) if catalogue else None,
             store_size=options["store_size"],
+            keep_share=options["keep_share"],
+            window=options["window"],
             remotes=remotes,
             anonymous=remotes.anonymous,
             mirrors=remotes.mirrors,

@@ -14,24 +14,28 @@ from zope.interface import implementer
 from ..flow.running import Running
 from ..flow.timers import Clock
 from ..interfaces import IBodyConsumer, IDownloader, IResumable, IRewindable
+from ..model.numbers import is_number, is_whole
 from ..model.report import Report
 from ..model.source import Head, Source, as_source
 from .reader import Reader
 from .task import Task
 from .transfer import Transfer
 
-__all__ = ["Sharing"]
+__all__ = ["KEEP_SHARE", "WINDOW", "Sharing", "check_sharing"]
 
 log = Logger()
 
 WINDOW: Final = 8 * 1024 * 1024
 """Bytes by which a reader may be behind the fastest one."""
 
-SPARE: Final = 2 * WINDOW
+SPARE: Final = 2
 """
-Bytes that are kept, in all, of bodies that somebody may still join: the newest ones, for who comes late comes soon.  A
-hundred clients that stall hold a third of a mebibyte each besides, and all of that together is to stay below 64.
+Windows that are kept, in all, of bodies that somebody may still join: the newest ones, for who comes late comes soon.
+A hundred clients that stall hold a third of a mebibyte each besides, and all of that together is to stay below 64 MiB.
 """
+
+KEEP_SHARE: Final = 0.5
+"""Of a file: who has more of it when all clients have left fetches less than what would be lost."""
 
 
 def no_one(source: Source) -> IBodyConsumer | None:
@@ -58,24 +62,29 @@ class Sharing:
         *,
         window: int = WINDOW,
         keep: Callable[[Source], IBodyConsumer | None] = no_one,
-        keep_share: float = 0.5,
-        spare: int = SPARE,
+        keep_share: float = KEEP_SHARE,
+        spare: int | None = None,
     ) -> None:
         """
         @param window: bytes of a body that are kept for readers that are slower than others; who is slower than that
             goes on with a download of its own.  Who comes when more than that has gone by has its own from the start.
         @param keep: asked once for each transfer of a whole file, when it begins to come, for one more consumer, which
             is no client: it has to be faster than the window, and what becomes of it is nobody's concern.
-        @param keep_share: if more than this share of the file has come when the last client leaves, that consumer gets
-            the rest; else the transfer ends.
-        @param spare: bytes kept for those who may still come, in all; the oldest are forgotten first.
+        @param keep_share: from 0 to 1; if more than this share of the file has come when the last client leaves, that
+            consumer gets the rest; else the transfer ends.
+        @param spare: bytes kept for those who may still come, in all; the oldest are forgotten first.  None for twice
+            the window.
+        @raise ValueError: one of these is no such number.
         """
+        check_sharing(window, keep_share)
+        if spare is not None:
+            _check_bytes("spare", spare)
         self.inner = downloader
         self.clock = clock
         self.keep = keep
         self.keep_share = keep_share
         self._window = window
-        self._spare = spare
+        self._spare = SPARE * window if spare is None else spare
         self._held = 0
         self._open: dict[str, list[Transfer]] = {}  # those that may be joined, by URL
         self._running = Running()
@@ -153,6 +162,22 @@ class Sharing:
         there.remove(transfer)
         if not there:
             del self._open[url]
+
+
+def check_sharing(window: object, keep_share: object) -> None:
+    """
+    For who makes a L{Sharing} later.
+
+    @raise ValueError: it would not take this C{window}, or C{keep_share}; the message says which.
+    """
+    _check_bytes("window", window)
+    if not is_number(keep_share) or not 0 <= keep_share <= 1:
+        raise ValueError(f"keep_share: {keep_share!r} is no share; give a number from 0 to 1")
+
+
+def _check_bytes(name: str, value: object) -> None:
+    if not is_whole(value) or value < 0:
+        raise ValueError(f"{name}: {value!r} is no number of bytes; give one, 0 or more")
 
 
 def _same(transfers: Iterable[Transfer], source: Source, *, rewindable: bool) -> Transfer | None:

@@ -16,7 +16,7 @@ from zope.interface import implementer
 from ..engine.downloader import Downloader
 from ..engine.learnt import Learnt
 from ..engine.plugins import installed
-from ..engine.sharing import Sharing
+from ..engine.sharing import KEEP_SHARE, WINDOW, Sharing, check_sharing
 from ..errors import Refused
 from ..flow.running import Running
 from ..interfaces import IBodyConsumer, IDownloader, IExpectation, IListing, IMirrors, IScheme
@@ -75,7 +75,8 @@ class Catalogue:
         remotes: Mapping[str, Remote] | None = None,
         anonymous: Remote | None = None,
         store: Store | None = None,
-        keep_share: float = 0.5,
+        keep_share: float = KEEP_SHARE,
+        window: int = WINDOW,
         mirrors: Mapping[str | None, IMirrors] | None = None,
         learnt: Learnt | None = None,
     ) -> None:
@@ -85,10 +86,14 @@ class Catalogue:
         @param anonymous: the settings for what was published without a name.
         @param store: for what is C{on_demand}; without one that is streamed.
         @param keep_share: when all clients have left, a file is still stored if more than this share of it has come.
+        @param window: bytes by which a client may be behind the fastest one that has the same transfer; who is slower,
+            or comes later, has one of its own.
         @param mirrors: where else the files of a remote are, by its name; None for what was published without one.
         @param learnt: what is known of them.
         @raise CatalogueError: there is no place for its files.
+        @raise ValueError: C{keep_share} is not from 0 to 1, or C{window} is no number of bytes.
         """
+        check_sharing(window, keep_share)
         self._reactor = reactor
         self._remotes = remotes or {}
         self._anonymous = anonymous or Remote()
@@ -97,7 +102,7 @@ class Catalogue:
         self._scores: dict[str | None, Scores] = {}
         self.kept = kept_by(path)
         self._store = store
-        self._keep_share = keep_share
+        self._window, self._keep_share = window, keep_share
         file = os.path.abspath(os.fspath(path))  # noqa: PTH100  # whatever the current directory will be
 
         def pool(connections: int) -> ConnectionPool:
@@ -197,8 +202,9 @@ class Catalogue:
             if self._listed:  # else the order is the publisher's
                 mirrors = self._scores[name] = self._learnt.scores(f"catalogue {name or ''}", mirrors, Beside)
             downloader = Downloader(self._reactor, self._remote(name), mirrors=mirrors, schemes=schemes)
-            share = self._keep_share
-            self._upstreams[name] = Sharing(downloader, self._reactor, keep=self._keep, keep_share=share)
+            self._upstreams[name] = Sharing(
+                downloader, self._reactor, window=self._window, keep=self._keep, keep_share=self._keep_share
+            )
         return self._upstreams[name]
 
     def _remote(self, name: str | None) -> Remote:

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
 from ..engine.downloader import Downloader
-from ..engine.sharing import Sharing
+from ..engine.sharing import WINDOW, Sharing
 from ..interfaces import IDownloader, IImporter, IMirrors
 from ..mirrors.scores import Scores
 from ..mirrors.standing import Standing
@@ -31,11 +31,20 @@ class Passthrough:
     """
 
     def __init__(
-        self, reactor: Any, prefix: str, url: str, remote: Remote | None = None, *, mirrors: IMirrors | None = None
+        self,
+        reactor: Any,
+        prefix: str,
+        url: str,
+        remote: Remote | None = None,
+        *,
+        mirrors: IMirrors | None = None,
+        window: int = WINDOW,
     ) -> None:
         """
         @param prefix: with a slash at its beginning; the one at its end may be left out, here as in C{url}.
         @param url: where that is upstream.  Its userinfo serves all that is below it.
+        @param window: bytes by which a client may be behind the fastest one that has the same transfer; who is slower,
+            or comes later, has one of its own.
         @raise ValueError: one of them makes no sense.
         """
         if not prefix.startswith("/"):
@@ -48,7 +57,7 @@ class Passthrough:
         self._auth = base.auth
         self._base = base.url.rstrip("/") + "/"
         self._mirrors = mirrors
-        self._downloader = Sharing(Downloader(reactor, remote, mirrors=mirrors), reactor)
+        self._downloader = Sharing(Downloader(reactor, remote, mirrors=mirrors), reactor, window=window)
 
     def find(self, path: str) -> Deferred[tuple[IDownloader, Source]]:
         if not path.startswith(self.prefix):

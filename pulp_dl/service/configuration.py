@@ -8,6 +8,7 @@ from attrs import field, frozen
 from attrs.validators import ge
 
 from ..engine.schemes import find
+from ..engine.sharing import KEEP_SHARE, WINDOW
 from ..errors import UnsupportedScheme
 from ..interfaces import IMirrors
 from ..model.remote import Remote
@@ -59,6 +60,8 @@ class Configuration:
     @ivar listen: endpoints, as Twisted's C{serverFromString} takes them; C{admin}: those of the administrator.
     @ivar catalogue: the path of one, or None.
     @ivar store: the directory for what is stored on demand, or None; C{store_size}: bytes that it may hold.
+    @ivar keep_share: of a file that all clients have left, what has to have come of it that the rest is stored, too.
+    @ivar window: bytes by which a client may be behind the fastest one that has the same transfer.
     @ivar remotes: what the catalogue's remotes are, by their names.
     @ivar anonymous: and for what was published without a name.
     @ivar mirrors: where else the files of remotes are, by the names of these; None for those without a name.
@@ -73,6 +76,8 @@ class Configuration:
     catalogue: str | None = None
     store: str | None = None
     store_size: int | None = None
+    keep_share: float = KEEP_SHARE
+    window: int = WINDOW
     remotes: Mapping[str, Remote] = field(factory=dict, repr=False)
     anonymous: Remote = field(factory=Remote, repr=False)
     mirrors: Mapping[str | None, IMirrors] = field(factory=dict, repr=False)

@@ -53,13 +53,16 @@ def open_importer(
                 remotes={each: named(configuration.remotes[each]) for each in configuration.remotes},
                 anonymous=named(configuration.anonymous),
                 store=store,
+                keep_share=configuration.keep_share,
+                window=configuration.window,
                 mirrors=configuration.mirrors,
                 learnt=learnt,
             )
             opened.append(catalogue)
         for prefix in sorted(configuration.passthrough, key=lambda each: len(each.path), reverse=True):
             mirrors = None if prefix.mirrors is None else learnt.scores(f"serve {prefix.path}", prefix.mirrors)
-            opened.append(Passthrough(reactor, prefix.path, prefix.url, named(prefix.remote), mirrors=mirrors))
+            remote, window = named(prefix.remote), configuration.window
+            opened.append(Passthrough(reactor, prefix.path, prefix.url, remote, mirrors=mirrors, window=window))
     except BaseException:
         for each in opened:  # which a comprehension would not know
             each.close().addErrback(lambda failure: log.failure("could not close", failure))

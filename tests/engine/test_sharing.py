@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -232,6 +233,49 @@ def test_promise_6_what_is_kept_for_those_who_may_come_is_bounded_in_all() -> No
 
     assert all(each.has_all() for each in (*clients, *again))
     assert 10 < len(case.spans) < 20  # the oldest were forgotten
+    case.nothing_is_left()
+
+
+def test_promise_6_a_smaller_window_keeps_less_for_those_who_may_come_too() -> None:
+    urls = [f"memory://a/{number}" for number in range(10)]
+    case = Case(dict.fromkeys(urls, SLOW.but(chunk=1000)), window=25_000)
+    clients = [case.get(source=url) for url in urls]
+    kept = 0
+    for _ in range(20):
+        case.turns()
+        kept = max(kept, sum(transfer.size for transfer in case.transfers() if transfer.open))
+    case.end(*clients)
+
+    assert 40_000 < kept <= 50_000
+    assert all(each.has_all() for each in clients)
+    case.nothing_is_left()
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        *(({"window": value}, f"window: {value!r} is no number of bytes") for value in (-1, 1.5, True, None, "8M")),
+        *(({"spare": value}, f"spare: {value!r} is no number of bytes") for value in (-1, 1.5, True, "8M")),
+        *(
+            ({"keep_share": value}, f"keep_share: {value!r} is no share")
+            for value in (-0.1, 1.1, float("nan"), True, None, "1")
+        ),
+    ],
+)
+def test_what_it_cannot_go_by_is_refused(how: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        Case(SLOW, **how)
+
+
+@pytest.mark.parametrize("limits", [{"window": 0}, {"keep_share": 0}, {"keep_share": 1}])
+def test_the_ends_of_the_ranges_are_in_them(limits: dict[str, Any]) -> None:
+    case = Case(SLOW, **limits)
+    clients = [case.get(), case.get(paused())]
+    case.end(clients[0])
+    clients[1].consumer.resume()
+    case.end(*clients)
+
+    assert all(each.has_all() for each in clients)
     case.nothing_is_left()
 
 

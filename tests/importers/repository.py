@@ -95,6 +95,7 @@ async def here(
     script: Any = None,
     remotes: Mapping[str, Remote] | None = None,
     mirrors: IMirrors | None = None,
+    keep_share: float = 0.5,
     **options: Any,
 ) -> AsyncIterator[Here]:
     """
@@ -103,7 +104,7 @@ async def here(
     """
     store = Store(folder / "store", durable=False, **options)
     catalogue = Catalogue(reactor, folder / "catalogue.db", remotes={"once": Remote(retries=ONCE), **(remotes or {})},
-                          store=store, mirrors={None: mirrors} if mirrors else None)  # fmt: skip
+                          store=store, mirrors={None: mirrors} if mirrors else None, keep_share=keep_share)  # fmt: skip
     try:
         async with FaultServer(reactor, script_of(FILES) if script is None else script) as server:
             yield Here(reactor, server, catalogue, store, folder / "catalogue.db")

@@ -484,3 +484,14 @@ async def test_somebody_else_may_publish_meanwhile(reactor: Any, tmp_path: Path)
         other.close()
         with pytest.raises(KeyError):
             await world.catalogue.find("/files/a.iso")
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [({"window": -1}, "window: -1 is no number of bytes"), ({"keep_share": 2}, "keep_share: 2 is no share")],
+)
+def test_what_it_cannot_share_by_is_refused_before_anybody_asks(
+    how: dict[str, Any], message: str, reactor: Any, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        Catalogue(reactor, tmp_path / "catalogue.db", **how)

@@ -106,8 +106,7 @@ async def test_if_it_grows_no_more_the_rest_comes_from_upstream(reactor: Any, tm
 
 @pytest.mark.parametrize("leaves", ["the first one", "the late one"])
 async def test_promise_5_whoever_leaves_the_other_one_gets_all(leaves: str, reactor: Any, tmp_path: Path) -> None:
-    async with here(reactor, tmp_path, {"/repo/a.iso": OnRange(answer(BODY), HELD)}) as world:
-        world.catalogue._keep_share = 1.0
+    async with here(reactor, tmp_path, {"/repo/a.iso": OnRange(answer(BODY), HELD)}, keep_share=1) as world:
         (first, one), (late, two) = await published(world), await ask(world.catalogue)
         await size(world, late, 1_000_000)
         leaving, staying, client = (one, two, late) if leaves == "the first one" else (two, one, first)

@@ -39,6 +39,11 @@ async def test_what_is_below_the_prefix_comes_from_below_the_url(reactor: Any) -
                 await importer.close()
 
 
+def test_a_window_that_is_none_is_refused(reactor: Any) -> None:
+    with pytest.raises(ValueError, match="window: -1 is no number of bytes"):
+        Passthrough(reactor, "/p/", "http://h.example/base/", window=-1)
+
+
 async def test_the_whole_of_a_server_may_be_below_the_root(reactor: Any) -> None:
     async with FaultServer(reactor, {"/a": answer(b"a")}) as server:
         importer = Passthrough(reactor, "/", server.url("/"))

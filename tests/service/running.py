@@ -20,7 +20,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
-__all__ = ["ROOT", "Answer", "Streamer", "ask", "connect", "open_request", "rest_of", "streamer", "until"]
+from pulp_dl import Downloader
+from pulp_dl.importers.catalogue import Catalogue
+from pulp_dl.importers.file import fetch_manifest
+from pulp_dl.importers.publish import Publishing
+
+__all__ = ["ROOT", "Answer", "Streamer", "ask", "connect", "open_request", "publish", "rest_of", "streamer", "until"]
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -163,6 +168,15 @@ async def ask(url: str, path: str, **fields: str) -> Answer:
     body = await rest_of(response)
     assert body is not None
     return Answer(response.status, dict(response.headers.items()), body)
+
+
+async def publish(reactor: Any, url: str, file: Path, policy: str) -> None:
+    """What a manifest lists is in a catalogue, below C{/files/}."""
+    catalogue = Catalogue(reactor, file)
+    async with Downloader(reactor) as downloader:
+        with await fetch_manifest(downloader, url) as manifest:
+            await catalogue.publish(Publishing("/files/", policy), manifest)
+    await catalogue.close()
 
 
 def connect(url: str) -> socket.socket:

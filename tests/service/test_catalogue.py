@@ -8,26 +8,14 @@ from typing import Any
 
 import pytest
 
-from pulp_dl import Downloader
-from pulp_dl.importers.catalogue import Catalogue
-from pulp_dl.importers.file import fetch_manifest
-from pulp_dl.importers.publish import Publishing
 from pulp_dl.testing import FaultServer, answer
-from tests.service.running import ask, open_request, rest_of, streamer, until
+from tests.service.running import ask, open_request, publish, rest_of, streamer, until
 
 pytestmark = pytest.mark.limit(40)
 
 BODY = b"brown bear\n" * 9000
 MANIFEST = f"bear,{sha256(BODY).hexdigest()},{len(BODY)}\nbad,{sha256(b'good').hexdigest()},4\n".encode()
 FILES = {"/PULP_MANIFEST": answer(MANIFEST), "/bear": answer(BODY), "/bad": answer(b"evil")}
-
-
-async def publish(reactor: Any, url: str, file: Path, policy: str) -> None:
-    catalogue = Catalogue(reactor, file)
-    async with Downloader(reactor) as downloader:
-        with await fetch_manifest(downloader, url) as manifest:
-            await catalogue.publish(Publishing("/files/", policy), manifest)
-    await catalogue.close()
 
 
 async def test_what_was_published_on_demand_is_fetched_once_and_kept_beside_the_catalogue(

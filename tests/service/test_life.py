@@ -227,6 +227,11 @@ async def test_what_takes_a_restart_is_named_as_long_as_it_does(reactor: Any, tm
             "[serve]\npassthrough = ['/a=gopher://user:secret@h/']",
             "no protocol is installed for gopher: URLs; there are:",
         ),
+        ("[serve]\nkeep-share = 1.5", "serve.keep-share: 1.5 is not in the range 0<=x<=1"),
+        ("[serve]\nkeep-share = nan", "serve.keep-share: nan is no number"),
+        ("[serve]\nkeep-share = 'half'", "serve.keep-share: a number is needed, not a string"),
+        ("[serve]\nwindow = 'wide'", "serve.window: 'wide' is no number of bytes"),
+        ("[serve]\nwindow = -1", "serve.window: -1 is no number of bytes"),
         ("[serve]\ngrace = nan", "serve.grace: nan is no number"),
         ("[serve]\nmax-head = 0", "0 is too little, 1 is the least"),
         ("[serve]\nmax-target = '0k'", "'0k' is too little, 1 is the least"),
@@ -248,6 +253,9 @@ async def test_wrong_settings_are_refused_before_anything_is_begun(
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
+        ("--keep-share", "2", "2.0 is not in the range 0<=x<=1"),
+        ("--keep-share", "nan", "'nan' is no number"),
+        ("--window", "8X", "'8X' is no number of bytes; give one, such as 1000, 64k or 1.5G"),
         ("--grace", "nan", "'nan' is no number"),
     ],
 )
