@@ -8,7 +8,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
 from stat import S_ISDIR, S_ISLNK, S_ISREG
-from time import monotonic
 from typing import Any, Final
 
 from attrs import frozen
@@ -116,8 +115,10 @@ def obstacle(place: Place, disk: Any = os) -> DownloadError | None:
     """
     try:
         there = _existing(place, disk) if place.parents else place.base
-        _may_write(there, disk, int(monotonic()))
         # access() raises nothing, which costs more than asking.
+        if not disk.access(there + "/", os.W_OK | os.X_OK, effective_ids=True):
+            code = errno.EROFS if disk.statvfs(there + "/").f_flag & os.ST_RDONLY else errno.EACCES
+            raise OSError(code, os.strerror(code))
         if disk.access(place.path, os.F_OK):
             mode = disk.lstat(place.path).st_mode
             if S_ISDIR(mode):
@@ -131,16 +132,6 @@ def obstacle(place: Place, disk: Any = os) -> DownloadError | None:
     except Refused as refused:
         return refused
     return None
-
-
-@lru_cache(256)
-def _may_write(directory: str, disk: Any, second: int) -> None:
-    """
-    @param second: the current one; within it many files go to one directory, which is asked once.  A no is not kept.
-    """
-    if not disk.access(directory + "/", os.W_OK | os.X_OK, effective_ids=True):
-        code = errno.EROFS if disk.statvfs(directory + "/").f_flag & os.ST_RDONLY else errno.EACCES
-        raise OSError(code, os.strerror(code))
 
 
 def _existing(place: Place, disk: Any) -> str:
