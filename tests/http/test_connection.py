@@ -412,6 +412,27 @@ class Broken(Sink):
         super().unregisterProducer()
         self._perhaps("unregister")
 
+    def test_a_body_that_goes_on_behind_a_full_read_is_read_in_large_pieces(self, line: Line) -> None:
+        """So 256 KiB are two or three pieces on their way to the consumer, where they were five."""
+        near: Any = line.near
+        head = OK + b"Content-Length: 200000\r\n\r\n"
+        delivered(line, head + bytes(65536 - len(head)))  # as much as is read at once: there may be more
+        assert near.bufferSize == 262144
+        line.send(bytes(200_000 + len(head) - 65536))
+        assert near.bufferSize == 65536  # what comes next may be small
+
+    def test_one_that_pauses_in_its_first_piece_is_not(self, line: Line) -> None:
+        near: Any = line.near
+
+        class Full(Sink):
+            def write(self, data: bytes) -> None:
+                super().write(data)
+                self.producer.pauseProducing()
+
+        head = OK + b"Content-Length: 200000\r\n\r\n"
+        delivered(line, head + bytes(65536 - len(head)), sink=Full())
+        assert getattr(near, "bufferSize", 65536) == 65536
+
     def test_one_that_pauses_for_short_is_read_for_in_large_pieces_after_a_while_and_one_that_pauses_for_long_is_not(
         self, line: Line
     ) -> None:

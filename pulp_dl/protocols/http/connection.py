@@ -81,8 +81,8 @@ class HTTPConnection(Protocol):
         self._established = False
         self._aborted = False
         self._buffer = USUAL
-        self._unpaused = 0  # bytes that came since the last pause
-        self._steady = 0  # bytes that came since the last long one
+        self._unpaused = 0  # bytes, heads included, that came since the last pause
+        self._steady = 0  # and since the last long one
         self._paused_at = 0.0
         self._paused = False
         self._just_read = False
@@ -233,7 +233,7 @@ class HTTPConnection(Protocol):
             answer = self._begin()
         if body:
             answer.arrived(body)
-            self._came(len(body))
+            self._came(len(data))
         if framing.complete:
             self._complete(answer)
         # From here on the connection may be at work for somebody else.
@@ -271,13 +271,14 @@ class HTTPConnection(Protocol):
     def _came(self, size: int) -> None:
         self._unpaused += size
         self._steady += size
-        if self._unpaused > LARGE or self._steady > STEADY:
+        if self._unpaused >= USUAL or self._steady > STEADY:
             self._read_at_once(LARGE)
 
     def _read_at_once(self, size: int) -> None:
         """
-        A body that comes without a pause, or a long way without a long one, is read in larger pieces.  A slow reader
-        has no use for them, and would only keep them.
+        A body of which one read has come without a pause, or a long way without a long one, is read in larger pieces:
+        each goes the whole way to the consumer, which costs as much as hashing it.  A slow reader has no use for them,
+        and would only keep them.
         """
         if size != self._buffer:
             self._buffer = size
