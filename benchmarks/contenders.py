@@ -184,6 +184,12 @@ class Running:
         return sum(time.clock_gettime((~pid << 3) | 2) for pid in self._pids)
 
     @property
+    def queued(self) -> float:
+        """Seconds so far for which its threads could have run, and others had the cores."""
+        threads = (each for pid in self._pids for each in Path(f"/proc/{pid}/task").iterdir())
+        return sum(int((each / "schedstat").read_text().split()[1]) for each in threads) / 1e9
+
+    @property
     def memory(self) -> float:
         """PSS in KiB."""
         rollups = (Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in self._pids)

@@ -21,6 +21,7 @@ from typing import Any
 PIECE = 256 * 1024
 HELD = 128 * 1024  # the receive buffer of a client that stalls: what is in there is not in the streamer
 RATE, TURN = 64_000, 0.25  # bytes a second of a slow client, and how often it reads
+LOOK = 0.005  # seconds between two looks of a crowd: each of its figures is late by so much, at most
 QUIET = 1.0  # seconds without a byte after which nothing more is to be expected by clients that stall
 
 
@@ -99,9 +100,11 @@ class Load:
             self._watched += 1
         return client
 
-    def run(self, quiet: float | None = None) -> None:
-        """Until nobody reads any more, or nothing has come for so long."""
+    def run(self, quiet: float | None = None, every: float = 0.0) -> None:
+        """Until nobody reads any more, or nothing has come for so long; a look each so many seconds."""
         while self._watched:
+            if every:
+                time.sleep(every)
             ready = self._selector.select(quiet)
             if not ready:
                 return
@@ -113,10 +116,22 @@ class Load:
 
 def fetch(load: Load, wanted: list[tuple[str, int]], clients: int) -> dict[str, Any]:
     """All files, by so many clients, each on one connection."""
+    return _fetch(load, wanted, clients, 0.0)
+
+
+def crowd(load: Load, wanted: list[tuple[str, int]], clients: int) -> dict[str, Any]:
+    """
+    As C{fetch}, but looked at from time to time.  Who sleeps until something comes is woken by each piece, and takes
+    the core of who has sent it; clients on other machines do not.
+    """
+    return _fetch(load, wanted, clients, LOOK)
+
+
+def _fetch(load: Load, wanted: list[tuple[str, int]], clients: int, every: float) -> dict[str, Any]:
     files = iter(wanted)
     for _ in range(clients):
         load.start(Client(load, files))
-    load.run()
+    load.run(every=every)
     return {"p99": sorted(load.waits)[int(len(load.waits) * 0.99)]}
 
 
@@ -169,6 +184,7 @@ def stall(load: Load, wanted: list[tuple[str, int]], clients: int, take: int, ap
 
 WAYS: dict[str, Callable[..., dict[str, Any]]] = {
     "fetch": fetch,
+    "crowd": crowd,
     "slowly": slowly,
     "first": first_bytes,
     "stall": stall,

@@ -13,6 +13,7 @@ import json
 import os
 import random
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from typing import Any
 from job import Job, job
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.task import LoopingCall, deferLater, react
+from twisted.internet.threads import deferToThread
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from zope.interface import implementer
 
@@ -41,11 +43,31 @@ class Soak:
         self._last = reactor.seconds()
         self.ends: Counter[str] = Counter()
         self.wrong: list[str] = []
-        self.stall = 0.0
+        self._scheduled = Path("/proc/thread-self/schedstat").open("rb", buffering=0)
+        self._spent = self._spends()
+        self.longest = 0.0, 0.0, 0.0  # what the latest pulse was late by; and this thread has worked, and was queued
+        self.busiest = 0.0  # the longest time that it has worked between two pulses
 
     def pulse(self) -> None:
-        now = self._reactor.seconds()
-        self._last, self.stall = now, max(self.stall, now - self._last - PULSE)
+        """
+        How late is it?  And of the time since the last one, for how long has this thread been at work, and for how long
+        could it have been, and others had the cores?  For the rest it slept, or waited for another thread or a disk.
+        """
+        now, spent = self._reactor.seconds(), self._spends()
+        late = max(now - self._last - PULSE, 0.0)
+        worked, queued = spent[0] - self._spent[0], spent[1] - self._spent[1]
+        self._last, self._spent = now, spent
+        self.longest = max(self.longest, (late, worked, queued))
+        self.busiest = max(self.busiest, worked)
+
+    def _spends(self) -> tuple[float, float]:
+        """Seconds for which this thread has worked so far, and has been queued."""
+        self._scheduled.seek(0)
+        queued = int(self._scheduled.read().split()[1]) / 1e9
+        return time.thread_time(), queued
+
+    def close(self) -> None:
+        self._scheduled.close()
 
     async def work(self, downloader: Downloader, number: int) -> None:
         path = self._into / str(number)
@@ -54,17 +76,32 @@ class Soak:
             download = downloader.download(Source(url, expect=(Size(size), Digest("sha256", sha256))), ToFile(path))
             if rng.random() < CANCELLED:
                 self._reactor.callLater(rng.uniform(0, 0.1), download.cancel)
+            failed = None
             try:
                 await download
             except (DownloadError, CancelledError) as error:
-                self.ends[type(error).__name__] += 1
-                if path.exists():
-                    self.wrong.append(f"{url}: there is a file, though it failed")
-            else:
-                self.ends["whole"] += 1
-                if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
-                    self.wrong.append(f"{url}: it is not what it should be")
-            path.unlink(missing_ok=True)
+                failed = type(error).__name__
+            self.ends[failed or "whole"] += 1
+            # In a thread: a disk that others write to may take a quarter of a second to forget a name.
+            wrong = await deferToThread(take_away, path, None if failed else sha256)
+            if wrong:
+                self.wrong.append(f"{url}: {wrong}")
+
+
+def take_away(path: Path, sha256: str | None) -> str:
+    """
+    Look at a file and forget it; returns what is wrong with it.
+
+    @param sha256: None if it should not be there.
+    """
+    found = None
+    if path.exists():
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        path.unlink()
+    if found == sha256:
+        return ""
+    return "there is a file, though it failed" if sha256 is None else "it is not what it should be"
 
 
 def ours() -> Counter[str]:
@@ -95,11 +132,11 @@ class Failures:
 async def run(reactor: Any, job: Job, seconds: float) -> None:
     unheard: list[str] = []
     globalLogPublisher.addObserver(Failures(unheard))
-    soak = Soak(reactor, job, seconds)
-    pulse = LoopingCall(soak.pulse)
-    pulse.start(PULSE).addErrback(lambda failure: failure.printTraceback())
     await deferLater(reactor, 0)  # from here on the reactor runs, and has what it needs for that
     before, descriptors = ours(), open_files()
+    soak = Soak(reactor, job, seconds)  # which looks at the clock from here on; to count all objects takes a while
+    pulse = LoopingCall(soak.pulse)
+    pulse.start(PULSE).addErrback(lambda failure: failure.printTraceback())
     remote = Remote(
         limits=Limits(connections=job.concurrency, per_host=job.concurrency),
         retries=Retries(base=0.1, cap=1),
@@ -110,13 +147,15 @@ async def run(reactor: Any, job: Job, seconds: float) -> None:
     del downloader
     await deferLater(reactor, 1)
     pulse.stop()
+    soak.close()
     timers = [str(each) for each in reactor.getDelayedCalls()]
     left = {name: count - before[name] for name, count in ours().items() if count > before[name] + job.concurrency}
     said = {
         "ends": soak.ends,
         "wrong": soak.wrong,
         "unheard": unheard[:5],
-        "longest stall, ms": round(soak.stall * 1000),
+        "latest pulse, ms": [round(each * 1000) for each in soak.longest],
+        "longest work, ms": round(soak.busiest * 1000),
         "timers": timers,
         "descriptors": [name for name in open_files() if name not in descriptors],
         "objects": left,
