@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from secrets import token_hex
 from signal import SIGINT
 from typing import Any, Final
@@ -15,6 +16,8 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from ..engine.schemes import find
+from ..errors import UnsupportedScheme
 from ..importers.several import Several
 from ..interfaces import IImporter
 from ..mirrors.standing import Standing
@@ -106,6 +109,10 @@ class StreamerService(Service):
         self._memory.load()
         self._use(open_importer(self._reactor, self._configuration, self._name, self._memory.learnt))
         self._memory.begin()
+        with suppress(UnsupportedScheme):  # whoever needs it will be told
+            find(
+                "http"
+            ).problem()  # which imports it; else the first client would wait for that, and all others with it
         super().startService()  # type: ignore[no-untyped-call]  # of Twisted
         self._signals.listen()
         self._reactor.callWhenRunning(self._announce)

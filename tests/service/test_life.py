@@ -70,6 +70,25 @@ async def test_what_twisteds_own_log_says_of_ports_names_the_service(way: str, r
     assert {*named} == {"pulp-streamer", "pulp-streamer status"}
 
 
+@pytest.mark.parametrize("way", ["serve", "twistd"])
+async def test_the_first_client_does_not_wait_for_imports(way: str, reactor: Any, tmp_path: Path) -> None:
+    """They would take fifty milliseconds in which nobody else gets anything."""
+    async with (
+        FaultServer(reactor, {"/bear": answer(b"brown")}) as origin,
+        streamer(
+            reactor,
+            *("--passthrough", f"/={origin.url('/')}"),
+            cwd=tmp_path,
+            way=way,
+            PYTHONPROFILEIMPORTTIME="1",
+        ) as running,
+    ):
+        before = running.log.count("import time:")
+        assert before
+        assert (await ask(running.url, "/bear")).body == b"brown"
+        assert running.log.count("import time:") == before
+
+
 async def test_of_several_prefixes_the_longer_one_answers(reactor: Any, tmp_path: Path) -> None:
     async with (
         FaultServer(reactor, {"/one/f": answer(b"one"), "/two/f": answer(b"two")}) as origin,
