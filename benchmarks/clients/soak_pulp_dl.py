@@ -47,6 +47,7 @@ class Soak:
         self._spent = self._spends()
         self.longest = 0.0, 0.0, 0.0  # what the latest pulse was late by; and this thread has worked, and was queued
         self.busiest = 0.0  # the longest time that it has worked between two pulses
+        self.begun = 0.0  # the same before the first download has ended: a protocol is imported, once
 
     def pulse(self) -> None:
         """
@@ -57,6 +58,9 @@ class Soak:
         late = max(now - self._last - PULSE, 0.0)
         worked, queued = spent[0] - self._spent[0], spent[1] - self._spent[1]
         self._last, self._spent = now, spent
+        if not self.ends:
+            self.begun = max(self.begun, worked)
+            return
         self.longest = max(self.longest, (late, worked, queued))
         self.busiest = max(self.busiest, worked)
 
@@ -156,6 +160,7 @@ async def run(reactor: Any, job: Job, seconds: float) -> None:
         "unheard": unheard[:5],
         "latest pulse, ms": [round(each * 1000) for each in soak.longest],
         "longest work, ms": round(soak.busiest * 1000),
+        "work to begin, ms": round(soak.begun * 1000),
         "timers": timers,
         "descriptors": [name for name in open_files() if name not in descriptors],
         "objects": left,
