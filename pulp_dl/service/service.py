@@ -16,7 +16,7 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..engine.schemes import find
+from ..engine.schemes import Scheme, find
 from ..errors import UnsupportedScheme
 from ..importers.several import Several
 from ..interfaces import IImporter
@@ -109,10 +109,11 @@ class StreamerService(Service):
         self._memory.load()
         self._use(open_importer(self._reactor, self._configuration, self._name, self._memory.learnt))
         self._memory.begin()
+        # Imported here, where nobody waits for it; else the first client would, and all others with it.
         with suppress(UnsupportedScheme):  # whoever needs it will be told
-            find(
-                "http"
-            ).problem()  # which imports it; else the first client would wait for that, and all others with it
+            http = find("http")
+            if isinstance(http, Scheme):
+                http.problem()
         super().startService()  # type: ignore[no-untyped-call]  # of Twisted
         self._signals.listen()
         self._reactor.callWhenRunning(self._announce)
