@@ -82,4 +82,4 @@ def test_what_is_drawn_can_be_printed(fault: DiskFault, name: str) -> None:
         eval(repr(fault), {"DiskFault": DiskFault, **{each: number for number, each in errno.errorcode.items()}})
         == fault
     )
-    assert name
+    assert eval(repr(name)) == name
