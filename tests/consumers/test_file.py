@@ -302,7 +302,7 @@ async def test_what_cannot_be_is_told_before_a_byte_is_asked_for(reactor: Any, t
 
 
 async def test_a_directory_that_is_made_in_the_meantime_is_found(reactor: Any, tmp_path: Path) -> None:
-    """What is remembered for a moment is only that one may write there."""
+    """That it was missing is not remembered."""
     path = tmp_path / "later/file"
     assert isinstance(await impossible(reactor, ToFile(path)), ConsumerFailed)
     path.parent.mkdir()

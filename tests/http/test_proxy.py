@@ -160,6 +160,15 @@ async def test_what_a_proxy_hands_on_is_not_its_own(
         assert raised.value.status == status
 
 
+@pytest.mark.parametrize("piece", [b'"\\', b'("', b"(", b"; ", b",", b'"\\",'])
+async def test_a_sign_that_is_nonsense_takes_no_time(reactor: Any, fetching: MakeFetcher, piece: bytes) -> None:
+    """A hundred kilobytes of it, in which an expression might go back and forth for a minute."""
+    fields = tuple((name, piece * (50_000 // len(piece)) + b"x") for name in (STATUS, VIA))
+    async with FaultServer(reactor, answer(b"no", 502, headers=fields)) as proxy:
+        with pytest.raises(BadStatus):
+            await fetching(proxy=Proxy(proxy.url("/"))).open(Source("http://origin.example/a"))
+
+
 async def test_what_is_not_found_is_not_found_whoever_says_so(reactor: Any, fetching: MakeFetcher) -> None:
     """Squid asks FTP servers, and makes the answer."""
     async with FaultServer(reactor, answer(b"", 404, headers=((SQUID, b"ERR_FTP_NOT_FOUND 550"),))) as proxy:

@@ -10,7 +10,7 @@ from ...model.headers import Pairs
 from ...urls import URL
 from .tunnel import Refusal, early
 
-__all__ = ["MAX_HEAD", "MAX_INTERIM", "NO_PROXY", "Connect"]
+__all__ = ["MAX_HEAD", "MAX_INTERIM", "NO_LOGIN", "NO_PROXY", "Connect"]
 
 MAX_HEAD: Final = 64 * 1024
 """Bytes of an answer, interim ones included, before it has to be at its end."""
@@ -21,6 +21,7 @@ _STATUS: Final = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})(?=[ \r])")
 _END: Final = b"\r\n\r\n"
 _PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 NO_PROXY: Final = "the proxy does not answer as an HTTP proxy does; is its URL right, http:// or https:// or socks5://?"
+NO_LOGIN: Final = "the proxy answered {}: it wants other credentials; give Proxy(auth=Basic(...))"
 
 
 class Connect:
@@ -88,8 +89,7 @@ class Connect:
 
 def _refusal(status: int, authority: str) -> Refusal:
     if status in {401, 407}:  # tinyproxy says 401 to a wrong password
-        words = f"the proxy answered {status}: it wants other credentials; give Proxy(auth=Basic(...))"
-        return Refusal(words, status)
+        return Refusal(NO_LOGIN.format(status), status)
     return Refusal(
         f"the proxy makes no tunnel to {authority}: it answered {status} {_PHRASES.get(status, '')}".rstrip(), status
     )

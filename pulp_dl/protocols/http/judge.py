@@ -10,6 +10,7 @@ from ...errors import AuthFailed, BadStatus, DownloadError, NotFound, ProtocolEr
 from ...model.dates import seconds_of
 from ...model.headers import Pairs, find
 from ...model.source import Head, Span
+from .connect import NO_LOGIN
 from .forwarded import own_answer
 
 __all__ = ["announced", "judge", "make_head", "retry_after"]
@@ -87,9 +88,8 @@ def _error(head: Head, proxied: bool, now: float) -> DownloadError:
 
 def _of_proxy(head: Head, now: float) -> ProxyFailed:
     status = head.status
-    words = f"the proxy itself answered {status} {_PHRASES.get(status, '')}".rstrip()
-    if status in {401, 407}:
-        words = f"the proxy answered {status}: it wants other credentials; give Proxy(auth=Basic(...))"
+    itself = f"the proxy itself answered {status} {_PHRASES.get(status, '')}".rstrip()
+    words = NO_LOGIN.format(status) if status in {401, 407} else itself
     return ProxyFailed(words, head.url, status, retry_after=retry_after(head, now))
 
 
