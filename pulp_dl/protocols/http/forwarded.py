@@ -9,7 +9,7 @@ from ...model.headers import Pairs, find
 
 __all__ = ["own_answer"]
 
-_QUOTED: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"?')  # one without an end is looked through once, not from each quote
+_QUOTED: Final = re.compile(rb'"(?:[^"\\]|\\.)*"?')  # one without an end is looked through once, not from each quote
 _COMMENT: Final = re.compile(rb"\([^()]*\)")
 _ERROR: Final = re.compile(rb"; *error=", re.IGNORECASE)
 
