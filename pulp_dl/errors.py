@@ -101,8 +101,9 @@ class ProxyFailed(ConnectFailed):
     """
     The proxy, not the origin, refused or failed.
 
-    @ivar status: what it answered, or None if it was not reached or does not speak HTTP.  If it does not know us (407),
-        forbids it (403) or does not do such things, another try gives the same answer, and might lock an account.
+    @ivar status: what it answered, or None if it was not reached or does not speak HTTP.  If it does not know us (407,
+        511), forbids it (403, or a page of its own in place of the file) or does not do such things (501, 505), another
+        try gives the same answer, and might lock an account.
     @ivar retry_after: seconds that it asks to be left alone; None if it does not, or refuses a tunnel.
     """
 
@@ -122,7 +123,7 @@ class ProxyFailed(ConnectFailed):
         self.status = status
         self.retry_after = retry_after
         if transient is None:
-            transient = status is None or status >= 500 or status in {408, 425, 429}
+            transient = status is None or status in {408, 425, 429} or (status >= 500 and status not in {501, 505, 511})
         self.transient = transient
 
 

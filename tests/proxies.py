@@ -20,12 +20,14 @@ from twisted.internet.threads import deferToThread
 
 from tests.servers import free_ports
 
-__all__ = ["FORBIDDEN", "PASSWORD", "USER", "Program", "dante", "microsocks", "squid", "tinyproxy"]
+__all__ = ["FORBIDDEN", "MOVED", "PAGED", "PASSWORD", "USER", "Program", "dante", "microsocks", "squid", "tinyproxy"]
 
 USER, PASSWORD = "user", "password"
 """Who is let in, where a proxy asks."""
 FORBIDDEN = "forbidden.example"
 """Where nobody gets through the HTTP proxies."""
+MOVED, PAGED = "moved.example", "paged.example"
+"""Where Squid lets nobody through either: it redirects to C{/small} on that port here, or has a page, with a 200."""
 
 Program = Callable[[str], str]
 
@@ -69,7 +71,13 @@ auth_param basic program /bin/sh {folder}/ask
 auth_param basic children 1
 acl known proxy_auth REQUIRED
 acl forbidden dstdomain {forbidden}
+acl moved dstdomain {moved}
+acl paged dstdomain {paged}
+deny_info 302:http://127.0.0.1:%p/small moved
+deny_info 200:ERR_ACCESS_DENIED paged
 http_access deny forbidden
+http_access deny moved
+http_access deny paged
 http_access allow known
 http_access deny all
 cache deny all
@@ -95,7 +103,8 @@ async def squid(reactor: Any, program: Program, ca: trustme.CA) -> AsyncIterator
         leaf.private_key_pem.write_to_path(folder / "key.pem")
         told = 'while read line; do [ "$line" = "{} {}" ] && echo OK || echo ERR; done\n'
         (folder / "ask").write_text(told.format(USER, PASSWORD))
-        (folder / "conf").write_text(SQUID.format(plain=plain, secure=secure, folder=folder, forbidden=FORBIDDEN))
+        hosts = {"forbidden": FORBIDDEN, "moved": MOVED, "paged": PAGED}
+        (folder / "conf").write_text(SQUID.format(plain=plain, secure=secure, folder=folder, **hosts))
         folder.chmod(0o755)
         for each in folder.iterdir():
             each.chmod(0o644)

@@ -101,6 +101,8 @@ def test_a_proxy_that_was_not_reached_or_could_not_may_be_asked_again() -> None:
     assert ProxyFailed("no route", URL).transient
     assert ProxyFailed("its origin is away", URL, 502).transient
     assert not ProxyFailed("forbidden", URL, 403).transient
+    assert not any(ProxyFailed("it does not do such things", URL, status).transient for status in (501, 505))
+    assert not ProxyFailed("it wants to see us first", URL, 511).transient
 
 
 def test_the_table_has_the_whole_tree() -> None:

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred, succeed
+from zope.interface import implementer
 
-from pulp_dl.errors import BadStatus, NotFound, ProtocolError, ProxyFailed, Refused, TimedOut, Truncated
+from pulp_dl import Bearer, DigestAuth, Downloader, Retries, TokenAuth, ToMemory
+from pulp_dl.errors import (
+    BadStatus,
+    DownloadError,
+    NotFound,
+    ProtocolError,
+    ProxyFailed,
+    Refused,
+    TimedOut,
+    Truncated,
+)
+from pulp_dl.interfaces import IAuth, IAuthenticator, IDownloader
 from pulp_dl.model.auth import Basic
 from pulp_dl.model.remote import Proxy, Remote, Timeouts
 from pulp_dl.model.source import Source
@@ -15,7 +29,7 @@ from pulp_dl.protocols.http.proxy import route
 from pulp_dl.testing import Close, Cut, FaultServer, Hold, Reset, Send, answer, redirect
 from pulp_dl.urls import parse
 from tests.http.conftest import MakeFetcher
-from tests.sinks import read
+from tests.sinks import read, until
 
 AUTH = Basic("user", "password")
 
@@ -84,13 +98,15 @@ def test_what_may_be_printed_of_a_route_holds_no_secret(reactor: Any) -> None:
     assert "hunter2" not in printed
 
 
-async def test_a_407_is_the_proxys_refusal(reactor: Any, fetching: MakeFetcher) -> None:
-    """Not the origin's: other credentials are needed elsewhere."""
-    async with FaultServer(reactor, answer(b"who?" * 50_000, 407)) as proxy:
+@pytest.mark.parametrize("status", [407, 511])
+async def test_who_the_proxy_does_not_let_in_is_told_so(reactor: Any, fetching: MakeFetcher, status: int) -> None:
+    """It needs no sign: no origin may say this (RFC 9110 section 15.5.8, RFC 6585 section 6)."""
+    async with FaultServer(reactor, answer(b"who?" * 50_000, status)) as proxy:
         with pytest.raises(ProxyFailed) as raised:
             await fetching(proxy=Proxy(proxy.url("/"), AUTH)).open(Source("http://origin.example/a"))
+        await until(reactor, lambda: not proxy.connections.open)
 
-        assert raised.value.status == 407
+        assert (raised.value.status, raised.value.transient) == (status, False)
         assert "password" not in str(raised.value)
 
 
@@ -119,19 +135,146 @@ STATUS, SQUID, VIA, SERVER = b"Proxy-Status", b"X-Squid-Error", b"Via", b"Server
         [(SERVER, b"tinyproxy/1.11.1")],
     ],
 )
-@pytest.mark.parametrize(("status", "transient"), [(401, False), (403, False), (429, True), (502, True), (504, True)])
+@pytest.mark.parametrize(
+    ("status", "transient"),
+    [(302, False), (307, False), (401, False), (403, False), (429, True), (501, False), (502, True), (504, True)],
+)
 async def test_what_a_proxy_calls_its_own_is_ProxyFailed(
     reactor: Any, fetching: MakeFetcher, fields: Any, status: int, transient: bool
 ) -> None:
     """By C{Proxy-Status} (RFC 9209), and as Squid and tinyproxy say it."""
-    fields = (*fields, (b"Retry-After", b"7"))
-    async with FaultServer(reactor, answer(b"no", status, headers=fields)) as proxy:
+    fields = (*fields, (b"Retry-After", b"7"), (b"Location", b"/a"))
+    async with FaultServer(reactor, answer(b"no" * 50_000, status, headers=fields)) as proxy:
         with pytest.raises(ProxyFailed) as raised:
             await fetching(proxy=Proxy(proxy.url("/"))).open(Source("http://origin.example/a"))
+        await until(reactor, lambda: not proxy.connections.open)
 
         assert (raised.value.status, raised.value.transient, raised.value.retry_after) == (status, transient, 7)
-        with pytest.raises(BadStatus):
+        assert len(proxy.requests) == 1
+        with pytest.raises(DownloadError) as direct:
             await fetching().open(Source(proxy.url("/a")))  # nobody is between us
+        assert not isinstance(direct.value, ProxyFailed)
+
+
+SIGNED = (SQUID, b"ERR_BLOCKED 0"), (VIA, b"1.1 gate.example (squid/5.7)")
+
+
+@pytest.mark.parametrize("status", [200, 203, 206])
+async def test_a_page_that_Squid_has_made_is_no_file(reactor: Any, fetching: MakeFetcher, status: int) -> None:
+    """C{deny_info 200:...}: also where only the head is asked for, and whatever else it says."""
+    async with FaultServer(reactor, answer(b"blocked" * 50_000, status, headers=SIGNED)) as proxy:
+        fetcher = fetching(proxy=Proxy(proxy.url("/")))
+        for ask in (fetcher.head, fetcher.open):
+            with pytest.raises(ProxyFailed) as raised:
+                await ask(Source("http://origin.example/a"))
+
+            assert (raised.value.status, raised.value.transient) == (status, False)
+        await until(reactor, lambda: not proxy.connections.open)
+
+
+async def test_a_sign_of_a_proxy_means_nothing_where_there_is_none(reactor: Any, fetching: MakeFetcher) -> None:
+    async with FaultServer(reactor, answer(b"file", headers=SIGNED)) as server:
+        assert (await read(fetching(), server.url("/a")))[1] == b"file"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [(STATUS, b"gate.example; error=connection_timeout"), (b"Age", b"4000")],
+        [(SERVER, b"tinyproxy/1.11.1")],
+        [(SQUID, b"ERR_FTP_LISTING 0"), (VIA, b"1.1 gate.example")],
+        [(SQUID, b"ERR_BLOCKED 0"), (VIA, b"1.1 cdn.example, 1.1 gate.example")],
+    ],
+)
+async def test_a_file_is_one_although_a_proxy_has_its_say(reactor: Any, fetching: MakeFetcher, fields: Any) -> None:
+    """
+    An old one, because the origin is away (RFC 9209 section 2.1.1); one of tinyproxy's own site; one that another has
+    handed on.
+    """
+    async with FaultServer(reactor, answer(b"file", headers=tuple(fields))) as proxy:
+        _, data = await read(fetching(proxy=Proxy(proxy.url("/"))), "http://origin.example/a")
+
+        assert data == b"file"
+
+
+@pytest.mark.parametrize("status", [304, 404, 410, 416])
+async def test_what_is_about_the_file_may_be_said_by_the_proxy(
+    reactor: Any, fetching: MakeFetcher, status: int
+) -> None:
+    """Its cache knows."""
+    async with FaultServer(reactor, answer(b"", status, headers=SIGNED)) as proxy:
+        with pytest.raises(DownloadError) as raised:
+            await fetching(proxy=Proxy(proxy.url("/"))).open(Source("http://origin.example/a"))
+
+        assert not isinstance(raised.value, ProxyFailed)
+
+
+@implementer(IAuth, IAuthenticator)
+class Listening:
+    """Sends nothing, and keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.heard: list[int] = []
+
+    def start(self, direct: IDownloader) -> Listening:
+        return self
+
+    def authorize(self, method: bytes, url: str, headers: dict[bytes, bytes]) -> None:
+        """Nothing."""
+
+    def challenged(self, method: bytes, url: str, head: Any, sent: Any) -> Deferred[bool]:
+        self.heard.append(head.status)
+        return succeed(True)
+
+    def answered(self, method: bytes, url: str, head: Any, sent: Any) -> None:
+        self.heard.append(head.status)
+
+
+@pytest.mark.parametrize("status", [200, 302, 401, 407, 503])
+async def test_an_answer_of_the_proxy_is_not_heard_as_the_origins(
+    reactor: Any, fetching: MakeFetcher, status: int
+) -> None:
+    """Neither its cookies nor what it says of who may come in."""
+    fields = (*SIGNED, (b"Set-Cookie", b"gate=1; Path=/"), (b"Location", b"/b"), (b"WWW-Authenticate", b"Basic"))
+    listening = Listening()
+    async with FaultServer(reactor, answer(b"no", status, headers=fields)) as proxy:
+        fetcher = fetching(proxy=Proxy(proxy.url("/")), cookies=True, auth=listening)
+        for _ in range(2):
+            with pytest.raises(ProxyFailed):
+                await fetcher.open(Source("http://origin.example/a"))
+
+        assert listening.heard == []
+        assert [request.get(b"cookie") for request in proxy.requests] == [None, None]
+
+
+NUMBERS = count()
+
+
+@pytest.mark.parametrize(
+    "auth",
+    [
+        None,
+        Basic("elmer", "registry"),
+        Bearer(lambda: f"t0ken-{next(NUMBERS)}"),
+        TokenAuth(Basic("elmer", "registry"), realms=["http://auth.example/"]),
+        DigestAuth("elmer", "registry"),
+    ],
+    ids=["none", "Basic", "Bearer", "TokenAuth", "DigestAuth"],
+)
+async def test_a_wrong_password_for_the_proxy_is_sent_once_and_no_other_instead(reactor: Any, auth: Any) -> None:
+    """Tinyproxy asks with a 401, and not with the field for proxies."""
+    fields = ((SERVER, b"tinyproxy/1.11.1"), (b"WWW-Authenticate", b'Basic realm="Tinyproxy"'))
+    wrong, retries = Basic("user", "wrong"), Retries(count=2, base=0.01)
+    async with FaultServer(reactor, answer(b"no", 401, headers=fields)) as proxy:
+        remote = Remote(auth=auth, proxy=Proxy(proxy.url("/"), wrong), retries=retries)
+        async with Downloader(reactor, remote) as downloader:
+            with pytest.raises(ProxyFailed) as raised:
+                await downloader.download("http://origin.example/a", ToMemory())
+        (request,) = proxy.requests
+
+        assert (raised.value.status, raised.value.transient) == (401, False)
+        assert request.get(b"proxy-authorization") == wrong.header
+        assert isinstance(auth, Basic) or b"Basic" not in (request.get(b"authorization") or b"")
 
 
 @pytest.mark.parametrize(
@@ -160,7 +303,7 @@ async def test_what_a_proxy_hands_on_is_not_its_own(
         assert raised.value.status == status
 
 
-@pytest.mark.parametrize("piece", [b'"\\', b'("', b"(", b"; ", b",", b'"\\",'])
+@pytest.mark.parametrize("piece", [b'"\\', b'("', b"(", b")", b"()", b"\\", b"; ", b",", b'"\\",'])
 async def test_a_sign_that_is_nonsense_takes_no_time(reactor: Any, fetching: MakeFetcher, piece: bytes) -> None:
     """A hundred kilobytes of it, in which an expression might go back and forth for a minute."""
     fields = tuple((name, piece * (50_000 // len(piece)) + b"x") for name in (STATUS, VIA))

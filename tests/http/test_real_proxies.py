@@ -157,6 +157,29 @@ async def test_what_a_proxy_forbids_is_its_own_403(fetching: MakeFetcher, gate: 
     assert (raised.value.status, raised.value.transient) == (403, False)
 
 
+@pytest.mark.parametrize("gate", ["squid", "squid over TLS"], indirect=True)
+@pytest.mark.parametrize(
+    ("scheme", "host", "status"),
+    [("http", proxies.MOVED, 302), ("https", proxies.MOVED, 302), ("http", proxies.PAGED, 200)],
+)
+async def test_a_page_of_the_proxy_is_not_the_file(
+    fetching: MakeFetcher, nginx: Nginx, gate: Any, scheme: str, host: str, status: int
+) -> None:
+    """Squid leads to a portal, which is there and may be asked, or it has the page itself (C{deny_info})."""
+    fetcher = fetching(proxy=gate(AUTH))
+    nginx.served()
+    with pytest.raises(ProxyFailed) as raised:
+        await fetcher.open(Source(f"{scheme}://{host}:{parse(nginx.http).port}/bear.iso"))
+
+    assert (raised.value.status, raised.value.transient) == (status, False)
+    assert (await read(fetcher, f"{nginx.http}large"))[1] == FILES["large"]
+    served = nginx.served()
+    while not served:  # what is a moment late
+        await deferLater(nginx.reactor, 0.01)
+        served = nginx.served()
+    assert [each.path for each in served] == ["/large"]
+
+
 @pytest.mark.parametrize("gate", HTTP, indirect=True)
 @pytest.mark.parametrize(("path", "error"), [("", AuthFailed), ("none", NotFound)])
 async def test_what_a_server_refuses_is_not_the_proxys(

@@ -15,18 +15,17 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
-from ...errors import ConnectFailed, DownloadError, ProxyFailed, Refused, TimedOut, TLSFailed
+from ...errors import DownloadError, Refused, TimedOut
+from ...flow.steady import wall
 from ...model.headers import CONTROL
 from ...model.remote import Timeouts
 from .answer import Answer
-from .connect import NO_PROXY
 from .connection import HTTPConnection
 from .endpoint import Dialled
 from .fields import Fields
-from .framing import NoAnswer
+from .forwarded import failed, refused
 from .pool import HTTPConnectionPool
 from .proxy import Route
-from .tls import of_proxy
 
 __all__ = ["URI", "Agent", "Sealed"]
 
@@ -111,7 +110,18 @@ class _Exchange:
     def _ask(self, connection: HTTPConnection) -> Deferred[IResponse]:
         self._connection = connection
         answer = connection.request(self._data, self._method, self._url, self._agent.timeouts.head)
-        return answer.addCallbacks(Sealed, self._again)
+        return answer.addCallbacks(self._checked if self._agent.route.proxied else Sealed, self._again)
+
+    def _checked(self, answer: Answer) -> Sealed:
+        # What the proxy has made is no answer to us: nobody who follows, logs in or keeps cookies hears of it.
+        try:
+            refusal = refused(answer.status, answer.pairs, self._url, wall(self._agent.reactor))
+            if refusal is not None:
+                raise refusal
+        except BaseException:
+            answer.abandon()
+            raise
+        return Sealed(answer)
 
     def _again(self, failure: Failure) -> Failure | Deferred[IResponse]:
         # The server may close an idle connection at any time, also in the moment that we use it (RFC 9112 section
@@ -119,23 +129,10 @@ class _Exchange:
         stale = self._connection.reused and self._connection.silent
         if stale and failure.check(DownloadError) and not failure.check(TimedOut):
             return self.begin()
-        blamed = _blamed(failure.value, self._url) if self._agent.route.proxied else None
+        blamed = failed(failure.value, self._url) if self._agent.route.proxied else None
         if blamed is not None:
             raise blamed from failure.value
         return failure
-
-
-def _blamed(error: Any, url: str) -> ProxyFailed | None:
-    """
-    What a proxy is to blame for that answers for servers: if it brings no answer at all.  For a server that is gone, or
-    that talks nonsense, it has answers (RFC 9110 section 15.6); what is wrong within one may be handed on.
-    """
-    if isinstance(error, TLSFailed):
-        # In TLS 1.3 a proxy judges our certificate after our side of the handshake is done.
-        return ProxyFailed(of_proxy(error.message), url, transient=False)
-    if isinstance(error, ConnectFailed):
-        return ProxyFailed(of_proxy(error.message), url)
-    return ProxyFailed(NO_PROXY, url) if isinstance(error.__cause__, NoAnswer) else None
 
 
 @implementer(IResponse)

@@ -6,19 +6,18 @@ import re
 from http import HTTPStatus
 from typing import Final
 
-from ...errors import AuthFailed, BadStatus, DownloadError, NotFound, ProtocolError, ProxyFailed, Unavailable
+from ...errors import AuthFailed, BadStatus, DownloadError, NotFound, ProtocolError, Unavailable
 from ...model.dates import seconds_of
 from ...model.headers import Pairs, find
 from ...model.source import Head, Span
-from .connect import NO_LOGIN
-from .forwarded import own_answer
 
-__all__ = ["announced", "judge", "make_head", "retry_after"]
+__all__ = ["PHRASES", "announced", "judge", "make_head", "retry_after"]
 
 _CONTENT_RANGE: Final = re.compile(rb"bytes +([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)", re.IGNORECASE)
 _UNSATISFIED: Final = re.compile(rb"bytes +\*/([0-9]{1,18})", re.IGNORECASE)
 _NUMBER: Final = re.compile(rb"[0-9]{1,18}")
-_PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
+PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
+"""What is usually said beside a status."""
 
 
 def make_head(url: str, status: int, pairs: Pairs, length: int | None) -> Head:
@@ -45,13 +44,12 @@ def announced(pairs: Pairs) -> int | None:
     return int(value) if value is not None and _NUMBER.fullmatch(value) else None
 
 
-def judge(head: Head, span: Span | None, *, conditions: bool, proxied: bool, now: float) -> None:
+def judge(head: Head, span: Span | None, *, conditions: bool, now: float) -> None:
     """
     Is this an answer to what was asked?
 
     @param span: what was asked for with Range.
     @param conditions: was there an If-None-Match or If-Modified-Since?
-    @param proxied: it came through a proxy that reads it: a 407 is the proxy's, and what it says is its own.
     @param now: seconds since the epoch, for a Retry-After that is a date.
     @raise DownloadError: it is not; which kind says whether another try may help.
     """
@@ -67,35 +65,26 @@ def judge(head: Head, span: Span | None, *, conditions: bool, proxied: bool, now
         if span is None:
             raise ProtocolError("the server answered 416 (Range Not Satisfiable), but no range was asked for", head.url)
     else:
-        raise _error(head, proxied, now)
+        raise _error(head, now)
 
 
-def _error(head: Head, proxied: bool, now: float) -> DownloadError:
+def _error(head: Head, now: float) -> DownloadError:
     status, url = head.status, head.url
-    reason = _PHRASES.get(status, "")
+    reason = PHRASES.get(status, "")
     if status in {404, 410}:
         return NotFound(status, reason, url)
-    if proxied and (status == 407 or own_answer(head.headers)):
-        return _of_proxy(head, now)
     if status in {401, 403, 407}:
         return AuthFailed(status, reason, url)
     if status in {408, 425, 429} or status >= 500:
-        return Unavailable(status, reason, url, retry_after(head, now))
+        return Unavailable(status, reason, url, retry_after(head.headers, now))
     if 200 <= status < 300:
         return BadStatus(status, f"{reason}: an answer that brings no file".lstrip(": "), url)
     return BadStatus(status, reason, url)
 
 
-def _of_proxy(head: Head, now: float) -> ProxyFailed:
-    status = head.status
-    itself = f"the proxy itself answered {status} {_PHRASES.get(status, '')}".rstrip()
-    words = NO_LOGIN.format(status) if status in {401, 407} else itself
-    return ProxyFailed(words, head.url, status, retry_after=retry_after(head, now))
-
-
-def retry_after(head: Head, now: float) -> float | None:
+def retry_after(pairs: Pairs, now: float) -> float | None:
     """Seconds that the server asks to be left alone, 0 or more; None if it does not ask, or in no way that is one."""
-    value = head.get(b"retry-after")
+    value = find(pairs, b"retry-after")
     if value is None:
         return None
     if _NUMBER.fullmatch(value):
@@ -104,7 +93,7 @@ def retry_after(head: Head, now: float) -> float | None:
     if moment is None:
         return None
     # By the server's own clock, if it tells it: ours may be wrong.
-    date = seconds_of(head.get(b"date") or b"")
+    date = seconds_of(find(pairs, b"date") or b"")
     return max(0.0, moment - (now if date is None else date))
 
 

@@ -89,22 +89,13 @@ class Question:
     def _answered(self, response: object) -> Body | Deferred[Body]:
         answer = unwrapped(response)
         trail, login, status = self._trail, self._login, answer.status
-        if not answer.connection.reused and trail.place is self._source.place:
-            self._fetcher.homes.learn(trail.place, answer.address)
-        if self._fetcher.cookies is not None and trail.inside:
-            self._fetcher.cookies.keep(trail.place, answer.pairs)
-        if status in REDIRECTS:
-            # Its slot is back before the next request takes one.
-            answer.abandon()
-            if login is not None and login.hears is not None:
-                login.answered(make_head(self._url, status, answer.pairs, answer.length))
-            trail.follow(answer.pairs, self._fetcher.space_of_peer(trail.place, answer), self._fetcher.cookies)
-            self._chances = 2
-            if any(name.lower() in HINTS for name, _ in answer.pairs):
-                self._hints += tuple(pair for pair in answer.pairs if pair[0].lower() in HINTS)
-                return self.ask().addErrback(self._hinted)
-            return self.ask()
         try:
+            if not answer.connection.reused and trail.place is self._source.place:
+                self._fetcher.homes.learn(trail.place, answer.address)
+            if self._fetcher.cookies is not None and trail.inside:
+                self._fetcher.cookies.keep(trail.place, answer.pairs)
+            if status in REDIRECTS:
+                return self._led(answer)
             length = announced(answer.pairs) if self._method == "HEAD" else answer.length
             head = make_head(self._url, status, answer.pairs, length)
             if login is not None:
@@ -121,20 +112,24 @@ class Question:
             answer.abandon()
             raise
 
+    def _led(self, answer: Answer) -> Deferred[Body]:
+        trail, login, pairs = self._trail, self._login, answer.pairs
+        answer.abandon()  # its slot is back before the next request takes one
+        if login is not None and login.hears is not None:
+            login.answered(make_head(self._url, answer.status, pairs, answer.length))
+        trail.follow(pairs, self._fetcher.space_of_peer(trail.place, answer), self._fetcher.cookies)
+        self._chances = 2
+        if any(name.lower() in HINTS for name, _ in pairs):
+            self._hints += tuple(pair for pair in pairs if pair[0].lower() in HINTS)
+            return self.ask().addErrback(self._hinted)
+        return self.ask()
+
     def _judged(self, head: Head, answer: Answer) -> Body:
         fetcher = self._fetcher
         if self._hints:
             head = evolve(head, hints=self._hints)
         if head.status != 200:
-            place = self._trail.place
-            proxy = fetcher.remote.proxy_for(place)
-            judge(
-                head,
-                self._span,
-                conditions=bool(self._source.conditions),
-                proxied=proxy is not None and proxy.forwards(place),
-                now=wall(fetcher.reactor),
-            )
+            judge(head, self._span, conditions=bool(self._source.conditions), now=wall(fetcher.reactor))
         return Body(fetcher, head, answer, public=not self._trail.inside)
 
     def _hinted(self, failure: Failure) -> Failure:
