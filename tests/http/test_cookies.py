@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import pytest
@@ -9,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pulp_dl import Downloader, Limits, Remote, Retries, Source, ToMemory
-from pulp_dl.errors import ProtocolError
+from pulp_dl.errors import ProtocolError, Unavailable
 from pulp_dl.protocols.http.cookies import LONGEST, MOST, Cookies
 from pulp_dl.testing import FaultServer, Request, answer, redirect
 from pulp_dl.urls import URL, parse
 from tests.http.conftest import MakeFetcher
-from tests.sinks import read
+from tests.sinks import read, until
 
 
 def setting(*values: str) -> Any:
@@ -181,6 +182,53 @@ def after(*values: str, place: URL = ORIGIN, then: str | None = None) -> bytes |
 )
 def test_path_host_and_age_are_kept_to(value: str, url: str, sent: bytes | None) -> None:
     assert after(value, then=url) == sent
+
+
+AGES = st.one_of(
+    st.just(""),
+    st.integers(-(10**400), 10**400).map("={}".format),
+    st.integers(300, 5000).map(lambda digits: f"={'9' * digits}"),
+    st.text('0123456789_+- \t"=\xb2', max_size=8).map(lambda text: f"={text * 60}"),
+)
+NAMES = st.sampled_from([";Max-Age", "; max-age", ";\tMAX-AGE \xa0", "; Expires=1; Max-Age", "; Version=1; Max-Age"])
+
+
+@given(AGES, NAMES, st.sampled_from(["", ";", "; HttpOnly", "; Max-Age"]))
+def test_whatever_the_age_of_one_the_others_are_kept(age: str, name: str, end: str) -> None:
+    """The standard library's jar makes a floating point number of it, and would let all of the answer go."""
+    values = "a=1", f"b=2{name}{age}{end}", "c=3"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        jar = Cookies()
+        jar.keep(ORIGIN, tuple((b"Set-Cookie", each.encode("latin-1")) for each in values))
+    sent = dict(jar.fields(ORIGIN))[b"Cookie"].split(b"; ")
+
+    assert [each for each in sent if each[:1] in b"ac"] == [b"a=1", b"c=3"]
+
+
+@pytest.mark.parametrize("age", ["9" * 18, "9" * 400])
+def test_one_that_is_to_live_for_ages_lives(age: str) -> None:
+    assert after(f"a=1; Max-Age={age}; HttpOnly") == b"a=1"
+    assert after("a=1", f"a=1; Max-Age=-{age}") is None
+
+
+@pytest.mark.parametrize("age", ["", "=", "=x", '="5"', "=5.", "=+5", "=5_0"])
+def test_an_age_that_is_none_is_passed_over(age: str) -> None:
+    """RFC 6265 section 5.2.2."""
+    assert after(f"max-age=1; Max-Age{age}; Path=/", then="https://files.example/") == b"max-age=1"
+
+
+async def test_an_age_beyond_all_numbers_leaves_no_socket(reactor: Any, fetching: MakeFetcher) -> None:
+    fields = (b"Set-Cookie", b"good=1; Path=/"), (b"Set-Cookie", b"a=b; Max-Age=" + b"9" * 400)
+    script = {"/bad": answer(b"no" * 50_000, 503, headers=fields), "/": answer(b"x")}
+    async with FaultServer(reactor, script) as server:
+        fetcher = fetching(cookies=True)
+        with pytest.raises(Unavailable):
+            await fetcher.open(Source(server.url("/bad")))
+        await until(reactor, lambda: not server.connections.open)
+        await read(fetcher, server.url("/"))
+
+        assert b"good=1" in (cookies(server)[1] or b"")
 
 
 def test_a_secure_one_is_not_for_http() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from email.message import Message
 from http.cookiejar import Cookie, CookieJar, DefaultCookiePolicy
@@ -23,6 +24,9 @@ TOGETHER: Final = 8000
 
 ORIGINS: Final = 64
 """Origins that have a jar."""
+
+_AGE: Final = re.compile(r";\s*max-age\s*(?:=([^;]*))?(?=;|\Z)", re.IGNORECASE)
+_SECONDS: Final = re.compile(r"-?[0-9]+")
 
 
 class Cookies:
@@ -123,7 +127,17 @@ class _Response:
         self._fields = Message()
         for name, value in pairs:
             if name.lower() == b"set-cookie":
-                self._fields.add_header("Set-Cookie", value.decode("latin-1"))
+                self._fields.add_header("Set-Cookie", _AGE.sub(_aged, value.decode("latin-1")))
 
     def info(self) -> Message:
         return self._fields
+
+
+def _aged(match: re.Match[str]) -> str:
+    """
+    An age that is none is passed over (RFC 6265 section 5.2.2), and of one that nobody lives to the first digits do.
+
+    The jar trips over both, and then lets all cookies of the answer go.
+    """
+    age = (match[1] or "").strip()
+    return f"; Max-Age={age[:18]}" if _SECONDS.fullmatch(age) else ""
