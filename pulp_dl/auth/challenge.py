@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Final
 
 from attrs import field, frozen
@@ -47,11 +48,11 @@ def challenges(pairs: Pairs) -> list[Challenge]:
     Whatever is sent, nothing is raised: what cannot be read ends its field, and a challenge that names a parameter
     twice is left out, since another reader might take the other one.
     """
-    found: list[Challenge] = []
+    found: list[Challenge | None] = []
     for name, value in pairs:
         if name.lower() == b"www-authenticate" and len(found) < MOST:
-            found += _read(value.decode("utf-8", "replace"))
-    return found[:MOST]
+            found += islice(_read(value.decode("utf-8", "replace")), MOST - len(found))
+    return [each for each in found if each is not None]
 
 
 def parameters(value: bytes) -> Mapping[str, str]:
@@ -60,7 +61,8 @@ def parameters(value: bytes) -> Mapping[str, str]:
     return found or {}
 
 
-def _read(text: str) -> Iterator[Challenge]:
+def _read(text: str) -> Iterator[Challenge | None]:
+    """One after the other, so that no more is read than is wanted; None for one that is left out."""
     at = _end(_COMMAS, text, 0)
     while at < len(text):
         match = _SCHEME.match(text, at)
@@ -74,8 +76,7 @@ def _read(text: str) -> Iterator[Challenge]:
             at, found = opaque.end(), {}
         else:
             found, at = _parameters(text, at)
-        if found is not None:
-            yield Challenge(match[1].lower(), found)
+        yield None if found is None else Challenge(match[1].lower(), found)
         at = _end(_COMMAS, text, at)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 import pytest
@@ -96,6 +97,7 @@ def test_other_fields_are_none_of_it_and_there_are_not_too_many() -> None:
     assert challenges(((b"Proxy-Authenticate", b"Basic"), (b"www-AUTHENTICATE", b"Basic"))) == [Challenge("basic")]
     assert len(read(*["Basic"] * 99)) == len(read("Basic," * 99)) == MOST
     assert read("Basic " + ",".join(f"p{number}=1" for number in range(99))) == []
+    assert read(*["Basic a=1,a=2"] * MOST, "Basic") == read("Basic a=1,a=2," * MOST + "Basic") == []
 
 
 @pytest.mark.parametrize(
@@ -107,6 +109,25 @@ def test_it_takes_no_time(value: str) -> None:
     read(value)
 
     assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize("piece", ["A ", "A,", "A a=1,a=2,", "A t68=,"])
+def test_no_more_is_read_than_is_looked_at(piece: str) -> None:
+    """However much there is of it."""
+    calls = 0
+
+    def count(frame: object, event: str, arg: object) -> None:
+        nonlocal calls
+        calls += 1
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        read(piece * 10_000)
+    finally:
+        sys.setprofile(before)
+
+    assert calls < 100 * MOST
 
 
 def test_the_parameters_of_Authentication_Info() -> None:
