@@ -23,16 +23,16 @@ class Queue:
     """
 
     worth = PIECE
+    workers: IWorkers = InlineWorkers()
     _paused = False
+    _lane: Any = None
+    _producers: tuple[Any, ...] = ()
 
     def __init__(self, failed: Callable[[Failure], None]) -> None:
         """
         @param failed: called once when a job has raised.
         """
-        self.workers: IWorkers = InlineWorkers()
         self._failed = failed
-        self._lane: Any = None
-        self._producers: list[Any] = []
 
     @property
     def begun(self) -> bool:
@@ -40,13 +40,13 @@ class Queue:
 
     def enter(self, producer: Any) -> None:
         """This one brings bytes."""
-        self._producers.append(producer)
+        self._producers = (*self._producers, producer)
         if self._paused:
             producer.pauseProducing()
 
     def leave(self, producer: Any) -> None:
         """It brings no more."""
-        self._producers.remove(producer)
+        self._producers = tuple(each for each in self._producers if each is not producer)
 
     def put(self, weight: int, job: Callable[[], object]) -> None:
         """On a worker thread, when all that was put before is done."""
@@ -56,12 +56,12 @@ class Queue:
         self.worth = self._lane.piece
         if full and not self._paused:
             self._paused = True
-            for each in tuple(self._producers):
+            for each in self._producers:
                 each.pauseProducing()
 
     def _relieved(self) -> None:
         self._paused = False
-        for each in tuple(self._producers):
+        for each in self._producers:
             if not self._paused and each in self._producers:  # what the first one brings may fill it again
                 each.resumeProducing()
 

@@ -55,6 +55,7 @@ class Visits:
     _task: Task[Any] | None = None
     _interruption: DownloadError | CancelledError | None = None
     _timer: Call | None = None
+    _attempts: tuple[Attempt, ...] = ()
 
     def __init__(self, shared: Shared, source: Source, mirrors: IMirrors | None) -> None:
         self._shared = shared
@@ -64,7 +65,6 @@ class Visits:
         self._advice = None if mirrors is None else advice_of(mirrors, shared, source)
         self._remote = source.remote or shared.remote
         self._retries = self._remote.retries
-        self._attempts: list[Attempt] = []
         self._candidates = Candidates(source, mirrors, shared.direct)
         self._began = self._clock.seconds()
 
@@ -113,7 +113,7 @@ class Visits:
                 error.__notes__ = [*getattr(error, "__notes__", ())]
             if error.url is None:
                 error.url = shown(self._source.url)
-            error.attempts = tuple(self._attempts)
+            error.attempts = self._attempts
             known = getattr(error, "__notes__", ())
             notes = {attempt.url: str(attempt) for attempt in self._attempts if not attempt.outrun}
             if mirrors is not None:
@@ -284,7 +284,7 @@ class Download(Visits):
             self._pipe.outlet.given,
             facts,
             advisories,
-            tuple(self._attempts),
+            self._attempts,
             self._clock.seconds() - self._began,
             self._pipe.validated,
         )

@@ -64,21 +64,22 @@ class Candidates:
     @ivar failure: why the mirrors could not say more, or None.
     """
 
+    wrong: tuple[Source, ...] = ()
+    failure: DownloadError | None = None
+    _read = 0
+    _found: Any = None  # what the mirrors gave, if it has to be waited for
+    _located: Any = None  # the iterator that this is, or has become
+    _reading: DeferredLock | None = None  # who waits for an iterator cannot ask it at the same time
+    _fault: DownloadError | None = None
+    _left_out: Source | None = None  # the first of those that are not protected
+
     def __init__(self, source: Source, mirrors: IMirrors | None, direct: IDirect) -> None:
         self._source = source
         self._mirrors = mirrors
         self._direct = direct
         self.known = [source] if mirrors is None else []
-        self.wrong: list[Source] = []
-        self._seen: set[str] = set()
-        self._read = 0
-        self._found: Any = None  # what the mirrors gave, if it has to be waited for
-        self._located: Any = None  # the iterator that this is, or has become
-        self._reading: DeferredLock | None = None  # who waits for an iterator cannot ask it at the same time
+        self._seen: dict[str, None] = {}
         self._exhausted = mirrors is None
-        self._fault: DownloadError | None = None
-        self.failure: DownloadError | None = None
-        self._left_out: Source | None = None  # the first of those that are not protected
 
     async def at(self, index: int) -> Source | None:
         """The place of this number among those that are left, or None if there are no more."""
@@ -139,7 +140,7 @@ class Candidates:
         if place is None:
             self._exhausted = True
         elif place.url not in self._seen:
-            self._seen.add(place.url)
+            self._seen[place.url] = None
             if self._allowed(place):
                 self.known.append(place)
 
@@ -220,11 +221,11 @@ class Candidates:
 
     def doubt(self, index: int) -> None:
         """This place has another file: do not ask it while there are others."""
-        self.wrong.append(self.known.pop(index))
+        self.wrong = (*self.wrong, self.known.pop(index))
 
     def restore(self) -> bool:
         """Nobody else is left: those that were wrong may be right now.  Returns whether there are any."""
-        self.known, self.wrong = [*self.known, *self.wrong], []
+        self.known, self.wrong = [*self.known, *self.wrong], ()
         return bool(self.known)
 
     async def close(self) -> None:

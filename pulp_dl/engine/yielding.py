@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from attrs import evolve
 
 from ..flow.joins import Ask
@@ -25,23 +23,24 @@ class Yielding:
     read the file as often as it pauses.  So a place that was asked for a part and brought none keeps its connection.
     """
 
+    _indivisible: frozenset[str] = frozenset()  # the URLs of places
+
     def __init__(self, slots: Slots, remote: Remote) -> None:
         """
         @param remote: of places that have none of their own.
         """
         self._slots = slots
         self._remote = remote
-        self._indivisible: set[str] = set()  # the URLs of places
 
     def asked(self, place: Source, ask: Ask) -> None:
         """This place has answered this question."""
         if ask.span is not None:
-            self._indivisible.add(place.url)
+            self._indivisible |= {place.url}
 
     def admitted(self, place: Source, answer: Head) -> None:
         """That answer is what was asked for, or can be used."""
         if answer.status == 206:
-            self._indivisible.discard(place.url)
+            self._indivisible -= {place.url}
 
     def due(self, place: Source, answer: Head, ask: Ask, head: Head | None) -> bool:
         """
@@ -68,16 +67,16 @@ class Yielding:
         return place.url not in self._indivisible and ranges.strip().lower() != b"none"
 
 
-def with_attempt(attempts: Sequence[Attempt], attempt: Attempt) -> list[Attempt]:
+def with_attempt(attempts: tuple[Attempt, ...], attempt: Attempt) -> tuple[Attempt, ...]:
     """These, and this one; what it goes on with, because that has yielded, is one with it."""
-    before = next((each for each in attempts if each.yielded and each.source is attempt.source), None)
-    if before is None or attempt.outrun:
-        return [*attempts, attempt]
-    whole = evolve(
-        attempt,
-        offset=before.offset,
-        received=before.received + attempt.received,
-        seconds=before.seconds + attempt.seconds,
-        open_seconds=before.open_seconds + attempt.open_seconds,
-    )
-    return [*(each for each in attempts if each is not before), whole]
+    for before in attempts:
+        if before.yielded and before.source is attempt.source and not attempt.outrun:
+            whole = evolve(
+                attempt,
+                offset=before.offset,
+                received=before.received + attempt.received,
+                seconds=before.seconds + attempt.seconds,
+                open_seconds=before.open_seconds + attempt.open_seconds,
+            )
+            return (*(each for each in attempts if each is not before), whole)
+    return (*attempts, attempt)

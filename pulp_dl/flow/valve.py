@@ -36,6 +36,10 @@ class Valve:
 
     rested: Callable[[], None] | None = None
 
+    # Each download has a valve, and most are never closed: what is held, or kept, is made when it is.
+    _holders: frozenset[str] = frozenset()
+    _kept: deque[bytes] | None = None
+
     _flushing = False
     _producer: Any = None
     _paused = False  # what the producer was told last
@@ -61,8 +65,6 @@ class Valve:
         self._sink = sink
         self._stopped = stopped
         self._turned = turned
-        self._holders: set[str] = set()
-        self._kept: deque[bytes] = deque()
 
     @property
     def open(self) -> bool:
@@ -92,6 +94,8 @@ class Valve:
 
     def write(self, data: bytes) -> None:
         if self._holders or self._kept or self._flushing:
+            if self._kept is None:
+                self._kept = deque()
             self._kept.append(data)
         else:
             self._sink(data)
@@ -126,7 +130,7 @@ class Valve:
         """Stop the flow for this reason.  Holding twice is holding once."""
         if reason in self._holders:
             return
-        self._holders.add(reason)
+        self._holders |= {reason}
         if len(self._holders) == 1:
             self._turned(False)
             if self._producer is not None and self._streaming:
@@ -136,7 +140,7 @@ class Valve:
         """This reason is gone; the flow goes on if it was the last one."""
         if reason not in self._holders:
             return
-        self._holders.discard(reason)
+        self._holders -= {reason}
         if self._holders:
             return
         self._turned(True)
@@ -169,6 +173,8 @@ class Valve:
 
     def put_back(self, data: bytes) -> None:
         """For the sink, which holds the valve: it had too much of a piece.  This is the first to come again."""
+        if self._kept is None:
+            self._kept = deque()
         self._kept.appendleft(data)
 
     def drained(self, *, open_: bool = False) -> Deferred[None] | None:
@@ -189,18 +195,18 @@ class Valve:
     @property
     def kept(self) -> int:
         """Bytes that came and have not gone through."""
-        return sum(map(len, self._kept))
+        return sum(map(len, self._kept or ()))
 
     def clear(self) -> None:
         """Forget what is kept: the bytes of an attempt that failed."""
-        self._kept.clear()
+        self._kept = None
 
     def close(self) -> None:
         """It leads nowhere any more: bytes are lost, and nobody is told of anything."""
         self._closed = True
         self.unregisterProducer()
         self._wake()
-        self._kept.clear()
+        self._kept = None
         self._sink = self._turned = _nobody
         self._stopped = _nothing
 
