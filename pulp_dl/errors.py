@@ -105,6 +105,9 @@ class ProxyFailed(ConnectFailed):
         511), forbids it (403, or a page of its own in place of the file) or does not do such things (501, 505), another
         try gives the same answer, and might lock an account.
     @ivar retry_after: seconds that it asks to be left alone; None if it does not, or refuses a tunnel.
+    @ivar gate: which proxy: its URL, fit to be printed; None if the protocol does not say.
+    @ivar login_refused: it does not take our user and password (401, 407, what SOCKS has for it), or wants some; so it
+        would refuse whatever else it was asked for.
     """
 
     def __init__(
@@ -115,11 +118,16 @@ class ProxyFailed(ConnectFailed):
         *,
         transient: bool | None = None,
         retry_after: float | None = None,
+        gate: str | None = None,
+        login_refused: bool | None = None,
     ) -> None:
         """
-        @param transient: None if the status tells.
+        @param transient: None if the status tells; so for C{login_refused}.
+        @param gate: it is masked here, as C{url} is.
         """
         super().__init__(message, url)
+        self.gate = None if gate is None else shown(gate)
+        self.login_refused = status in {401, 407} if login_refused is None else login_refused
         self.status = status
         self.retry_after = retry_after
         if transient is None:

@@ -157,7 +157,7 @@ SECRET = "Sesame77"
         lambda url: TooLarge(1, url),
         lambda url: DigestMismatch("md5", 1, 2, url),
         lambda url: CircuitOpen("x", url, 1),
-        lambda url: ProxyFailed("x", url, 407),
+        lambda url: ProxyFailed("x", url, 407, gate=url),
     ],
 )
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def code_of(error: Exception) -> int:
         (errors.DownloadError, NETWORK),
         (ManifestError, INVALID),
     )
-    if isinstance(error, errors.ProxyFailed) and error.status in {401, 407}:
+    if isinstance(error, errors.ProxyFailed) and error.login_refused:
         return AUTH
     return next((code for kind, code in kinds if isinstance(error, kind)), SOME)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final, cast
 
 from twisted.internet.defer import CancelledError, DeferredLock
 from twisted.logger import Logger
 from zope.interface import Attribute
 
-from ..errors import DownloadError, NoPlace, RedirectRefused
+from ..errors import DownloadError, NoPlace, NotFound, ProxyFailed, RedirectRefused
 from ..interfaces import IDownloader, IMirrors
 from ..model.expect import Digest
 from ..model.remote import Remote
@@ -62,10 +64,13 @@ class Candidates:
     @ivar known: those that have been read and did not drop out.
     @ivar wrong: those that had another file, and are asked again only when no other place is left.
     @ivar failure: why the mirrors could not say more, or None.
+    @ivar shut: what proxies have said that are to be asked for nothing more, by their C{gate}: in this round, or at all
+        if it is not transient.
     """
 
     wrong: tuple[Source, ...] = ()
     failure: DownloadError | None = None
+    shut: Mapping[str, ProxyFailed] = MappingProxyType({})
     _read = 0
     _found: Any = None  # what the mirrors gave, if it has to be waited for
     _located: Any = None  # the iterator that this is, or has become
@@ -151,6 +156,7 @@ class Candidates:
             self._fault = DownloadError(f"the mirrors raised {type(error).__name__}", self._source.url)
             self._fault.__cause__ = error
             return
+        self.heed(error)
         self.failure, self._exhausted = error, True  # a list that could not be fetched is no reason to have no file
         if self._source.url not in self._seen:
             self.known.append(self._source)
@@ -163,9 +169,18 @@ class Candidates:
             log.debug(LEFT_OUT, url=shown(place.url), own=shown(self._source.url))
         return False
 
-    @property
-    def none(self) -> DownloadError:
-        """Why there was no place at all."""
+    def why(self, verdict: DownloadError | None) -> DownloadError:
+        """
+        Why there is no file.
+
+        @param verdict: what those said who were asked; a list that failed might have told of somebody who has it.
+        """
+        if self.failure is not None and (verdict is None or isinstance(verdict, NotFound)):
+            return self.failure
+        return verdict or self._none()
+
+    def _none(self) -> DownloadError:
+        """There was no place at all."""
         if self._left_out is None:
             return NoPlace("no mirror knows a place for it")
         return RedirectRefused(
@@ -206,10 +221,36 @@ class Candidates:
         index = 0
         while len(found) < most and (place := await self.at(index)) is not None:
             index += 1
-            if place.place.base not in hosts:
+            if place.place.base not in hosts and self.refusal(place) is None:
                 found.setdefault(place.place.base, place)
         self.reopen()
         return [*found.values()]
+
+    def heed(self, error: BaseException | None) -> None:
+        """
+        If a proxy does not let us in, or wants to be left alone, so it is for all that is behind it: to refuse us once
+        more would be no news, and might lock an account.
+        """
+        if isinstance(error, ProxyFailed) and error.gate is not None:
+            alone = error.transient and (error.status == 429 or error.retry_after)
+            if error.login_refused or alone:
+                self.shut = {**self.shut, error.gate: error}
+
+    def refusal(self, place: Source) -> ProxyFailed | None:
+        """What the proxy on the way to this place has said, if that is not to be asked now."""
+        if not self.shut:
+            return None
+        remote = place.remote or self._source.remote or self._direct.remote
+        proxy = remote.proxy_for(place.place)
+        return None if proxy is None else self.shut.get(shown(proxy.url))
+
+    def refuse(self, place: Source) -> None:
+        """
+        @raise ProxyFailed: C{refusal}, if there is one: asked for this place, too, the proxy would say so again.
+        """
+        refusal = self.refusal(place)
+        if refusal is not None:
+            raise refusal
 
     def reopen(self) -> None:
         """All places were read; there may be more of them when others have been asked."""
@@ -223,9 +264,14 @@ class Candidates:
         """This place has another file: do not ask it while there are others."""
         self.wrong = (*self.wrong, self.known.pop(index))
 
-    def restore(self) -> bool:
-        """Nobody else is left: those that were wrong may be right now.  Returns whether there are any."""
-        self.known, self.wrong = [*self.known, *self.wrong], ()
+    def again(self) -> bool:
+        """
+        Another round: proxies that wanted to be left alone may be asked now, and if nobody else is left, those that
+        were wrong may be right.  Returns whether there is anybody.
+        """
+        self.shut = {gate: error for gate, error in self.shut.items() if not error.transient}
+        if not self.known:
+            self.known, self.wrong = [*self.wrong], ()
         return bool(self.known)
 
     async def close(self) -> None:

@@ -4,6 +4,8 @@ Rounds over places: the one loop that owns attempts.
 In each round every place that may still have the file is asked once.  What another try cannot change (not found, TLS,
 credentials, policy) takes a place out for good; for the rest there is another round after a wait.  Who has brought a
 whole body and a wrong one, or announced one, is not asked again while there are others: each try would cost a file.
+
+What a proxy has said of us, and not of a place, it would say of every place behind it: so it is taken as said of them.
 """
 
 from __future__ import annotations
@@ -55,6 +57,8 @@ async def visit_all(clock: Clock, retries: Retries, places: Candidates, visit: C
         index = 0
         while (place := places.known[index] if index < len(places.known) else await places.at(index)) is not None:
             try:
+                if places.shut:
+                    places.refuse(place)
                 return await visit(place)
             except (ConsumerFailed, ConsumerGone):
                 raise
@@ -63,17 +67,14 @@ async def visit_all(clock: Clock, retries: Retries, places: Candidates, visit: C
                     verdict = error
                 if not error.transient:
                     places.drop(index)
-                    continue
-                if isinstance(error, ValidationError):
+                elif isinstance(error, ValidationError):
                     places.doubt(index)
-                    continue
-                asks = error.retry_after if isinstance(error, Unavailable | CircuitOpen | ProxyFailed) else None
-                asked = min(asked, asks or 0.0)
-                index += 1
+                else:
+                    asks = error.retry_after if isinstance(error, Unavailable | CircuitOpen | ProxyFailed) else None
+                    asked = min(asked, asks or 0.0)
+                    index += 1
         if not places.known:
             asked = 0.0
-            if not places.restore():
-                break
-    if places.failure is not None and (verdict is None or isinstance(verdict, NotFound)):
-        verdict = places.failure
-    raise verdict or places.none
+        if not places.again():
+            break
+    raise places.why(verdict)

@@ -60,6 +60,7 @@ def test_every_failure_has_a_code(kind: type[errors.DownloadError]) -> None:
 def test_a_proxy_that_wants_credentials_is_6() -> None:
     assert code_of(errors.ProxyFailed("no", status=407)) == 6
     assert code_of(errors.ProxyFailed("no", status=401)) == 6
+    assert code_of(errors.ProxyFailed("no", login_refused=True)) == 6
     assert code_of(errors.ProxyFailed("no", status=502)) == 4
 
 

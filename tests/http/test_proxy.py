@@ -352,6 +352,34 @@ async def test_a_proxy_that_brings_no_answer_is_ProxyFailed(
         assert (raised.value.status, raised.value.transient) == (None, True)
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("script", [answer(b"no", 407), Close(), Send(b"SSH-2.0-OpenSSH_9.2\r\n")])
+async def test_the_error_says_which_proxy_it_was(reactor: Any, fetching: MakeFetcher, script: Any, scheme: str) -> None:
+    """Without the password that stood in its URL; also where a redirect has led to."""
+    async with FaultServer(reactor, script) as proxy, FaultServer(reactor, {}) as origin:
+        origin.script = redirect(f"{scheme}://origin.example/a")
+        url = proxy.url("/")
+        fetcher = fetching(proxy=Proxy(url.replace("//", "//user:password@"), direct="127.0.0.1"))
+        for asked in (f"{scheme}://origin.example/a", origin.url("/a")):
+            with pytest.raises(ProxyFailed) as raised:
+                await fetcher.open(Source(asked))
+
+            assert raised.value.gate == url
+            assert "password" not in repr(vars(raised.value))
+
+
+async def test_so_it_does_of_one_that_is_not_there_or_takes_too_long(reactor: Any, fetching: MakeFetcher) -> None:
+    async with FaultServer(reactor, answer(b"x")) as proxy:
+        gone = proxy.url("/")
+    async with FaultServer(reactor, {}, greeting=Hold()) as silent:
+        for url in (gone, silent.url("/")):
+            fetcher = fetching(proxy=Proxy(url), timeouts=Timeouts(connect=0.1))
+            with pytest.raises(ProxyFailed) as raised:
+                await fetcher.open(Source("https://origin.example/a"))
+
+            assert raised.value.gate == url
+
+
 async def test_what_a_proxy_hands_on_is_the_origins(reactor: Any, fetching: MakeFetcher) -> None:
     """A wrong head, and a body that ends too early."""
     async with FaultServer(reactor, Send(b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n")) as proxy:

@@ -123,7 +123,8 @@ def _whose(failure: Failure) -> Failure:
 def translate(cause: Exception, url: str, *, proxied: bool) -> DownloadError:
     """What went wrong before a request could be sent."""
     if isinstance(cause, Refusal):
-        return ProxyFailed(cause.message, url, cause.status, transient=cause.transient)
+        us, again = cause.login_refused, cause.transient
+        return ProxyFailed(cause.message, url, cause.status, transient=again, login_refused=us)
     if isinstance(cause, ProxyLost):
         return translate(cause.cause, url, proxied=True)
     explained = explain(cause)

@@ -78,9 +78,12 @@ class HTTPFetcher:
 
     def _ask(self, method: str, source: Source, span: Span | None, same_as: Validators | None) -> Deferred[Any]:
         try:
-            asking = Question(self, method, source, span, same_as).ask()
+            question = Question(self, method, source, span, same_as)
+            asking = question.ask()
         except Exception:
             return fail()
+        if self.remote.proxy is not None:
+            asking.addErrback(question.behind)
         return self.running.add(asking)
 
     # for its questions

@@ -8,10 +8,11 @@ from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from ...errors import DownloadError
+from ...errors import DownloadError, ProxyFailed
 from ...flow.steady import wall
 from ...model.headers import Pairs
 from ...model.source import Head, Source, Span, Validators
+from ...urls import shown
 from ..spaces import Space
 from .answer import Answer
 from .body import Body
@@ -131,6 +132,14 @@ class Question:
         if head.status != 200:
             judge(head, self._span, conditions=bool(self._source.conditions), now=wall(fetcher.reactor))
         return Body(fetcher, head, answer, public=not self._trail.inside)
+
+    def behind(self, failure: Failure) -> Failure:
+        """If a proxy is to blame, this is the one that leads to where the trail has come to."""
+        error = failure.value
+        if isinstance(error, ProxyFailed) and error.gate is None:  # else it was another question's: for a token
+            proxy = self._fetcher.remote.proxy_for(self._trail.place)
+            error.gate = None if proxy is None else shown(proxy.url)
+        return failure
 
     def _hinted(self, failure: Failure) -> Failure:
         """Whoever redirects us to a place that fails may have told of others."""

@@ -89,10 +89,11 @@ def _talk(destination: bytes, login: Basic | None) -> Generator[tuple[bytes, int
         user, password = login.user.encode(), login.password.encode()
         _, status = yield bytes([1, len(user)]) + user + bytes([len(password)]) + password, 2
         if status != 0:
-            raise Refusal("the proxy does not accept user and password", transient=False)
+            raise Refusal("the proxy does not accept user and password", transient=False, login_refused=True)
     elif method != _OPEN:
         hint = "; give Proxy(auth=Basic(...))" if login is None and method == _NONE_OF_THEM else ""
-        raise Refusal(f"the proxy wants another way to log in than is known here{hint}", transient=False)
+        words = f"the proxy wants another way to log in than is known here{hint}"
+        raise Refusal(words, transient=False, login_refused=True)
     version, reply, _, kind = yield bytes([_VERSION, _CONNECT, 0]) + destination, 4
     if version != _VERSION:
         raise Refusal(_NO_SOCKS)

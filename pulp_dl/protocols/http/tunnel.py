@@ -32,13 +32,22 @@ class Refusal(Exception):
 
     @ivar status: of HTTP, if it answered with one.
     @ivar transient: may another try help?  None if the status tells.
+    @ivar login_refused: are we who is refused, whatever we ask for?  None if the status tells.
     """
 
-    def __init__(self, message: str, status: int | None = None, *, transient: bool | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        status: int | None = None,
+        *,
+        transient: bool | None = None,
+        login_refused: bool | None = None,
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.status = status
         self.transient = transient
+        self.login_refused = login_refused
 
 
 class ProxyLost(Exception):
