@@ -272,13 +272,13 @@ class Scores:
             else:
                 self._went_well(attempt, host)
         elif isinstance(error, Unavailable) and error.retry_after:
-            # It is there, and says when to come again.
-            host.breaker.unknown()
+            host.breaker.unknown()  # it is there, and says when to come again
             host.breaker.rest(min(REST, error.retry_after))
         elif isinstance(error, CircuitOpen):
             pass  # it was not even asked
         elif isinstance(error, ProxyFailed):
-            host.breaker.unknown()  # whether it is there, the proxy did not say
+            host.breaker.unknown()  # whether it is there, only the proxy knows
+            host.trouble.add(0 if error.login_refused or error.status == 429 else 1)
         elif isinstance(error, Unavailable | ConnectFailed | TimedOut | ProtocolError | Truncated):
             if isinstance(error, TimedOut) and error.phase == "total":
                 host.breaker.unknown()

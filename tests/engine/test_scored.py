@@ -18,6 +18,7 @@ from pulp_dl import (
     Duplicates,
     Head,
     Places,
+    Proxy,
     Remote,
     Report,
     Retries,
@@ -27,7 +28,7 @@ from pulp_dl import (
     ToMemory,
 )
 from pulp_dl.errors import CircuitOpen, ConnectFailed, NotFound, TimedOut, Unavailable
-from pulp_dl.testing import MemoryFetcher, MemoryScheme, Place, Recorder
+from pulp_dl.testing import Close, MemoryFetcher, MemoryNetwork, MemoryScheme, Place, Recorder, Send, answer
 
 DATA = bytes(range(256)) * 800  # 200 KiB: more than what is held back, less than what goes to threads
 SHA = Digest("sha256", hashlib.sha256(DATA).hexdigest())
@@ -88,6 +89,51 @@ class Case:
 
 
 # ---- circuits
+
+
+BOUND = b"\x00\x01" + bytes(6)
+SQUID = (b"X-Squid-Error", b"ERR_CONNECT_FAIL 111")
+
+
+class Gated:
+    """Twenty files of two mirrors, a dead one and a good one, and a proxy."""
+
+    def __init__(self, script: Any, proxy: Proxy, mirrors: list[str], greeting: Any = ()) -> None:
+        network = MemoryNetwork()
+        self.gate = network.serve("gate", script, port=3128, greeting=greeting)
+        network.serve("good", answer(DATA))
+        self.scores = Scores(Places(mirrors, original=False), explore=0, clock=network.seconds)
+        downloader = Downloader(network, Remote(proxy=proxy), mirrors=self.scores)
+        for number in range(20):
+            network.result(downloader.download(Source(f"http://origin/{number}", SHA), ToMemory()))
+        network.result(downloader.close())
+        network.result(self.gate.abort())
+        network.run()
+
+
+@pytest.mark.parametrize("dead", [answer(b"no", 503, headers=(SQUID,)), answer(b"", 403, headers=(SQUID,)), Close()])
+def test_a_dead_place_behind_a_proxy_is_asked_once_and_then_others_come_first(dead: Any) -> None:
+    """As one that is reached directly: the proxy alone knows what became of it."""
+
+    def script(request: Any) -> Any:
+        return dead if "//dead/" in request.target else answer(DATA)
+
+    case = Gated(script, Proxy("http://gate:3128"), ["http://dead", "http://good"])
+
+    assert [request.target for request in case.gate.requests if "//dead/" in request.target] == ["http://dead/0"]
+    assert len(case.gate.requests) == 21
+    assert [each.circuit for each in case.scores.hosts] == ["closed", "closed"]
+
+
+@pytest.mark.parametrize(
+    ("proxy", "scheme", "greeting"),
+    [("http", "https", ()), ("socks5h", "http", [Send(b"\x05\x00"), Send(b"\x05\x05" + BOUND), Close()])],
+)
+def test_so_is_one_to_which_there_is_no_tunnel(proxy: str, scheme: str, greeting: Any) -> None:
+    gate = Proxy(f"{proxy}://gate:3128", direct="good")
+    case = Gated(answer(b"no", 502), gate, [f"{scheme}://dead", "http://good"], greeting)
+
+    assert case.gate.connections.total == 1
 
 
 def test_a_dead_place_is_asked_once_and_then_others_come_first() -> None:

@@ -188,7 +188,11 @@ def test_nobody_is_blamed_for_a_body_that_two_have_brought() -> None:
     assert case.order() == "acb"
 
 
-@pytest.mark.parametrize("error", [ConsumerGone("left"), ProxyFailed("no"), TimedOut("total", 5), CircuitOpen("no")])
+OF_US = [ProxyFailed("no", status=401), ProxyFailed("no", status=407), ProxyFailed("no", login_refused=True)]
+TOO_MANY = ProxyFailed("no", status=429, retry_after=9)
+
+
+@pytest.mark.parametrize("error", [ConsumerGone("left"), TimedOut("total", 5), CircuitOpen("no"), *OF_US, TOO_MANY])
 def test_what_is_not_its_fault_is_not_held_against_a_place(error: DownloadError) -> None:
     case = Case()
     for _ in range(5):
@@ -196,6 +200,21 @@ def test_what_is_not_its_fault_is_not_held_against_a_place(error: DownloadError)
 
     assert case.order() == "abc"
     assert case.scores.refused(Source("http://a/")) is None
+
+
+@pytest.mark.parametrize("error", [ProxyFailed("closed"), ProxyFailed("no", status=403), ProxyFailed("no", status=502)])
+def test_who_is_not_reached_through_a_proxy_comes_later_but_is_not_left_alone(error: DownloadError) -> None:
+    """Whoever is to blame: if it is the proxy, all behind it come later, and who is reached without it comes first."""
+    case = Case()
+    for _ in range(5):
+        for host in "ab":
+            case.ended(host, error, status=None)
+
+    assert case.order() == "cab"
+    assert {each.circuit for each in case.scores.hosts} == {"closed"}
+    assert case.scores.refused(Source("http://a/")) is None
+    case.clock.advance(36000)
+    assert case.order() == "abc"
 
 
 def test_a_host_that_fails_again_and_again_is_left_alone_and_asked_last() -> None:
