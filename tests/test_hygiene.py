@@ -1,10 +1,12 @@
-"""The suite's own promises: a hang ends, and every kind of leak is an error of the test that leaks."""
+"""The suite's own promises: every test is run, a hang ends, and a leak is an error of the test that leaks."""
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -220,3 +222,53 @@ def test_a_property_is_run_in_every_subclass_with_every_parameter(outcomes: dict
     assert {test for test in outcomes if "ok_property" in test} == {
         f"test_suite.{kind}.ok_property[{p}]" for kind in ("TestOne", "TestTwo") for p in (1, 2)
     }
+
+
+# ---- every test is run
+
+
+def passed_over(source: str, collected: bool = True) -> Iterator[str]:
+    """
+    Tests that pytest would not find: it looks into modules and into classes whose name begins with "Test".
+
+    @param source: a file, or a part of it.
+    @param collected: pytest looks into that.
+    """
+    return _passed_over(ast.parse(source), collected)
+
+
+def _passed_over(node: ast.AST, collected: bool) -> Iterator[str]:
+    if isinstance(node, ast.ClassDef):
+        collected = collected and node.name.startswith("Test")
+    elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        if node.name.startswith("test_") and not collected:
+            yield node.name
+        collected = False
+    for child in ast.iter_child_nodes(node):
+        yield from _passed_over(child, collected)
+
+
+def test_no_test_stands_where_nobody_looks() -> None:
+    here = Path(__file__).parent
+    found = {
+        str(path.relative_to(here)): names
+        for path in here.rglob("*.py")
+        if (names := [*passed_over(path.read_text(), path.name.startswith("test_"))])
+    }
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("def test_a(): ...", []),
+        ("if here:\n    async def test_a(): ...", []),
+        ("class TestA:\n    class TestB:\n        def test_a(self): ...", []),
+        ("class Broken(Sink):\n    def test_a(self): ...", ["test_a"]),
+        ("class Broken:\n    class TestA:\n        async def test_a(self): ...", ["test_a"]),
+        ("def pause():\n    def test_a(): ...", ["test_a"]),
+    ],
+)
+def test_where_nobody_looks(source: str, found: list[str]) -> None:
+    assert [*passed_over(source)] == found
+    assert [*passed_over(source, collected=False)] == ["test_a"]

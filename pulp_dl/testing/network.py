@@ -29,7 +29,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from .pipe import RECEIVE, MemoryTransport, pipe
+from .pipe import WINDOW, MemoryTransport, pipe
 from .script import Script
 from .stage import Stage
 
@@ -234,7 +234,7 @@ class MemoryNetwork(Clock):
 
     def _sizes(self) -> Iterator[int]:
         if self._segments is None:
-            return repeat(RECEIVE)
+            return repeat(WINDOW)
         return repeat(self._segments) if isinstance(self._segments, int) else cycle(self._segments)
 
     def _home(self, host: str) -> list[str]:

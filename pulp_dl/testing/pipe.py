@@ -29,7 +29,7 @@ WINDOW = 262144
 """Bytes that the wire holds: the buffers of two kernels."""
 
 RECEIVE = 65536
-"""Bytes that are read at once, at most, as in Twisted."""
+"""Bytes that are read at once, at most, unless the C{bufferSize} of a transport is set to others; as in Twisted."""
 
 
 def pipe(
@@ -52,12 +52,14 @@ class MemoryTransport:
     One end of a L{pipe}.
 
     @ivar written: bytes that were written to it so far.
+    @ivar bufferSize: bytes that it reads at once, at most.
     @ivar on_lost: called when it is closed, after the protocol.
     """
 
     other: MemoryTransport
     protocol: IProtocol
     TLS = False
+    bufferSize = RECEIVE
 
     def __init__(
         self, turn: Callable[[Callable[[], None]], None], host: Address, peer: Address, segments: Iterator[int]
@@ -151,7 +153,7 @@ class MemoryTransport:
             return
         wire = self.other._wire
         if wire:
-            size = min(next(self._segments), RECEIVE)
+            size = min(next(self._segments), self.bufferSize)
             data = bytes(wire[:size])
             del wire[:size]
             if self.other._writing:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import cycle
+from itertools import cycle, repeat
 from typing import Any
 
 import pytest
@@ -24,7 +24,7 @@ from zope.interface import alsoProvides
 from zope.interface.verify import verifyObject
 
 from pulp_dl.errors import ConnectFailed, DownloadError, ProtocolError, Truncated
-from pulp_dl.protocols.http.connection import Answer, HTTPConnection
+from pulp_dl.protocols.http.connection import LARGE, LONG, STEADY, USUAL, Answer, HTTPConnection
 from pulp_dl.protocols.http.framing import Framing
 from pulp_dl.testing.pipe import WINDOW
 from tests.http.lines import ASK, HELLO, OK, URL, Line, answered, delivered, error, result
@@ -34,6 +34,14 @@ from tests.sinks import Sink
 @pytest.fixture
 def line() -> Iterator[Line]:
     line = Line().open()
+    yield line
+    line.end()
+
+
+@pytest.fixture
+def wide() -> Iterator[Line]:
+    """All that has come is there to be read at once."""
+    line = Line(repeat(WINDOW)).open()
     yield line
     line.end()
 
@@ -388,6 +396,45 @@ class TestBackpressure:
         line.send(HELLO)
         assert result(asking).status == 200
 
+    def test_a_body_that_goes_on_behind_a_full_read_is_read_in_large_pieces(self, wide: Line) -> None:
+        """So 256 KiB are two or three pieces on their way to the consumer, where they were five."""
+        for _ in range(2):  # what comes next may be small, and begins anew
+            _, sink, _ = delivered(wide, OK + b"Content-Length: 600000\r\n\r\nx", bytes(599_999))
+            read = [1, USUAL, LARGE, LARGE]
+            assert [len(piece) for piece in sink.pieces] == [*read, 600_000 - sum(read)]
+
+    def test_for_one_that_pauses_it_is_read_in_small_ones(self, wide: Line) -> None:
+        """It would only keep large ones."""
+
+        def pause(sink: Sink) -> None:
+            sink.producer.pauseProducing()
+            wide.clock.callLater(0, sink.producer.resumeProducing)
+
+        _, sink, _ = delivered(wide, OK + b"Content-Length: 600000\r\n\r\n" + bytes(600_000), sink=Sink(pause))
+        assert len(sink.data) == 600_000
+        assert max(map(len, sink.pieces)) == USUAL
+
+    def test_short_pauses_are_forgiven_after_a_while_and_a_long_one_is_not(self, wide: Line) -> None:
+        def largest(pause: float, size: int) -> int:
+            """Of the pieces in which so many bytes come behind such a pause."""
+            before = len(sink.pieces)
+            sink.producer.pauseProducing()
+            wide.send(bytes(size))
+            wide.clock.advance(pause)
+            sink.producer.resumeProducing()
+            wide.run()
+            assert sum(map(len, sink.pieces[before:])) == size
+            return max(map(len, sink.pieces[before:]))
+
+        _, sink, _ = delivered(wide, OK + b"Content-Length: 1000000000\r\n\r\n")
+        short, long = LONG / 2, LONG * 2
+        for _ in range(STEADY // USUAL):
+            assert largest(short, USUAL) == USUAL
+        largest(short, USUAL)
+        assert largest(short, LARGE) == LARGE
+        assert largest(long, USUAL + 1) == USUAL
+        assert largest(short, USUAL + 1) == USUAL
+
 
 class Broken(Sink):
     """A consumer that raises in one of its methods."""
@@ -411,50 +458,6 @@ class Broken(Sink):
     def unregisterProducer(self) -> None:
         super().unregisterProducer()
         self._perhaps("unregister")
-
-    def test_a_body_that_goes_on_behind_a_full_read_is_read_in_large_pieces(self, line: Line) -> None:
-        """So 256 KiB are two or three pieces on their way to the consumer, where they were five."""
-        near: Any = line.near
-        head = OK + b"Content-Length: 200000\r\n\r\n"
-        delivered(line, head + bytes(65536 - len(head)))  # as much as is read at once: there may be more
-        assert near.bufferSize == 262144
-        line.send(bytes(200_000 + len(head) - 65536))
-        assert near.bufferSize == 65536  # what comes next may be small
-
-    def test_one_that_pauses_in_its_first_piece_is_not(self, line: Line) -> None:
-        near: Any = line.near
-
-        class Full(Sink):
-            def write(self, data: bytes) -> None:
-                super().write(data)
-                self.producer.pauseProducing()
-
-        head = OK + b"Content-Length: 200000\r\n\r\n"
-        delivered(line, head + bytes(65536 - len(head)), sink=Full())
-        assert getattr(near, "bufferSize", 65536) == 65536
-
-    def test_one_that_pauses_for_short_is_read_for_in_large_pieces_after_a_while_and_one_that_pauses_for_long_is_not(
-        self, line: Line
-    ) -> None:
-        near: Any = line.near
-
-        def piece(pause: float) -> None:
-            line.send(bytes(65536))
-            sink.producer.pauseProducing()
-            line.clock.advance(pause)
-            sink.producer.resumeProducing()
-
-        _, sink, _ = delivered(line, OK + b"Content-Length: 1000000000\r\n\r\n")
-        for _ in range(100):
-            piece(0.01)
-            assert getattr(near, "bufferSize", 65536) == 65536
-        for _ in range(100):
-            piece(0.01)
-        assert near.bufferSize == 262144
-        piece(1)
-        assert near.bufferSize == 65536
-        piece(0.01)
-        assert near.bufferSize == 65536
 
 
 class TestConsumersThatFail:

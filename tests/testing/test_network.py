@@ -89,6 +89,18 @@ async def test_an_end_is_heard_of_after_a_pause(world: World) -> None:
     assert await world.wait(client.until(None)) == b"hellomore"
 
 
+async def test_no_more_is_read_at_once_than_there_is_room_for(world: World) -> None:
+    """Twisted's transports have C{bufferSize} for that."""
+    stage = world.serve([Send(b"x"), Hold(), Send(bytes(100_000)), Close()])
+    client = await world.ask(stage)
+    await world.wait(client.until(1))
+    client.transport.bufferSize = 1000
+    stage.release()
+    await world.wait(client.until(None))
+    assert len(client.data) == 100_001
+    assert max(client.segments) == 1000
+
+
 class Source:
     """A producer that keeps what it is told."""
 
