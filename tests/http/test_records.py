@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from contextlib import suppress
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from OpenSSL import SSL
 
-from pulp_dl.protocols.http.records import RECORD, SENT, Direct, Plain, records_of
+from pulp_dl.protocols.http.records import FED, RECORD, SENT, Direct, Plain, records_of
+from tests.given_out import given_out
 
 IDENTITY = trustme.CA().issue_cert("h.example")
 CONTEXT = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -81,13 +83,70 @@ def test_whatever_records_have_come_are_read(way: type[Plain], records: list[byt
     for each in records:
         server.sends(each)
     pieces: list[bytes] = []
-    way(server.client).read(len(records), pieces)
+    way(server.client).read(b"", len(records), pieces)
     assert b"".join(pieces) == b"".join(records)
     assert all(pieces)
 
     with pytest.raises(SSL.WantReadError):
-        way(server.client).read(1, pieces)
+        way(server.client).read(b"", 1, pieces)
     assert b"".join(pieces) == b"".join(records)
+
+
+@both
+@given(st.data())
+def test_however_much_comes_at_once_all_of_it_is_read(way: type[Plain], data: st.DataObject) -> None:
+    """Also a record that begins in what is fed now and ends in what comes next."""
+    sizes = data.draw(st.lists(st.just(RECORD) | st.integers(1, RECORD), min_size=5, max_size=24))
+    server = Server()
+    records = way(server.client)
+    sent = [bytes([number]) * size for number, size in enumerate(sizes)]
+    encrypted = [server.encrypted(each) for each in sent]
+    stream, ends = b"".join(encrypted), [sum(map(len, encrypted[: n + 1])) for n in range(len(sizes))]
+    cuts = data.draw(
+        st.lists(st.integers(0, len(stream)) | st.sampled_from([*ends, min(FED + 1, len(stream))]), max_size=3)
+    )
+    pieces: list[bytes] = []
+    for start, end in pairwise([0, *sorted(cuts), len(stream)]):
+        records.read(stream[start:end], sum(start < each <= end for each in ends), pieces)
+        assert len(b"".join(pieces)) == sum(size for size, each in zip(sizes, ends, strict=True) if each <= end)
+    assert b"".join(pieces) == b"".join(sent)
+    with pytest.raises(SSL.WantReadError):
+        records.read(b"", 1, pieces)
+
+
+@both
+def test_a_record_that_has_come_in_part_waits_with_openssl_wherever_it_was_cut(way: type[Plain]) -> None:
+    server = Server()
+    records = way(server.client)
+    stream, pieces = server.encrypted(bytes(5 * RECORD)), []
+    records.read(stream[: FED + 1], 3, pieces)
+    assert len(b"".join(pieces)) == 3 * RECORD
+    records.read(stream[FED + 1 :], 2, pieces)
+    assert b"".join(pieces) == bytes(5 * RECORD)
+
+
+@both
+def test_when_fewer_records_come_than_were_looked_for_openssl_has_all_of_it(way: type[Plain]) -> None:
+    """What was counted may have been none of data."""
+    server = Server()
+    records = way(server.client)
+    stream = server.encrypted(bytes(10 * RECORD))
+    pieces: list[bytes] = []
+    with pytest.raises(SSL.WantReadError):
+        records.read(stream[:-1], 10, pieces)
+    records.read(stream[-1:], 1, pieces)
+    assert b"".join(pieces) == bytes(10 * RECORD)
+
+
+@both
+def test_what_came_at_once_is_not_what_openssl_makes_room_for(way: type[Plain]) -> None:
+    """It never gives that room back."""
+    servers = [Server() for _ in range(20)]
+    streams = [server.encrypted(bytes(16 * RECORD)) for server in servers]
+    before = given_out()
+    for server, stream in zip(servers, streams, strict=True):
+        way(server.client).read(stream, 16, [])
+    assert (given_out() - before) / len(servers) < 128 * 1024
 
 
 @both
@@ -99,7 +158,7 @@ def test_what_came_before_an_error_is_kept(way: type[Plain]) -> None:
     server.goes()
     pieces: list[bytes] = []
     with pytest.raises(SSL.ZeroReturnError):
-        way(server.client).read(3, pieces)
+        way(server.client).read(b"", 3, pieces)
     assert pieces == [b"good"]
 
 
@@ -109,7 +168,7 @@ def test_what_is_no_record_is_an_error(way: type[Plain]) -> None:
     server.client.bio_write(b"\x17\x03\x03\x00\x20" + bytes(32))
     pieces: list[bytes] = []
     with pytest.raises(SSL.Error) as caught:
-        way(server.client).read(1, pieces)
+        way(server.client).read(b"", 1, pieces)
     assert pieces == []
     assert not isinstance(caught.value, SSL.WantReadError)
 
@@ -149,7 +208,7 @@ def test_what_comes_in_pieces_is_fed_as_it_comes(way: type[Plain], cuts: list[in
     if encrypted:
         records.feed(encrypted)
     pieces: list[bytes] = []
-    records.read(1, pieces)
+    records.read(b"", 1, pieces)
     assert pieces == [data]
 
 

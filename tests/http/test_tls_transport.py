@@ -22,10 +22,12 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pulp_dl.model.tls import TLS
+from pulp_dl.protocols.http.connection import LARGE
 from pulp_dl.protocols.http.records import RECORD
 from pulp_dl.protocols.http.tls import creator
 from pulp_dl.protocols.http.tls_transport import TLSTransport, wire
 from pulp_dl.testing import ServerTLS
+from tests.given_out import given_out
 
 CA = trustme.CA()
 IDENTITY = CA.issue_cert("h.example")
@@ -243,6 +245,24 @@ class Renegotiating:
     def record(self, data: bytes) -> bytes:
         self.tls.send(data)
         return self._said()
+
+
+# ---- memory
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_after_a_large_body_a_connection_that_idles_keeps_little(version: ssl.TLSVersion) -> None:
+    """A body that is read in large pieces, for OpenSSL never gives back the room that such a piece once took."""
+    pairs = [Pair(server=Layer(version)).established() for _ in range(20)]
+    streams = [pair.server.record(bytes(4 * LARGE)) for pair in pairs]
+    before = given_out()
+    for pair, stream in zip(pairs, streams, strict=True):
+        for at in range(0, len(stream), LARGE):
+            pair.transport.dataReceived(stream[at : at + LARGE])
+        assert sum(map(len, pair.client.pieces)) == 4 * LARGE
+        pair.client.pieces.clear()
+        assert pair.transport.silent()
+    assert (given_out() - before) / len(pairs) < 128 * 1024
 
 
 # ---- the ends

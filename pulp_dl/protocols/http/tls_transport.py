@@ -147,16 +147,17 @@ class TLSTransport(Protocol):
         if self._over:
             return
         self._drained = len(data) < self._size
-        self._records.feed(data)
         self._unread += self._count(data)
         if not self._established:
+            self._records.feed(data)
             self._shake_hands()
             if not self._established:
                 return
+            data = b""
         pieces: list[bytes] = []
         unread, self._unread = self._unread, 0
         try:
-            self._records.read(unread, pieces)
+            self._records.read(data, unread, pieces)
         except SSL.WantReadError:
             # Records of the handshake, or of one to come, were among those that were counted.
             self._flush()
