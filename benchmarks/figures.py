@@ -66,6 +66,7 @@ class Row(NamedTuple):
     @ivar beside: whose figures are 1 in a plot.
     @ivar plot: which figures are in it.
     @ivar costs: who, and what each round took.
+    @ivar start: whose start-up, of L{Figures.starts}, is taken off.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Row(NamedTuple):
     beside: str
     plot: list[str]
     costs: dict[str, list[Cost]]
+    start: str = ""
 
     def unit(self, figure: str) -> Unit:
         return next(unit for unit in self.units if unit.figure == figure)
@@ -89,7 +91,7 @@ class Figures:
         self.machine = machine
         self.versions = versions
         self.rows = rows
-        self.idle: dict[str, list[Cost]] = {}  # what it takes to start and to do nothing; it is taken off
+        self.starts: dict[str, dict[str, list[Cost]]] = {}  # over which scheme: who, and what it took to start
 
     @property
     def names(self) -> list[str]:
@@ -132,16 +134,18 @@ class Figures:
 
     def _values(self, row: Row, who: str, figure: str) -> list[float]:
         values: list[float] = [getattr(cost, figure) for cost in row.costs.get(who, [])]
-        if figure == "memory" or who not in self.idle:
+        start = self.starts.get(row.start, {}).get(who)
+        if figure == "memory" or not start:
             return values
-        least = median(getattr(cost, figure) for cost in self.idle[who])
+        least = middle(start, figure)
         return [value - least for value in values]
 
     def save(self, path: Path | None) -> None:
         """A line for each row, so that runs can be compared; nothing if nobody wants a file."""
         if path is None:
             return
-        facts = {"machine": self.machine, "versions": self.versions, "idle": _rounded(self.idle)}
+        starts = {scheme: _rounded(costs) for scheme, costs in self.starts.items()}
+        facts = {"machine": self.machine, "versions": self.versions, "starts": starts}
         head = "".join(
             f"{json.dumps(name)}: {json.dumps(value, ensure_ascii=False)},\n" for name, value in facts.items()
         )
@@ -154,8 +158,16 @@ class Figures:
     def load(cls, path: Path) -> Figures:
         facts = json.loads(path.read_text())
         found = cls(facts["machine"], facts["versions"], [_row(row) for row in facts["rows"]])
-        found.idle = _costs(facts["idle"])
+        # What was kept with an "idle" had one start-up for all rows.
+        starts = facts["starts"] if "starts" in facts else {"": facts["idle"]} if facts["idle"] else {}
+        found.starts = {scheme: _costs(costs) for scheme, costs in starts.items()}
         return found
+
+
+def middle(costs: Sequence[Cost], figure: str) -> float:
+    """The median of one field."""
+    found: float = median(getattr(cost, figure) for cost in costs)
+    return found
 
 
 def _middle(figure: str, values: Sequence[float]) -> float:

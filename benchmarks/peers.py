@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from figures import Cost
+from figures import Cost, Figures
 from files import Entry, write_list
 from machine import in_turns, module
 
@@ -41,7 +41,7 @@ PEERS = {
 
 
 class Task(NamedTuple):
-    """What a client is to do; nothing, if there are no entries."""
+    """What a client is to do."""
 
     base: str
     entries: list[Entry]
@@ -83,6 +83,16 @@ class Turn(NamedTuple):
     who: Sequence[str]
     task: Task
     costs: dict[str, list[Cost]]
+
+
+def starting(task: Task, first: Entry, figures: Figures) -> Turn:
+    """
+    One small file, and else all as in this task.  Who imports or reads the trust only when there is something to do has
+    done it then, too.
+    """
+    scheme = task.base.partition(":")[0]
+    costs = figures.starts.setdefault(scheme, {})
+    return Turn(f"start-up, {scheme}", figures.names, task._replace(entries=[first]), costs)
 
 
 def rounds(peers: Mapping[str, Peer], count: int, turns: Sequence[Turn], folder: Path, into: Path) -> Iterator[None]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby
-from statistics import median
 from typing import NamedTuple
 
-from figures import OWN, Figures, Row, Target
+from figures import OWN, Figures, Row, Target, middle
 
 NOTHING = "\\"  # an empty cell, where one may not be empty
 
@@ -34,8 +33,9 @@ def tables(figures: Figures) -> Iterator[Table]:
             if _told(figures, unit.figure):
                 head = [f"{name}: {unit.name}", *(row.name.partition(", ")[2] for row in found)]
                 yield Table(head, _lines(figures, [(row, unit.figure) for row in found]))
-    if figures.idle:
-        yield Table(["start-up", "CPU s", "wall s", "peak RSS MiB of all"], list(_starts(figures)))
+    if figures.starts:
+        columns = [f"{scheme}: {unit}" if scheme else unit for scheme in figures.starts for unit in ("CPU s", "wall s")]
+        yield Table(["start-up", *columns, "peak RSS MiB of all"], list(_starts(figures)))
     lines = [_verdict(row, target, seen) for row, target, seen in figures.verdicts()]
     if lines:
         yield Table(["target", "seen", "at most", "then", ""], lines)
@@ -43,7 +43,7 @@ def tables(figures: Figures) -> Iterator[Table]:
 
 def _told(figures: Figures, figure: str) -> bool:
     """Where there is a table of start-up, it tells of memory, once for all workloads."""
-    return figure != "memory" or not figures.idle
+    return figure != "memory" or not figures.starts
 
 
 def _lines(figures: Figures, columns: list[tuple[Row, str]]) -> list[list[str]]:
@@ -59,10 +59,11 @@ def _cell(figures: Figures, row: Row, who: str, figure: str) -> str:
 
 
 def _starts(figures: Figures) -> Iterator[list[str]]:
-    for name, costs in figures.idle.items():
+    for name in figures.names:
         most = max((cost.memory for row in figures.rows for cost in row.costs.get(name, [])), default=0)
-        middle = (median(getattr(cost, figure) for cost in costs) for figure in ("cpu", "wall"))
-        yield [name, *map(number, middle), f"{most / 1024:.0f}"]
+        found = (costs.get(name) for costs in figures.starts.values())
+        times = [number(middle(costs, figure)) if costs else "–" for costs in found for figure in ("cpu", "wall")]
+        yield [name, *times, f"{most / 1024:.0f}"]
 
 
 def _verdict(row: Row, target: Target, seen: float) -> list[str]:

@@ -76,10 +76,41 @@ async def test_who_is_not_installed_is_named_and_left_out(program: Callable[[str
     assert "curl" not in found.stdout
 
 
+@pytest.mark.limit(30)
+async def test_start_up_is_a_file_over_the_same_scheme_with_the_same_trust(
+    program: Callable[[str], str], tmp_path: Path
+) -> None:
+    program("nginx")
+    told, curl = tmp_path / "told", tmp_path / "curl"
+    curl.write_text(
+        f'#!/bin/sh\nfor config; do :; done\ntest -f "$config" && {{ echo "$@"; grep ^url "$config"; }} >> {told}\n'
+        f'exec {program("curl")} "$@"\n'
+    )
+    curl.chmod(0o755)
+    kept = tmp_path / "figures.json"
+    options = "--rounds 1 --scale 0.001 --only '10 KiB' --clients curl"
+    found = await said("run", *shlex.split(options), "--json", kept, path=f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    assert found.returncode == 0, found.stderr
+    runs = told.read_text().split("--no-progress-meter")[1:]
+    for scheme, start, more in (("http", runs[0], runs[1]), ("https", runs[2], runs[3])):
+        (line, url), (row, *urls) = start.splitlines(), more.splitlines()
+        assert url.startswith(f'url = "{scheme}://')
+        assert urls[0].startswith(f'url = "{scheme}://')
+        assert url not in urls
+        assert line == row
+        assert ("--cacert" in line) == (scheme == "https")
+    figures = json.loads(kept.read_text())
+    assert {scheme: list(costs) for scheme, costs in figures["starts"].items()} == {"http": ["curl"], "https": ["curl"]}
+    assert [row["start"] for row in figures["rows"]] == ["http", "https"] * 2
+
+
 FIGURES: dict[str, Any] = {
     "machine": "A machine",
     "versions": {"pulp_dl": "1.0", "aiohttp": "3.14"},
-    "idle": {"pulp_dl": [[0.5, 0.5, 1024]], "aiohttp": [[0.25, 0.25, 1024]]},
+    "starts": {
+        "http": {"pulp_dl": [[0.5, 0.5, 1024]], "aiohttp": [[0.25, 0.25, 1024]]},
+        "https": {"pulp_dl": [[0.75, 1.0, 1024]]},
+    },
     "rows": [
         {
             "name": "1 GiB, http",
@@ -96,6 +127,7 @@ FIGURES: dict[str, Any] = {
                 "pulp_dl": [[1.5, 2.5, 2048], [9.5, 1.5, 3072], [1.5, 9.5, 2048]],
                 "aiohttp": [[2.25, 1.25, 2048], [2.25, 2.25, 2048], [2.25, 1.25, 2048]],
             },
+            "start": "http",
         }
     ],
 }
@@ -108,7 +140,9 @@ async def test_tables_have_medians_without_start_up_and_ratios_and_say_what_is_m
     text = (await said("report", kept)).stdout
     assert "| pulp_dl | 2.00 | 1,000 |" in text
     assert "| aiohttp | 1.00 (2.00) | 2,000 (0.50) |" in text
-    assert "| pulp_dl | 0.50 | 0.50 | 3 |" in text
+    assert "| start-up | http: CPU s | http: wall s | https: CPU s | https: wall s | peak RSS MiB of all |" in text
+    assert "| pulp_dl | 0.50 | 0.50 | 1.00 | 0.75 | 3 |" in text
+    assert "| aiohttp | 0.25 | 0.25 | – | – | 2 |" in text
     assert "| 1 GiB, http: CPU of aiohttp's | 2.00 | 1.1 |  | missed |" in text
     assert "| 1 GiB, http: wall of aiohttp's | 0.50 | 0.5 | 0.3 | met |" in text
     assert "| 1 GiB, http: CPU of aiohttp's | 2.00 |  | 3 | met |" in text
