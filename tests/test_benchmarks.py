@@ -24,7 +24,7 @@ COMMANDS = {
     "run": "--rounds 1 --scale 0.001 --only 'KiB, http, 10' --clients pulp_dl,curl",
     "run-streamer": "--rounds 1 --scale 0.001 --only '50 clients' --contenders pulp_dl,nginx",
     "ftp": "--rounds 1 --scale 0.001 --only KiB --clients pulp_dl,curl",
-    "growth": "counts sizes --scale 0.001",
+    "growth": "counts connections sizes --scale 0.001",
     "faults": "--only 'one place: drop' --clients pulp_dl",
     "segments": "--size 1 --at-once 3 --clients pulp-dl",
     "handshakes.py": "",

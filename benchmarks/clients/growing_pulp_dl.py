@@ -21,7 +21,7 @@ from job import Job, job
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
-from pulp_dl import Digest, Downloader, Limits, Remote, Size, Source, ToFile
+from pulp_dl import TLS, Digest, Downloader, Limits, Remote, Size, Source, ToFile
 
 COUNT = int(os.environ["COUNT"])
 
@@ -44,7 +44,10 @@ async def run(reactor: Any, job: Job) -> None:
             most = max(most, len(alive))
             yield source, ToFile(path)
 
-    remote = Remote(limits=Limits(connections=job.concurrency, per_host=job.concurrency))
+    remote = Remote(
+        tls=TLS(ca=job.ca, system=False) if job.ca else TLS(),
+        limits=Limits(connections=job.concurrency, per_host=job.concurrency),
+    )
     async with Downloader(reactor, remote) as downloader, downloader.download_many(wanted()) as outcomes:
         async for outcome in outcomes:
             if outcome.report is None or not outcome.report.validated:
