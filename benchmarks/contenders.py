@@ -28,14 +28,15 @@ http {{
     upstream origin {{ server {origin}; keepalive 100; }}
     server {{
         listen 127.0.0.1:{port};
-        location / {{ proxy_pass http://origin; proxy_http_version 1.1; proxy_set_header Connection ""; {more} }}
+        location / {{ proxy_pass {scheme}://origin; proxy_http_version 1.1; proxy_set_header Connection ""; {more} }}
+        proxy_ssl_verify on; proxy_ssl_trusted_certificate {ca}; proxy_ssl_name localhost;
     }}
 }}
 """
 
 SQUID = """
 http_port 127.0.0.1:{port} accel defaultsite={origin}
-cache_peer {host} parent {origin_port} 0 no-query originserver name=origin
+cache_peer {host} parent {origin_port} 0 no-query originserver name=origin {more}
 http_access allow all
 cache deny all
 access_log none
@@ -55,9 +56,10 @@ sub vcl_recv {{ return (pass); }}
 PULP_DL = [sys.executable, "-m", "pulp_dl"]
 REMOTE = """
 [remotes.origin]
-url = "http://{origin}/"
+url = "{base}/"
 concurrency = 100
 per-host = 100
+{more}
 """
 
 
@@ -68,11 +70,22 @@ class Setting(NamedTuple):
     folder: Path
     manifest: Path
     port: int
+    scheme: str
+
+    @property
+    def base(self) -> str:
+        """Of the origin."""
+        return self.origin.https if self.secure else self.origin.http
+
+    @property
+    def secure(self) -> bool:
+        return self.scheme == "https"
 
     def write(self, name: str, text: str, **values: object) -> str:
         path = self.folder / name
-        where = urlsplit(self.origin.http)
+        where = urlsplit(self.base)
         values |= {"folder": self.folder, "port": self.port, "origin": where.netloc}
+        values |= {"base": self.base, "scheme": self.scheme, "ca": self.origin.ca}
         path.write_text(text.format(**values, host=where.hostname, origin_port=where.port))
         return str(path)
 
@@ -80,8 +93,8 @@ class Setting(NamedTuple):
 def _pulp_dl(setting: Setting) -> list[str]:
     """Published in a catalogue, so that it knows the digests; nothing is stored."""
     catalogue = setting.folder / "catalogue.sqlite"
-    settings = setting.write("pulp_dl.toml", REMOTE)
-    publish = [*PULP_DL, "--config", settings, "publish", f"{setting.origin.http}/PULP_MANIFEST", "--at", "/"]
+    settings = _remote(setting)
+    publish = [*PULP_DL, "--config", settings, "publish", f"{setting.base}/PULP_MANIFEST", "--at", "/"]
     publish += ["--catalogue", str(catalogue), "--policy", "streamed", "--remote", "origin", "--quiet"]
     subprocess.run(publish, check=True)
     return [*PULP_DL, "--config", settings, *_serve(setting), "--catalogue", str(catalogue)]
@@ -89,8 +102,11 @@ def _pulp_dl(setting: Setting) -> list[str]:
 
 def _pulp_dl_passing_on(setting: Setting) -> list[str]:
     """Nothing is known of the files, so nothing can be checked."""
-    settings = setting.write("pulp_dl.toml", REMOTE)
-    return [*PULP_DL, "--config", settings, *_serve(setting), "--passthrough", "/=origin"]
+    return [*PULP_DL, "--config", _remote(setting), *_serve(setting), "--passthrough", "/=origin"]
+
+
+def _remote(setting: Setting) -> str:
+    return setting.write("pulp_dl.toml", REMOTE, more=f'cacert = "{setting.origin.ca}"' if setting.secure else "")
 
 
 def _serve(setting: Setting) -> list[str]:
@@ -120,7 +136,8 @@ def _nginx_unbuffered(setting: Setting) -> list[str]:
 
 
 def _squid(setting: Setting) -> list[str]:
-    return [program("squid"), "-N", "-f", setting.write("squid.conf", SQUID)]
+    more = f"tls tlscafile={setting.origin.ca} ssldomain=localhost" if setting.secure else ""
+    return [program("squid"), "-N", "-f", setting.write("squid.conf", SQUID, more=more)]
 
 
 def _varnish(setting: Setting) -> list[str]:
@@ -129,7 +146,8 @@ def _varnish(setting: Setting) -> list[str]:
 
 
 def _aiohttp(setting: Setting) -> list[str]:
-    return [sys.executable, str(HERE / "proxies" / "aiohttp_stream.py"), str(setting.port), setting.origin.http]
+    command = [sys.executable, str(HERE / "proxies" / "aiohttp_stream.py"), str(setting.port), setting.base]
+    return [*command, *(["--ca", str(setting.origin.ca)] if setting.secure else [])]
 
 
 def _aiohttp_sha256(setting: Setting) -> list[str]:
@@ -144,10 +162,12 @@ class Contender(NamedTuple):
     """
     @ivar command: writes what has to be written, and says how it is started.
     @ivar version: a command that prints it.
+    @ivar schemes: over which it asks an origin.
     """
 
     command: Callable[[Setting], list[str]]
     version: Sequence[str]
+    schemes: Sequence[str] = ("http", "https")
 
 
 CONTENDERS = {
@@ -158,7 +178,7 @@ CONTENDERS = {
     "nginx": Contender(_nginx, [program("nginx"), "-v"]),
     "nginx unbuffered": Contender(_nginx_unbuffered, [program("nginx"), "-v"]),
     "squid": Contender(_squid, [program("squid"), "-v"]),
-    "varnish": Contender(_varnish, [program("varnishd"), "-V"]),
+    "varnish": Contender(_varnish, [program("varnishd"), "-V"], ["http"]),
 }
 
 
@@ -203,17 +223,18 @@ class Contenders:
         self._origin = origin
         self._folder = folder
         self._manifest = manifest
-        self._commands: dict[str, tuple[list[str], int]] = {}
+        self._commands: dict[tuple[str, str], tuple[list[str], int]] = {}
 
     @contextmanager
-    def running(self, name: str) -> Iterator[Running]:
-        """In a fresh process."""
-        if name not in self._commands:
-            folder = self._folder / name.replace(" ", "-")
+    def running(self, name: str, scheme: str = "http") -> Iterator[Running]:
+        """In a fresh process, before the origin over this scheme."""
+        if (name, scheme) not in self._commands:
+            folder = self._folder / f"{name.replace(' ', '-')}-{scheme}"
             folder.mkdir()
             (port,) = free_ports(1)
-            self._commands[name] = CONTENDERS[name].command(Setting(self._origin, folder, self._manifest, port)), port
-        command, port = self._commands[name]
+            setting = Setting(self._origin, folder, self._manifest, port, scheme)
+            self._commands[name, scheme] = CONTENDERS[name].command(setting), port
+        command, port = self._commands[name, scheme]
         log = self._folder / "log"
         with log.open("wb") as said:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said)

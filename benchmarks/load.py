@@ -22,6 +22,8 @@ PIECE = 256 * 1024
 HELD = 128 * 1024  # the receive buffer of a client that stalls: what is in there is not in the streamer
 RATE, TURN = 64_000, 0.25  # bytes a second of a slow client, and how often it reads
 LOOK = 0.005  # seconds between two looks of a crowd: each of its figures is late by so much, at most
+GOOD = b"HTTP/1.1 200 "
+PATIENCE = 60.0  # seconds that a client which stalls waits for a head
 QUIET = 1.0  # seconds without a byte after which nothing more is to be expected by clients that stall
 
 
@@ -56,6 +58,15 @@ class Client:
         self.socket.send(f"GET {path} HTTP/1.1\r\nHost: {self._load.host}\r\n\r\n".encode())
         return True
 
+    def await_head(self) -> None:
+        """Of an answer that it may never take: a client that waits, or was refused, stalls at little cost."""
+        if self._head:
+            return
+        self.socket.settimeout(PATIENCE)
+        if not self.socket.recv(len(GOOD), socket.MSG_PEEK).startswith(GOOD):
+            raise SystemExit("that is not the answer it wants")
+        self.socket.setblocking(False)
+
     def read(self) -> bool:
         """Take what is there; False if that was all it wants."""
         buffer = self._load.buffer
@@ -72,7 +83,7 @@ class Client:
                 return True
             size = len(self._head) - end - 4
             self._head = self._head[: end + 4]
-            if not self._head.startswith(b"HTTP/1.1 200 ") or b"chunked" in self._head.lower():
+            if not self._head.startswith(GOOD) or b"chunked" in self._head.lower():
                 raise SystemExit(f"no such answer is known here: {self._head!r}")
         self._left -= size
         self.taken += size
@@ -176,6 +187,8 @@ def stall(load: Load, wanted: list[tuple[str, int]], clients: int, take: int, ap
     files = cycle(wanted)
     idle = [load.start(Client(load, islice(files, 1), each), read=take > 0) for each in takes]
     load.run(QUIET * 5)
+    for client in idle:
+        client.await_head()
     time.sleep(QUIET * 3)  # what is on its way fills all buffers
     print("stalled", flush=True)
     sys.stdin.readline()

@@ -66,6 +66,21 @@ async def test_a_benchmark_runs(name: str, program: Callable[[str], str], tmp_pa
         assert re.sub(r"[\d.,-]+", "", shown) == re.sub(r"[\d.,-]+", "", found.stdout)
 
 
+@pytest.mark.limit(60)
+async def test_clients_stall_before_whoever_can_ask_the_origin_that_way(
+    program: Callable[[str], str], tmp_path: Path
+) -> None:
+    for name in ("nginx", "varnishd"):
+        program(name)
+    kept = tmp_path / "figures.json"
+    options = "--rounds 1 --scale 0.001 --only 'a file each' --contenders pulp_dl,varnish"
+    found = await said("run-streamer", *shlex.split(options), "--json", kept)
+    assert found.returncode == 0, found.stderr
+    http, https = json.loads(kept.read_text())["rows"]
+    assert list(http["costs"]) == ["pulp_dl", "varnish"]
+    assert list(https["costs"]) == ["pulp_dl"]
+
+
 @pytest.mark.limit(30)
 async def test_who_is_not_installed_is_named_and_left_out(program: Callable[[str], str], tmp_path: Path) -> None:
     (tmp_path / "nginx").symlink_to(program("nginx"))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import logging
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -18,11 +19,11 @@ from aiohttp import ClientSession, ClientTimeout, TCPConnector, web
 PASSED_ON = ("Content-Type", "Content-Length", "ETag", "Last-Modified")
 
 
-def application(origin: str, digests: dict[str, str] | None) -> web.Application:
+def application(origin: str, ca: str | None, digests: dict[str, str] | None) -> web.Application:
     app = web.Application()
 
     async def sessions(app: web.Application) -> AsyncIterator[None]:
-        connector = TCPConnector(limit=100)
+        connector = TCPConnector(limit=100, ssl=ssl.create_default_context(cafile=ca) if ca else True)
         async with ClientSession(connector=connector, auto_decompress=False, timeout=ClientTimeout()) as session:
             app["session"] = session
             yield
@@ -52,6 +53,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("port", type=int)
     parser.add_argument("origin")
+    parser.add_argument("--ca", help="whom to trust at an https origin")
     parser.add_argument("--digests", type=Path, help="a PULP_MANIFEST")
     options = parser.parse_args()
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # clients that leave are no news
@@ -59,7 +61,13 @@ def main() -> None:
     if options.digests:
         lines = options.digests.read_text().splitlines()
         digests = {name: sha256 for name, sha256, _ in (line.split(",") for line in lines)}
-    web.run_app(application(options.origin, digests), host="127.0.0.1", port=options.port, access_log=None, print=None)
+    web.run_app(
+        application(options.origin, options.ca, digests),
+        host="127.0.0.1",
+        port=options.port,
+        access_log=None,
+        print=None,
+    )
 
 
 if __name__ == "__main__":
