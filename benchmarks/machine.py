@@ -23,8 +23,8 @@ def described() -> str:
     """The machine, and how busy it is; a busy one is told of, as it takes wall time from whoever has two threads."""
     load = os.getloadavg()[0]
     if load > BUSY:
-        print(f"The load of this machine is {load:.1f} already: only ratios of CPU time will mean something, wall times"
-              " will not.", file=sys.stderr)  # fmt: skip
+        print(f"The load of this machine is {load:.1f} already: ratios of CPU time will mean something, wall times"
+              " and what is said of them little.", file=sys.stderr)  # fmt: skip
     python = f"{platform.python_implementation()} {platform.python_version()}"
     return f"{platform.machine()}, {os.cpu_count()} cores, {python}, load {load:.1f} when it began"
 

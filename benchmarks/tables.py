@@ -91,7 +91,19 @@ def number(value: float) -> str:
 
 
 def caption(figures: Figures) -> str:
-    return f"{figures.machine}; " + ", ".join(f"{name} {version}" for name, version in figures.versions.items())
+    """On what, how often, and who."""
+    who = ", ".join(f"{name} {version}" for name, version in figures.versions.items())
+    return "; ".join(part for part in (figures.machine, _rounds(figures), who) if part)
+
+
+def _rounds(figures: Figures) -> str:
+    """C{7 rounds, 3 of "100 clients stall"}: so many of all but these."""
+    counts: dict[int, dict[str, None]] = {}
+    for row in figures.rows:
+        counts.setdefault(max(map(len, row.costs.values()), default=0), {})[row.name.partition(", ")[0]] = None
+    usual = max(counts, default=0)
+    others = "".join(f", {count} of {', '.join(map(repr, names))}" for count, names in counts.items() if count != usual)
+    return f"{usual} round{'s'[: usual != 1]}{others}" if counts else ""
 
 
 def markdown(caption: str, tables: Iterable[Table]) -> str:

@@ -164,6 +164,18 @@ async def test_tables_have_medians_without_start_up_and_ratios_and_say_what_is_m
     assert "| 1 GiB, http: RSS MiB | 3.00 | 2 |  | missed |" in text
 
 
+async def test_a_caption_says_how_many_rounds_there_were_and_of_what_fewer(tmp_path: Path) -> None:
+    kept = tmp_path / "figures.json"
+    kept.write_text(json.dumps(FIGURES))
+    assert (await said("report", kept)).stdout.startswith("A machine; 3 rounds; pulp_dl 1.0, aiohttp 3.14\n")
+    (row,) = FIGURES["rows"]
+    less = {**row, "name": "9 files, https", "costs": {"pulp_dl": [[1.5, 2.5, 2048]]}}
+    kept.write_text(json.dumps({**FIGURES, "rows": [row, less]}))
+    assert (await said("report", kept)).stdout.startswith("A machine; 3 rounds, 1 of '9 files'; pulp_dl 1.0,")
+    kept.write_text(json.dumps({**FIGURES, "rows": [less]}))
+    assert (await said("report", kept)).stdout.startswith("A machine; 1 round; pulp_dl 1.0,")
+
+
 async def test_a_plot_has_a_bar_for_each_that_is_as_long_as_its_figure(tmp_path: Path) -> None:
     kept = tmp_path / "a & b.json"
     kept.write_text(json.dumps(FIGURES))
