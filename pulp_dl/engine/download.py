@@ -75,9 +75,9 @@ class Visits:
     def _begin(self, coroutine: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
         """Run it, for no longer than C{Timeouts.total} says."""
         task = Task(coroutine, self._interrupt)
+        self._task = task
         task.start()
         if not task.called:
-            self._task = task
             total = self._remote.timeouts.total
             if total is not None:
                 self._timer = self._clock.callLater(total, self._late, total)
@@ -95,7 +95,9 @@ class Visits:
                 self._task.wake()
 
     async def _end(self) -> None:
-        self._task = None  # what it has become is the caller's
+        if self._task is not None:
+            self._task.calm()
+            self._task = None  # what it has become is the caller's
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -198,7 +200,7 @@ class Download(Visits):
             return await visit_all(self._clock, self._retries, self._candidates, self._visit)
         except BaseException as error:
             reason = self._reason(error)
-            self._fail(reason)
+            await self._fail(reason)
             if reason is error:
                 raise
             raise reason from reason.__cause__
@@ -208,8 +210,8 @@ class Download(Visits):
             self._pipe.close()
             del self._pipe, self._consumer, self._hedge
 
-    def _fail(self, reason: BaseException) -> None:
-        """It has ended with this."""
+    async def _fail(self, reason: BaseException) -> None:
+        """It has ended with this: tell the consumer."""
         self._pipe.fail(reason)
 
     async def _visit(self, place: Source) -> Report:

@@ -6,11 +6,12 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 
 from ..consumers.interfaces import IRandomAccess
 from ..errors import DigestMismatch
 from ..flow.scattered import Enough, Scattered
+from ..flow.unhurried import unhurried
 from ..model.pieces import Pieces
 from ..model.report import Report
 from ..model.source import Source
@@ -80,10 +81,12 @@ class RandomAccess(Download):
             self._team.close()
             pipe.others = None
 
-    def _fail(self, reason: BaseException) -> None:
+    async def _fail(self, reason: BaseException) -> None:
         if self._team is not None:
             self._team.close()
-        super()._fail(reason)
+            # One that is in the midst of a write ends after that; what fails has no parts any more.
+            await unhurried(Deferred.fromCoroutine(self._team.ended()))
+        await super()._fail(reason)
 
     async def _end(self) -> None:
         if self._team is not None:

@@ -37,6 +37,7 @@ class Task(Deferred[T]):
         self._waiting: Deferred[Any] | None = None
         self._context = copy_context()
         self._running: Running | None = None
+        self._woken = False  # by what it has called itself
 
     def kept_by(self, running: Running) -> Self:
         """Until it fires: C{running.add}, for less."""
@@ -66,15 +67,26 @@ class Task(Deferred[T]):
         else:
             self._waiting = waiting
             waiting.addBoth(self._step)
+            if self._woken:
+                self.wake()
 
     def _let_go(self) -> None:
         if self._running is not None:
             self._running.end(self)
 
     def wake(self) -> None:
-        """Cancel what it waits for, if it does."""
-        if self._waiting is not None:
-            self._waiting.cancel()
+        """
+        Cancel what it waits for; if it runs, what it has to wait for next.  Who calls from inside may be called by just
+        that: a body is being delivered, and nobody waits for it yet.
+        """
+        waiting = self._waiting
+        self._woken = waiting is None
+        if waiting is not None:
+            waiting.cancel()
+
+    def calm(self) -> None:
+        """It has heard of it, and clears away: what it waits for next is not cancelled."""
+        self._woken = False
 
     def cancel(self) -> None:
         if self.called:

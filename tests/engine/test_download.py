@@ -7,7 +7,7 @@ Each test names the promise it holds.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from pulp_dl import Digest, Limits, Measure, Remote, Report, Retries, Size, Source, Timeouts
+from pulp_dl import Attempt, Digest, Limits, Measure, Remote, Report, Retries, Size, Source, Timeouts
 from pulp_dl.engine.downloader import Downloader
 from pulp_dl.errors import (
     AuthFailed,
@@ -36,7 +36,7 @@ from pulp_dl.errors import (
     Unavailable,
     UnsupportedScheme,
 )
-from pulp_dl.interfaces import IBodyConsumer, IMirrors
+from pulp_dl.interfaces import IBodyConsumer, IDownloader, IMirrors
 from pulp_dl.mirrors.places import Places
 from pulp_dl.testing import MemoryFetcher, MemoryScheme, Place, Recorder, RewindableRecorder
 
@@ -747,6 +747,73 @@ def test_promise_5_a_cancel_from_inside_of_a_consumer_is_heard(moment: str) -> N
     assert ends[0].check(CancelledError)
     assert case.fetcher.running == 0
     assert case.clock.getDelayedCalls() == []
+
+
+@pytest.mark.parametrize("moment", ["begin", "registerProducer", "write"])
+def test_promise_5_a_cancel_from_inside_of_the_first_write_does_not_wait_for_the_next_byte(moment: str) -> None:
+    """It comes before anybody waits for the body, which is delivered already as far as it is there."""
+    clock = Clock()
+    fetcher = MemoryFetcher({A: Place(DATA, stall_at=1000)}, clock)
+    consumer = Recorder()
+
+    def cancel(*args: Any) -> None:
+        original(*args)
+        running.cancel()
+
+    original = getattr(consumer, moment)
+    setattr(consumer, moment, cancel)
+    ends: list[Any] = []
+    running = Downloader(clock, Remote(), schemes=[MemoryScheme(fetcher)]).download(A, consumer)
+    running.addErrback(ends.append)
+    clock.advance(0)
+
+    assert ends[0].check(CancelledError)
+    assert consumer.failure is not None
+    assert fetcher.running == 0
+    assert clock.getDelayedCalls() == []
+
+
+def test_promise_5_a_consumer_that_is_gone_in_its_first_write_ends_the_download_at_once() -> None:
+    """All of this is before C{download} has returned."""
+    consumer = Recorder()
+    consumer.write = lambda data: consumer.leave(ConsumerGone("enough"))
+    case = Case({A: Place(DATA, stall_at=1000)})
+    _, ends = case.start(A, consumer)
+
+    assert ends[0].check(ConsumerGone)
+    assert case.fetcher.running == 0
+    assert case.clock.getDelayedCalls() == []
+
+
+def test_a_cancel_from_inside_that_was_heard_does_not_cut_short_what_clears_away() -> None:
+    listed: Deferred[None] = Deferred()
+    closing: Deferred[None] = Deferred()
+    closed: list[str] = []
+
+    @implementer(IMirrors)
+    class Careful:
+        async def locate(self, source: Source, direct: IDownloader) -> AsyncIterator[Source]:
+            await listed
+            try:
+                yield source
+            finally:
+                await closing
+                closed.append("well")
+
+        def record(self, attempt: Attempt) -> None: ...
+
+    consumer = Recorder()
+    consumer.write = lambda data: running.cancel()
+    ends: list[Any] = []
+    scheme = MemoryScheme(MemoryFetcher({A: Place(DATA)}))
+    running = Downloader(Clock(), Remote(), mirrors=Careful(), schemes=[scheme]).download(A, consumer)
+    running.addErrback(ends.append)
+    listed.callback(None)
+    assert not ends
+    closing.callback(None)
+
+    assert ends[0].check(CancelledError)
+    assert closed == ["well"]
 
 
 def test_promise_2_the_last_piece_waits_for_a_consumer_that_pauses() -> None:

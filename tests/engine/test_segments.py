@@ -701,6 +701,24 @@ def test_promise_5_cancelled_all_are_dropped_at_once() -> None:
     assert isinstance(error, CancelledError)
 
 
+def test_promise_5_cancelled_by_what_takes_the_first_bytes_of_a_part_it_ends_after_that_part() -> None:
+    """So early that nobody waits for more of it yet."""
+
+    class Cancels(Anywhere):
+        def put(self, at: int, data: bytes) -> int:
+            stop = super().put(at, data)
+            if at >= 50_000:
+                case.running.cancel()
+            return stop
+
+    case = Case({A: FAST, B: FAST.but(stall_at=1000)}, Cancels())
+    case.wait(2)
+
+    error, seconds = case.run()
+    assert isinstance(error, CancelledError)
+    assert seconds == pytest.approx(2)
+
+
 @pytest.mark.parametrize("seconds", [0.5, 3, 10.8, 11.2])
 def test_the_time_for_all_of_it_is_up(seconds: float) -> None:
     error, ended = Case({A: FAST, B: FAST}, timeouts=Timeouts(total=seconds)).run()
@@ -822,6 +840,17 @@ def test_promise_9_if_nothing_helps_all_attempts_are_told() -> None:
     assert isinstance(error, DigestMismatch)
     assert sum(each.received for each in error.attempts) <= 3 * TOTAL + 4000  # together, and each alone
     assert {each.source.place.host for each in error.attempts} == {"a", "b"}
+
+
+def test_what_brings_more_than_it_should_at_once_ends_at_once_although_nothing_follows() -> None:
+    """Else it would still bring a part of what is forgotten when the whole has to come from another place."""
+    first = Place(DATA, etag=b'"1"', chunk=65_536, every=0.01, stall_at=40_001)
+    helps = [Place(DATA, chunk=65_536, every=0.01, stall_at=40_000), FAST.but(ranges=False)]
+    case = Case({A: [first, FAST], B: helps, C: FAST}, retries=Retries(count=4), timeouts=Timeouts(idle=10))
+
+    report, _ = case.run()
+
+    assert isinstance(report, Report), report
 
 
 # ---- whatever they do

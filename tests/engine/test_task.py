@@ -111,6 +111,62 @@ def test_a_cancel_from_inside_is_remembered_and_the_coroutine_goes_on() -> None:
     assert len(heard) == 1
 
 
+def test_a_cancel_from_inside_cancels_what_is_waited_for_next() -> None:
+    """Else it would be waited for until it comes by itself, if it ever does."""
+    dropped: list[Any] = []
+    there: Deferred[str] = Deferred()
+    there.callback("there already")
+    waiting: Deferred[str] = Deferred(dropped.append)
+
+    async def run() -> str:
+        task.cancel()
+        return await there + await waiting
+
+    task = Task(run(), lambda error: task.wake())
+    task.start()
+    ended: list[Any] = []
+    task.addBoth(ended.append)
+
+    assert dropped == [waiting]
+    assert ended[0].check(CancelledError)
+
+
+def test_a_cancel_from_inside_cancels_one_wait_and_no_other() -> None:
+    first: Deferred[str] = Deferred()
+    second: Deferred[str] = Deferred()
+
+    async def run() -> str:
+        task.cancel()
+        with pytest.raises(CancelledError):
+            await first
+        return await second
+
+    task = Task(run(), lambda error: task.wake())
+    task.start()
+    second.callback("cleared away")
+    ended: list[Any] = []
+    task.addBoth(ended.append)
+
+    assert ended == ["cleared away"]
+
+
+def test_once_it_has_heard_of_the_cancel_nothing_is_cancelled_for_it() -> None:
+    waiting: Deferred[str] = Deferred()
+
+    async def run() -> str:
+        task.cancel()
+        task.calm()
+        return await waiting
+
+    task = Task(run(), lambda error: task.wake())
+    task.start()
+    waiting.callback("cleared away")
+    ended: list[Any] = []
+    task.addBoth(ended.append)
+
+    assert ended == ["cleared away"]
+
+
 def test_a_cancel_afterwards_is_for_what_was_made_of_it() -> None:
     made: Deferred[str] = Deferred()
     case = Case()
