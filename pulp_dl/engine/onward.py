@@ -151,6 +151,8 @@ class _Part:
         self.head = head
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
+        assert self.head is not None
+        self._reader.begin(self.head)  # it may pause before its first bytes
         self._producer = producer
         if self._reader.sated:
             producer.pauseProducing()
@@ -206,9 +208,11 @@ class _Rest(_Part):
             raise NotResumable("the rest came from another place", head.url)
 
     def write(self, data: bytes) -> None:
-        for piece in (data,) if self._tail is None else self._tail.push(data):
-            self._seen.update(piece)
-            self._hand(piece, self._first)
+        if self._tail is not None:
+            data = b"".join(self._tail.push(data))  # one piece, for the consumer may pause or stop after any
+        if data:
+            self._seen.update(data)
+            self._hand(data, self._first)
 
     async def judge(self, report: Report) -> Report:
         """All is here: let the checks judge it, and release the end."""

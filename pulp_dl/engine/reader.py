@@ -109,13 +109,19 @@ class Reader(Deferred[Report]):
         Does it take what the transfer has for it?  Before its first bytes it is given a producer, and may say no as
         soon as it has one.
         """
-        if self._transfer is not None and not self.sated and self.outlet.head is None:
+        if self._transfer is not None and not self.sated:
             assert self._transfer.head is not None
-            try:
-                self.outlet.begin(self._transfer.head)
-            except DownloadError as error:
-                self.leave(error)
+            self.begin(self._transfer.head)
         return self._transfer is not None and not self.sated
+
+    def begin(self, head: Head) -> None:
+        """There are bytes for it: the consumer is given this head and a producer, unless it has them."""
+        if self.ended or self.outlet.head is not None:
+            return
+        try:
+            self.outlet.begin(head)
+        except DownloadError as error:
+            self.leave(error)
 
     def hand(self, data: bytes, head: Head) -> None:
         """The consumer's next bytes."""

@@ -106,3 +106,46 @@ def test_what_a_pause_has_put_off_is_not_lost_with_its_place() -> None:
     clock.pump([1] * 100)
 
     assert consumer.data == DATA
+
+
+def too_slow(consumer: Recorder, clock: Clock, source: Source, **place: Any) -> Any:
+    """What becomes of it when it shares a transfer with one that takes all, and has to go on alone."""
+    scheme = MemoryScheme(MemoryFetcher({URL: Place(DATA, every=0.01, **place)}, clock))
+    sharing = Sharing(Downloader(clock, schemes=[scheme]), clock, window=50_000)
+    ends: list[Any] = []
+    sharing.download(source, Recorder())
+    sharing.download(source, consumer).addBoth(ends.append)
+    for _ in range(10_000):
+        if ends:
+            break
+        clock.advance(0.05)
+    assert ends, "still running"
+    return ends[0]
+
+
+@given(
+    chunk=st.integers(1000, 70_000), length=st.booleans(), ranges=st.booleans(), rewindable=st.booleans(),
+    judged=st.booleans(),
+)  # fmt: skip
+def test_who_goes_on_alone_is_written_nothing_while_it_pauses_either(
+    chunk: int, length: bool, ranges: bool, rewindable: bool, judged: bool
+) -> None:
+    clock = Clock()
+    consumer = (RewindableRecorder if rewindable else Recorder)(clock, pause_for=1)
+
+    end = too_slow(consumer, clock, Source(URL, SHA if judged else ()), chunk=chunk, length=length, ranges=ranges)
+
+    assert not isinstance(end, Failure), end
+    assert consumer.data == DATA
+
+
+@pytest.mark.parametrize("size", [60_000, 150_000])
+def test_who_goes_on_alone_from_the_first_byte_may_pause_as_soon_as_it_has_a_producer(size: int) -> None:
+    """Nothing would prove the rest of this part, so whoever might need it has a download of its own."""
+    clock, consumer = Clock(), Recorder(pause_after=0)
+    clock.callLater(1, consumer.resume)
+
+    end = too_slow(consumer, clock, Source(URL, span=(0, size)), chunk=7000, etag=None)
+
+    assert not isinstance(end, Failure), end
+    assert consumer.data == DATA[:size]
