@@ -29,7 +29,27 @@ from ..model.source import Head, Source, Span
 if TYPE_CHECKING:
     from .reader import Reader
 
-__all__ = ["Onward"]
+__all__ = ["Onward", "divisible", "separable"]
+
+
+def divisible(head: Head) -> bool:
+    """Could a reader that is left behind go on alone?  A part is continued only where a strong validator proves it."""
+    return head.whole or head.validators.if_range is not None
+
+
+def separable(source: Source, head: Head, seen: Seen) -> bool:
+    """
+    May the rest alone do, wherever it begins: can it be proven to belong to what has come, and be judged?
+
+    @param head: what has come; C{seen}: what the checks know of it.
+    """
+    strong = head.validators.if_range is not None
+    return (strong or _anywhere(source, head, seen)) and (seen.complete or not seen.enforced)
+
+
+def _anywhere(source: Source, head: Head, seen: Seen) -> bool:
+    """What a digest of the whole will judge may come from any place, and any place has its own validators."""
+    return head.whole and head.total is not None and seen.complete and Demands(source.expect, None).judged
 
 
 class Onward:
@@ -96,15 +116,11 @@ class Onward:
 
     def _ask(self, head: Head, seen: Seen) -> Ask | None:
         """What to ask for, if the rest alone may do."""
-        position = self._reader.position
-        judged = head.whole and Demands(self._source.expect, None).judged and seen.complete
-        strong = head.validators.if_range is not None
-        if not (strong or (judged and head.total is not None)) or (seen.enforced and not seen.complete):
+        if not separable(self._source, head, seen):
             return None
+        position = self._reader.position
         rest = Span(position) if head.span is None else Span(head.span.start + position, head.span.stop)
-        # What a digest of the whole will judge may come from any place, and any place has its own validators.
-        anywhere = judged and head.total is not None
-        return Ask(rest, None if anywhere else head.validators, True)
+        return Ask(rest, None if _anywhere(self._source, head, seen) else head.validators, True)
 
 
 def _if_range(ask: Ask) -> tuple[tuple[bytes, bytes], ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
@@ -26,7 +26,13 @@ if TYPE_CHECKING:
     from .sharing import Sharing
     from .transfer import Transfer
 
-__all__ = ["Reader"]
+__all__ = ["PIECE", "Reader"]
+
+PIECE: Final = 64 * 1024
+"""Bytes that may be kept for one reader alone, however slow it is."""
+
+LOOKS: Final = 4
+"""In so many looks it has to have what is kept for it, at the pace at which it takes."""
 
 
 @implementer(IPushProducer)
@@ -44,6 +50,7 @@ class Reader(Deferred[Report]):
     """
 
     late = False
+    _looked = 0  # where it was at the last look
 
     def __init__(self, sharing: Sharing, transfer: Transfer, source: Source, consumer: IBodyConsumer) -> None:
         super().__init__()
@@ -109,7 +116,7 @@ class Reader(Deferred[Report]):
         Does it take what the transfer has for it?  Before its first bytes it is given a producer, and may say no as
         soon as it has one.
         """
-        if self._transfer is not None and not self.sated:
+        if self._transfer is not None and not self.sated and self.outlet.head is None:
             assert self._transfer.head is not None
             self.begin(self._transfer.head)
         return self._transfer is not None and not self.sated
@@ -131,9 +138,18 @@ class Reader(Deferred[Report]):
         except DownloadError as error:
             self.leave(error)
 
+    def behind(self, end: int) -> bool:
+        """Is more kept for it than may be, and it takes none of it now?"""
+        return self.sated and end - self.position > PIECE
+
+    def lags(self, end: int) -> bool:
+        """That, and does it take too little?  By what it has taken since this was asked before."""
+        taken, self._looked = self.position - self._looked, self.position
+        return self.behind(end) and end - self.position > LOOKS * taken
+
     def rewind(self, head: Head) -> None:
         """They are all forgotten."""
-        self.position = 0
+        self.position = self._looked = 0
         if self.outlet.head is not None:
             try:
                 self.outlet.rewind(head)

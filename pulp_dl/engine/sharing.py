@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Hashable, Iterable
-from itertools import chain
 from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred, fail
@@ -30,7 +29,8 @@ WINDOW: Final = 8 * 1024 * 1024
 
 SPARE: Final = 2
 """
-Windows that are kept, in all, of bodies that somebody may still join: the newest ones, for who comes late comes soon.
+Windows that are kept, in all, of bodies that somebody may still join, or that only one slow reader or an ended transfer
+keeps: the newest ones, for who comes late comes soon, and who has been slow for long is the first to wait for.
 A hundred clients that stall hold a third of a mebibyte each besides, and all of that together is to stay below 64 MiB.
 """
 
@@ -72,8 +72,9 @@ class Sharing:
             is no client: it has to be faster than the window, and what becomes of it is nobody's concern.
         @param keep_share: from 0 to 1; if more than this share of the file has come when the last client leaves, that
             consumer gets the rest; else the transfer ends.
-        @param spare: bytes kept for those who may still come, in all; the oldest are forgotten first.  None for twice
-            the window.
+        @param spare: bytes kept for those who may still come, and for slow readers that nobody is ahead of any more, in
+            all; the oldest are forgotten first, and who needs them goes on with a download of its own, if it can ask
+            for the rest.  None for twice the window.
         @raise ValueError: one of these is no such number.
         """
         check_sharing(window, keep_share)
@@ -86,6 +87,7 @@ class Sharing:
         self._window = window
         self._spare = SPARE * window if spare is None else spare
         self._held = 0
+        self._kept: dict[Transfer, int] = {}  # what that is of, the oldest first
         self._open: dict[str, list[Transfer]] = {}  # those that may be joined, by URL
         self._running = Running()
         self._closing = False
@@ -138,6 +140,19 @@ class Sharing:
         self._running.begin(reader)
         return reader
 
+    def keeper(self, transfer: Transfer) -> Reader | None:
+        """One more that is no client, if this body is to be kept."""
+        try:
+            consumer = self.keep(transfer.source)
+        except Exception:
+            log.failure("what should say whether a body is to be kept raised")
+            return None
+        if consumer is None:
+            return None
+        keeper = self.reader(transfer, transfer.source, consumer)
+        keeper.addErrback(_not_kept)
+        return keeper
+
     def ended(self, each: Reader | Transfer) -> None:
         """It is at its end."""
         self._running.end(each)
@@ -148,15 +163,22 @@ class Sharing:
         task.start()
         return self._running.add(task)  # type: ignore[return-value]  # it returns what it is given
 
-    def held(self, size: int) -> None:
-        """So many more bytes are kept for those who may still come."""
-        self._held += size
-        while self._held > self._spare:
-            next(each for each in chain.from_iterable(self._open.values()) if each.size).shut()
+    def keeps(self, transfer: Transfer, size: int) -> None:
+        """It keeps so many bytes that are to be spared."""
+        more = size - self._kept.get(transfer, 0)
+        self._held += more
+        if size:
+            self._kept[transfer] = size
+        else:
+            self._kept.pop(transfer, None)
+        if more > 0 and self._held > self._spare:
+            for each in tuple(self._kept):
+                each.spare()
+                if self._held <= self._spare:
+                    break
 
     def shut(self, transfer: Transfer) -> None:
-        """Nobody may join it any more, so its bytes are not kept for that."""
-        self._held -= transfer.size
+        """Nobody may join it any more."""
         url = transfer.source.url
         there = self._open[url]
         there.remove(transfer)
@@ -211,6 +233,12 @@ def _key(source: Source) -> Hashable | None:
 
 def _heedless(error: CancelledError) -> None:
     """It will end."""
+
+
+def _not_kept(failure: Failure) -> None:
+    """No client is hurt by it."""
+    if not failure.check(CancelledError):
+        log.warn("a body was not kept: {error}", error=failure.value)  # noqa: G010  # twisted.logger
 
 
 def _closed(consumer: IBodyConsumer) -> Deferred[Report]:

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IPushProducer
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import alsoProvides, implementer
 
 from ..errors import ConsumerFailed, ConsumerGone, DownloadError
-from ..flow.seen import Seen
-from ..flow.window import Window
+from ..flow.backlog import Backlog
+from ..flow.timers import Call
 from ..interfaces import IBodyConsumer, IRewindable, IWorkers, IWorkerUser
 from ..model.report import Report
 from ..model.source import Head, Source
-from .reader import Reader
+from .onward import divisible, separable
+from .reader import PIECE, Reader
 
 if TYPE_CHECKING:
     from .sharing import Sharing
 
 __all__ = ["Transfer"]
 
-log = Logger()
+LOOK: Final = 15.0
+"""
+Seconds between two looks at slow readers.  The buffers of a kernel are filled by megabytes at a time, so who takes
+steadily may take nothing for some seconds.
+"""
 
 
 @implementer(IBodyConsumer, IWorkerUser)
@@ -35,6 +39,9 @@ class Transfer:
     It flows while one of them takes what comes, so the fastest sets the pace.  While the body fits the window, whoever
     comes may still join (the door is open).  After that the window follows the end of the body; who falls out of it
     goes on alone.
+
+    A reader that nobody is ahead of any more (the others have left, or the transfer has ended) may take what is here at
+    its own pace, within limits: who hardly takes any of it goes on alone, too, if the rest alone can be asked for.
 
     What comes has passed the download's own hold-back, so a reader may be given all of it: the end is here only when
     every check has passed.
@@ -52,11 +59,11 @@ class Transfer:
         self._workers: IWorkers | None = None
         self._watched = False  # the download has asked who is gone
         self._gone: list[Deferred[DownloadError]] = []  # it is told so if all are, before it could be cancelled
-        self._window = Window()
-        self._seen: Seen | None = None  # of what has left the window, while somebody may have to go on alone
+        self._window = Backlog(source.expect)
         self._readers: dict[Reader, None] = {}
         self._hungry: dict[Reader, None] = {}  # those that have all that came, and take more
         self._keeper: Reader | None = None
+        self._looking: Call | None = None
         self._over = False
         self.open = True
         self.head: Head | None = None
@@ -108,8 +115,8 @@ class Transfer:
             self._hungry[reader] = None
         if self.report is not None:
             self._settle(reader)
-        if not self.open:
-            self._trim()
+        self._trim()
+        self._account()
         self._pace()
 
     def refuse(self, reader: Reader) -> None:
@@ -126,8 +133,13 @@ class Transfer:
             self._keeper = None
         elif reader in self._readers:
             del self._readers[reader]
+        self._fewer()
+
+    def _fewer(self) -> None:
+        """Some have gone.  When nobody is left, the body is not wanted."""
         if self._readers:
             self._trim()
+            self._account()
         elif self._keeper is None or not self._worth_keeping():
             self._abandon()
         self._pace()
@@ -153,6 +165,7 @@ class Transfer:
         self._over = True
         self.shut()
         self._window.clear()
+        self._account()
 
     def shut(self) -> None:
         """Whoever comes now is too late."""
@@ -161,6 +174,7 @@ class Transfer:
             self._sharing.shut(self)
             if not self._over:
                 self._trim()
+                self._account()
 
     # the download's consumer
 
@@ -177,33 +191,19 @@ class Transfer:
 
     def begin(self, head: Head) -> None:
         self.head = head
-        if not self._divisible(head):
+        small = head.length is not None and head.length <= self._limit
+        if not small and not divisible(head):
             self.shut()
             for reader in tuple(self._readers)[1:]:
                 self._detach(reader)
         if self.source.span is None and head.status == 200 and not self._over:
             self._keep()
 
-    def _divisible(self, head: Head) -> bool:
-        """
-        Could a reader go on alone, should it have to?  A part of a file is continued only where a strong validator
-        proves it, but what fits the window need not be continued.
-        """
-        small = head.length is not None and head.length <= self._limit
-        return head.whole or small or head.validators.if_range is not None
-
     def _keep(self) -> None:
-        try:
-            consumer = self._sharing.keep(self.source)
-        except Exception:
-            log.failure("what should say whether a body is to be kept raised")
-            return
-        if consumer is None:
-            return
-        keeper = self._keeper = self._sharing.reader(self, self.source, consumer)
-        keeper.addErrback(_not_kept)
-        self._hungry[keeper] = None
-        keeper.watch(self._workers)
+        keeper = self._keeper = self._sharing.keeper(self)
+        if keeper is not None:
+            self._hungry[keeper] = None
+            keeper.watch(self._workers)
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         self._producer, self._paused = producer, False
@@ -221,25 +221,24 @@ class Transfer:
             self._make_room(size)
         at = self._window.end
         self._window.push(data)
-        if self.open:
-            self._sharing.held(size)
         self._writing = True
         try:
             for reader in tuple(self._hungry):
                 reader.give(data, at)
         finally:
             self._writing = False
-        if not self.open:
+        if self.open:
+            self._sharing.keeps(self, self._window.size)
+        else:
             self._trim()
         if self._changed:
             self._pace()
 
     def rewind(self, head: Head) -> None:
         """The download begins again; all here can forget."""
-        if self.open:
-            self._sharing.held(-self._window.size)
-        self.head, self._seen = head, None
+        self.head = head
         self._window.clear()
+        self._account()
         for reader in self._everybody:
             reader.rewind(head)
             if reader.attached and not reader.sated:
@@ -270,6 +269,7 @@ class Transfer:
             return
         for reader in everybody:
             self._settle(reader)
+        self._account()
 
     def _broke(self, failure: Failure) -> None:
         self._sharing.ended(self)
@@ -306,42 +306,79 @@ class Transfer:
         """It goes on alone, with what the checks have seen of what it has."""
         seen = None
         if self.head is not None and reader.outlet.head is not None:
-            seen = self._watch_checks().copy()
-            at = self._window.start
-            while at < reader.position:
-                piece = self._window.read(at)[: reader.position - at]
-                seen.update(piece)
-                at += len(piece)
+            self._window.watch(whole=self.head.whole)
+            seen = self._window.seen(reader.position)
         del self._readers[reader]
         self._hungry.pop(reader, None)
         reader.detach(self.head, seen)
 
-    def _watch_checks(self) -> Seen:
-        if self._seen is None:
-            assert self.head is not None
-            assert self._window.start == 0
-            whole = self.head.whole
-            self._seen = Seen(each for each in self.source.expect if whole or each.partial)
-        return self._seen
-
     def _trim(self, floor: int | None = None) -> None:
         """
         Forget what nobody needs.  With several readers that is only what does not fit, for what is forgotten has to be
-        looked at by the checks; the last one is never left behind, so for it nothing has to be looked at.
+        looked at by the checks; for one alone that is near the end nothing has to be looked at.
         """
         if self.open:
             return
         if len(self._readers) > 1:
-            if floor is not None:
-                seen = self._watch_checks()
-                for piece in self._window.drop(floor):
-                    seen.update(piece)
+            if floor is None:
+                return
+        else:
+            floor = self._needed
+        end = self._window.end
+        if len(self._readers) > 1 or any(end - each.position > PIECE for each in self._readers):
+            assert self.head is not None
+            self._window.watch(whole=self.head.whole)
+        else:
+            self._window.unwatch()
+        self._window.forget(floor)
+
+    @property
+    def _needed(self) -> int:
+        """Where the slowest is."""
+        return min((reader.position for reader in self._everybody), default=self._window.end)
+
+    # those that nobody is ahead of any more
+
+    @property
+    def _shared(self) -> bool:
+        """Does it still come, for several?"""
+        return self.report is None and len(self._readers) > 1
+
+    def _account(self) -> None:
+        """What is kept for who may come, or for slow ones alone, is to be spared; a window between several is not."""
+        size, shared, looking = self._window.size, self._shared, self._looking
+        if shared or size <= PIECE:
+            if looking is not None:
+                self._looking = None
+                looking.cancel()
+        elif looking is None:
+            self._looking = self._sharing.clock.callLater(LOOK, self._look)
+        self._sharing.keeps(self, size if self.open or not shared else 0)  # which may come back here
+
+    def _look(self) -> None:
+        """A while has gone by."""
+        self._looking = None
+        if self.report is not None:
+            self.shut()
+        self._part([reader for reader in self._readers if reader.lags(self._window.end)])
+
+    def spare(self) -> None:
+        """Too much is kept in all: keep nothing for who may come, nor for who takes nothing now."""
+        self.shut()
+        self._part([reader for reader in self._readers if reader.behind(self._window.end)])
+
+    def _part(self, slow: list[Reader]) -> None:
+        """These go on alone, if they can ask for the rest."""
+        if self._over or self._shared:
             return
-        self._seen = None
-        needed = [reader.position for reader in self._readers]
-        if self._keeper is not None:
-            needed.append(self._keeper.position)
-        self._window.drop(min(needed, default=self._window.end))
+        if slow:
+            assert self.head is not None
+            seen = self._window.watch(whole=self.head.whole)
+            if seen is not None and separable(self.source, self.head, seen):
+                for reader in slow:
+                    self._detach(reader)
+        self._trim(self._needed)
+        self._fewer()
 
     # the pace
 
@@ -358,9 +395,3 @@ class Transfer:
                 self._producer.resumeProducing()
             else:
                 self._producer.pauseProducing()
-
-
-def _not_kept(failure: Failure) -> None:
-    """No client is hurt by it."""
-    if not failure.check(CancelledError):
-        log.warn("a body was not kept: {error}", error=failure.value)  # noqa: G010  # twisted.logger

@@ -10,6 +10,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from zope.interface import implementer
 
 from pulp_dl import Head, Measure, Size, Source, Span
+from pulp_dl.engine.reader import PIECE
+from pulp_dl.engine.transfer import LOOK
 from pulp_dl.errors import ConsumerFailed, ConsumerGone, DigestMismatch, NotFound, NotResumable, Truncated
 from pulp_dl.flow.window import SMALL
 from pulp_dl.interfaces import ICheck, IExpectation, IWorkerUser
@@ -856,3 +858,155 @@ def test_a_head_is_asked_of_the_downloader_inside() -> None:
     case.turns(3)
     assert ends[0].total == len(BODY)
     assert case.fetcher.asked[0].method == "HEAD"
+
+
+# ---- slow ones that nobody is ahead of any more
+
+
+PLAIN = SLOW.but(etag=None)  # nothing would prove a rest without a digest
+
+
+def pair(case: Case, url: str = URL, expect: Any = SHA256, consumer: Any = None) -> Any:
+    """One that takes all, and a slow one, which stalls unless told otherwise; the latter, and what keeps its bytes."""
+    fast, slow = case.get(source=Source(url, expect)), case.get(consumer or paused(3), Source(url, expect))
+    (transfer,) = (each for each in case.transfers() if each.source.url == url)
+    case.end(fast)
+    assert fast.has_all()
+    return slow, transfer
+
+
+def look(case: Case) -> None:
+    case.turns(155, LOOK / 150)
+
+
+def test_promise_6_who_stalls_does_not_keep_what_others_have_taken() -> None:
+    case = Case(SLOW, window=1_000_000)
+    slow, transfer = pair(case)
+    look(case)
+
+    assert transfer.size == 0
+    assert case.sharing._held == 0
+    assert case.spans == [None]  # nothing is asked for while it takes nothing
+    had = slow.size
+    slow.consumer.resume()
+    case.end(slow)
+    assert slow.has_all()
+    assert case.spans == [None, Span(had)]
+    assert slow.report.facts == {"sha256": SHA256.value}
+    case.nothing_is_left()
+
+
+def test_promise_6_who_stalls_near_the_end_keeps_only_that() -> None:
+    case = Case(SLOW, window=1_000_000)
+    near = [case.get(paused(28)) for _ in range(2)]
+    far, transfer = pair(case)
+    look(case)
+
+    assert 0 < transfer.size <= PIECE + 4000
+    for each in (*near, far):
+        each.consumer.resume()
+    case.end(*near, far)
+    assert all(each.has_all() for each in (*near, far))
+    assert len(case.spans) == 2
+    case.nothing_is_left()
+
+
+@pytest.mark.parametrize("window", [100_000, 1_000_000])
+def test_promise_6_a_reader_that_its_partner_has_left_keeps_no_window(window: int) -> None:
+    case = Case(SLOW, window=window)
+    slow, fast = case.get(paused(3)), case.get()
+    (transfer,) = case.transfers()
+    case.until(lambda: fast.size > 80_000)
+    if window < len(BODY):
+        case.until(lambda: not transfer.open)
+    fast.leave()
+    look(case)
+
+    assert transfer.size == 0
+    assert case.fetcher.running == 0
+    slow.consumer.resume()
+    case.end(slow)
+    assert slow.has_all()
+    case.nothing_is_left()
+
+
+def test_who_takes_what_is_there_at_its_own_pace_costs_no_second_request() -> None:
+    case = Case(SLOW, window=1_000_000)
+    slow, transfer = pair(case, consumer=Recorder(case.clock, pause_for=1))
+    before = transfer.size
+    look(case)
+    assert before == len(BODY)
+    assert PIECE < transfer.size < before  # what it has taken is not kept, once nobody may join
+    case.until(lambda: slow.ends, 1)
+
+    assert slow.has_all()
+    assert case.spans == [None]
+    case.nothing_is_left()
+
+
+def test_who_only_drips_does_not_keep_it_either() -> None:
+    case = Case(SLOW, window=1_000_000)
+    slow, transfer = pair(case, consumer=Recorder(case.clock, pause_for=7))
+    look(case)
+
+    assert transfer.size == 0
+    case.until(lambda: slow.ends, 1)
+    assert slow.has_all()
+    assert case.spans[0] is None
+    assert case.spans[1] is not None
+    case.nothing_is_left()
+
+
+@pytest.mark.parametrize("spare", [0, 1_000_000])
+def test_promise_3_where_no_rest_can_be_proven_a_slow_one_keeps_what_it_needs(spare: int) -> None:
+    case = Case(PLAIN, window=1_000_000, spare=spare)
+    slow, transfer = pair(case, expect=())
+    for _ in range(5):
+        look(case)
+
+    assert len(BODY) - slow.size <= transfer.size <= len(BODY) - slow.size + 4000
+    slow.consumer.resume()
+    assert slow.has_all()
+    assert case.spans == [None]
+    case.nothing_is_left()
+
+
+def test_promise_6_what_slow_ones_keep_is_bounded_in_all_at_any_moment() -> None:
+    urls = [f"memory://a/{number}" for number in range(10)]
+    case = Case(dict.fromkeys(urls, SLOW), window=200_000)
+    pairs = [pair(case, url) for url in urls]
+
+    assert 300_000 < sum(transfer.size for _, transfer in pairs) <= 400_000
+    slow = [each for each, _ in pairs]
+    for each in slow:
+        each.consumer.resume()
+    case.end(*slow)
+    assert all(each.has_all() for each in slow)
+    assert len(case.spans) == 10 + 8  # the newest two have taken what is there
+    case.nothing_is_left()
+
+
+def test_what_is_to_be_kept_gets_all_while_a_slow_client_goes_on_alone() -> None:
+    kept = [Recorder(pause_after=20)]
+    case = Case(SLOW, window=1_000_000, keep=lambda source: kept[0])
+    slow, transfer = pair(case)
+    look(case)
+    look(case)
+
+    assert not slow.ends
+    kept[0].resume()
+    assert kept[0].data == BODY
+    assert transfer.size == 0
+    slow.consumer.resume()
+    case.end(slow)
+    assert slow.has_all()
+    case.nothing_is_left()
+
+
+def test_promise_5_closing_ends_what_a_slow_one_keeps() -> None:
+    case = Case(SLOW, window=1_000_000)
+    slow, _ = pair(case)
+    case.sharing.close()
+
+    assert isinstance(slow.error, CancelledError)
+    case.nothing_is_left()

@@ -11,6 +11,7 @@ from twisted.internet.defer import CancelledError
 from twisted.python.failure import Failure
 
 from pulp_dl import Size, Source
+from pulp_dl.engine.transfer import LOOK
 from pulp_dl.errors import ConsumerGone, DownloadError, NotFound, Unavailable
 from pulp_dl.flow.tail import HOLD
 from pulp_dl.mirrors.places import Places
@@ -19,7 +20,6 @@ from pulp_dl.testing import Place, Recorder, RewindableRecorder
 from .shared_case import BODY, SHA256, URL, Case, Client
 
 OTHER = "memory://b/f"
-WINDOW = 30_000
 
 
 class Named(bytes):
@@ -66,6 +66,7 @@ worlds = st.fixed_dictionaries(
     dict.fromkeys([URL, OTHER], st.lists(faulty | faulty | honest | refusing, min_size=1, max_size=4))
 )
 who = st.integers(0, 5)
+windows = st.sampled_from([30_000, 30_000, 100_000, 1_000_000])
 events = st.lists(
     st.one_of(
         st.tuples(st.just("come"), st.booleans()),
@@ -75,6 +76,7 @@ events = st.lists(
         st.tuples(st.sampled_from(["cancel", "leave", "stop"]), who),
         st.tuples(st.just("turns"), st.integers(1, 60)),
         st.tuples(st.just("turns"), st.integers(1, 60)),
+        st.tuples(st.just("look"), st.integers(1, 2)),
     ),
     min_size=3,
     max_size=25,
@@ -90,7 +92,7 @@ DOINGS: dict[str, Callable[[Client], object]] = {
 }
 
 
-def play(case: Case, source: Source, events: list[Any]) -> list[Client]:
+def play(case: Case, source: Source, events: list[Any], window: int) -> list[Client]:
     """Do all that, then let everybody take the rest."""
     clients = [case.get(source=source)]
     for event, argument in events:
@@ -100,7 +102,9 @@ def play(case: Case, source: Source, events: list[Any]) -> list[Client]:
             for _ in range(argument):
                 case.turns()
                 # The end comes in one piece, which may be larger than this window.
-                assert all(each.size <= (WINDOW if each.open else WINDOW + HOLD) for each in case.transfers())
+                assert all(each.size <= (window if each.open else window + HOLD) for each in case.transfers())
+        elif event == "look":
+            case.turns(argument * 16, LOOK / 15)
         else:
             DOINGS[event](clients[argument % len(clients)])
     for client in clients:
@@ -111,9 +115,9 @@ def play(case: Case, source: Source, events: list[Any]) -> list[Client]:
     return clients
 
 
-@given(worlds, events, st.booleans())
+@given(worlds, events, st.booleans(), windows)
 def test_whatever_happens_each_reader_ends_with_the_right_bytes_or_visibly_not(
-    world: dict[str, Any], events: list[Any], keep: bool
+    world: dict[str, Any], events: list[Any], keep: bool, window: int
 ) -> None:
     kept: list[Recorder] = []
 
@@ -122,9 +126,9 @@ def test_whatever_happens_each_reader_ends_with_the_right_bytes_or_visibly_not(
             kept.append(Recorder())
         return kept[-1] if keep else None
 
-    case = Case(world, mirrors=Places([URL, OTHER], under=URL), window=WINDOW, keep=keeper)
+    case = Case(world, mirrors=Places([URL, OTHER], under=URL), window=window, keep=keeper)
 
-    clients = play(case, Source(URL, (Size(len(BODY)), SHA256)), events)
+    clients = play(case, Source(URL, (Size(len(BODY)), SHA256)), events, window)
 
     for client in clients:
         consumer, end = client.consumer, client.ends[0]
@@ -143,13 +147,13 @@ def test_whatever_happens_each_reader_ends_with_the_right_bytes_or_visibly_not(
         assert not each.finished or each.data == BODY
 
 
-@given(honest, events, st.sampled_from([(), SHA256, (SHA256, Size(len(BODY)))]))
+@given(honest, events, st.sampled_from([(), SHA256, (SHA256, Size(len(BODY)))]), windows)
 def test_where_nothing_fails_everybody_who_stays_gets_it_and_no_more_is_asked_for_than_without_sharing(
-    place: Place, events: list[Any], expect: Any
+    place: Place, events: list[Any], expect: Any, window: int
 ) -> None:
-    case = Case(place, window=WINDOW)
+    case = Case(place, window=window)
 
-    clients = play(case, Source(URL, expect), events)
+    clients = play(case, Source(URL, expect), events, window)
 
     for client in clients:
         if isinstance(client.ends[0], Failure):
