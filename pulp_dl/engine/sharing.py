@@ -29,8 +29,8 @@ WINDOW: Final = 8 * 1024 * 1024
 
 SPARE: Final = 2
 """
-Windows that are kept, in all, of bodies that somebody may still join, or that only one slow reader or an ended transfer
-keeps: the newest ones, for who comes late comes soon, and who has been slow for long is the first to wait for.
+Windows that are kept, in all, of bodies that somebody may still join, or that only slow readers need: the newest ones,
+for who comes late comes soon, and who has been slow for longest is the least likely to take the rest.
 A hundred clients that stall hold a third of a mebibyte each besides, and all of that together is to stay below 64 MiB.
 """
 
