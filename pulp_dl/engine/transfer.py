@@ -231,6 +231,8 @@ class Transfer:
             self._sharing.keeps(self, self._window.size)
         else:
             self._trim()
+            if self._window.size:
+                self._account()
         if self._changed:
             self._pace()
 

@@ -898,8 +898,9 @@ def test_promise_6_who_stalls_does_not_keep_what_others_have_taken() -> None:
 
 def test_promise_6_who_stalls_near_the_end_keeps_only_that() -> None:
     case = Case(SLOW, window=1_000_000)
-    near = [case.get(paused(28)) for _ in range(2)]
+    near = [case.get(paused(29)) for _ in range(2)]
     far, transfer = pair(case)
+    look(case)
     look(case)
 
     assert 0 < transfer.size <= PIECE + 4000
@@ -968,6 +969,46 @@ def test_promise_3_where_no_rest_can_be_proven_a_slow_one_keeps_what_it_needs(sp
     slow.consumer.resume()
     assert slow.has_all()
     assert case.spans == [None]
+    case.nothing_is_left()
+
+
+def test_promise_6_what_slow_ones_keep_is_bounded_in_all_after_the_window_has_moved_too() -> None:
+    urls = [f"memory://a/{number}" for number in range(10)]
+    case = Case(dict.fromkeys(urls, SLOW), window=150_000)
+    pairs = [pair(case, url, consumer=paused(15)) for url in urls]
+
+    assert 200_000 < sum(transfer.size for _, transfer in pairs) <= 300_000
+    slow = [each for each, _ in pairs]
+    for each in slow:
+        each.consumer.resume()
+    case.end(*slow)
+    assert all(each.has_all() for each in slow)
+    case.nothing_is_left()
+
+
+def test_who_is_behind_one_that_still_takes_is_not_sent_on_for_what_is_to_be_spared() -> None:
+    case = Case(SLOW.but(every=1), window=1_000_000, spare=0)
+    fast, slow = case.get(), case.get(paused(3))
+    case.until(lambda: fast.size > 90_000)  # there were looks meanwhile
+    slow.consumer.resume()
+    case.end(fast, slow)
+
+    assert fast.has_all()
+    assert slow.has_all()
+    assert case.spans == [None]
+    case.nothing_is_left()
+
+
+def test_after_a_rewind_it_is_looked_at_anew_how_much_is_taken() -> None:
+    case = Case([SLOW.but(data=WRONG, every=1), SLOW], window=1_000_000)
+    slow = case.get(RewindableRecorder(case.clock, pause_for=1))
+    case.until(lambda: slow.consumer.rewinds, 0.5)
+    fast = case.get(RewindableRecorder())
+    case.end(fast)
+    case.until(lambda: slow.ends, 0.5)
+
+    assert slow.has_all()
+    assert case.spans == [None, None]
     case.nothing_is_left()
 
 

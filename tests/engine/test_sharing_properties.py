@@ -102,6 +102,7 @@ def play(case: Case, source: Source, events: list[Any], window: int) -> list[Cli
             for _ in range(argument):
                 case.turns()
                 # The end comes in one piece, which may be larger than this window.
+                assert all(size == each.size for each, size in case.sharing._kept.items())
                 assert all(each.size <= (window if each.open else window + HOLD) for each in case.transfers())
         elif event == "look":
             case.turns(argument * 16, LOOK / 15)
