@@ -933,11 +933,13 @@ def test_promise_6_a_reader_that_its_partner_has_left_keeps_no_window(window: in
 
 def test_who_takes_what_is_there_at_its_own_pace_costs_no_second_request() -> None:
     case = Case(SLOW, window=1_000_000)
-    slow, transfer = pair(case, consumer=Recorder(case.clock, pause_for=1))
+    slow, transfer = pair(case, consumer=Recorder(case.clock, pause_for=2))
     before = transfer.size
     look(case)
     assert before == len(BODY)
     assert PIECE < transfer.size < before  # what it has taken is not kept, once nobody may join
+    case.turns(2, 1)
+    assert case.sharing._held == transfer.size > PIECE
     case.until(lambda: slow.ends, 1)
 
     assert slow.has_all()
@@ -987,9 +989,11 @@ def test_promise_6_what_slow_ones_keep_is_bounded_in_all_after_the_window_has_mo
 
 
 def test_who_is_behind_one_that_still_takes_is_not_sent_on_for_what_is_to_be_spared() -> None:
-    case = Case(SLOW.but(every=1), window=1_000_000, spare=0)
+    case = Case(SLOW.but(every=1), window=1_000_000, spare=100_000)
     fast, slow = case.get(), case.get(paused(3))
-    case.until(lambda: fast.size > 90_000)  # there were looks meanwhile
+    (transfer,) = case.transfers()
+    case.until(lambda: fast.size > 105_000, 0.5)  # there were looks meanwhile
+    assert not transfer.open
     slow.consumer.resume()
     case.end(fast, slow)
 
@@ -1001,7 +1005,7 @@ def test_who_is_behind_one_that_still_takes_is_not_sent_on_for_what_is_to_be_spa
 
 def test_after_a_rewind_it_is_looked_at_anew_how_much_is_taken() -> None:
     case = Case([SLOW.but(data=WRONG, every=1), SLOW], window=1_000_000)
-    slow = case.get(RewindableRecorder(case.clock, pause_for=1))
+    slow = case.get(RewindableRecorder(case.clock, pause_for=2))
     case.until(lambda: slow.consumer.rewinds, 0.5)
     fast = case.get(RewindableRecorder())
     case.end(fast)
@@ -1009,6 +1013,32 @@ def test_after_a_rewind_it_is_looked_at_anew_how_much_is_taken() -> None:
 
     assert slow.has_all()
     assert case.spans == [None, None]
+    case.nothing_is_left()
+
+
+def test_who_is_near_the_end_is_not_sent_on_even_if_nothing_is_to_spare() -> None:
+    case = Case(SLOW, window=1_000_000, spare=0)
+    slow, transfer = pair(case, consumer=paused(29))
+
+    assert 0 < transfer.size <= PIECE + 4000
+    slow.consumer.resume()
+    assert slow.has_all()
+    assert case.spans == [None]
+    case.nothing_is_left()
+
+
+def test_promise_6_what_waits_for_a_slow_disk_counts_too() -> None:
+    kept = [Recorder(pause_after=2)]
+    case = Case(SLOW, window=1_000_000, spare=50_000, keep=lambda source: kept[0])
+    client = case.get()
+    (transfer,) = case.transfers()
+    case.until(lambda: client.size > 100_000)
+
+    assert not transfer.open
+    assert case.sharing._held == transfer.size > 90_000
+    case.end(client)
+    kept[0].resume()
+    assert kept[0].data == BODY
     case.nothing_is_left()
 
 
