@@ -77,10 +77,13 @@ class Task(Deferred[T]):
     def wake(self) -> None:
         """
         Cancel what it waits for; if it runs, what it has to wait for next.  Who calls from inside may be called by just
-        that: a body is being delivered, and nobody waits for it yet.
+        that: a body is being delivered, and nobody waits for it yet.  So it is when what it waits for has fired, and
+        calls this before it hands its result over: there is nothing left to cancel.
         """
-        waiting = self._waiting
-        self._woken = waiting is None
+        last = waiting = self._waiting
+        while last is not None and last.called and isinstance(last.result, Deferred):
+            last = last.result  # its own callback has returned this, and so it waits for that
+        self._woken = last is None or last.called
         if waiting is not None:
             waiting.cancel()
 

@@ -150,6 +150,42 @@ def test_a_cancel_from_inside_cancels_one_wait_and_no_other() -> None:
     assert ended == ["cleared away"]
 
 
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_cancel_by_a_callback_of_what_is_waited_for_cancels_what_is_waited_for_next(nested: bool) -> None:
+    """That has fired already, so nothing of it is left to be cancelled; nor of what another callback has returned."""
+    first: Deferred[None] = Deferred()
+    inner: Deferred[None] = Deferred()
+    dropped: list[Any] = []
+    second: Deferred[None] = Deferred(dropped.append)
+    (inner if nested else first).addCallback(lambda _: case.task.cancel())
+    if nested:
+        first.addCallback(lambda _: inner)
+    case = Case(first, second)
+    first.callback(None)
+    if nested:
+        assert not dropped
+        inner.callback(None)
+
+    assert dropped == [second]
+    assert case.ended[0].check(CancelledError)
+
+
+def test_a_cancel_is_for_what_a_callback_of_what_is_waited_for_has_returned() -> None:
+    dropped: list[Any] = []
+    first: Deferred[None] = Deferred()
+    inner: Deferred[None] = Deferred(dropped.append)
+    first.addCallback(lambda _: inner)
+    first.addErrback(lambda _: None)
+    second: Deferred[str] = Deferred()
+    case = Case(first, second)
+    first.callback(None)
+    case.task.cancel()
+    second.callback("cleared away")
+
+    assert dropped == [inner]
+    assert case.ended == ["done"]
+
+
 def test_once_it_has_heard_of_the_cancel_nothing_is_cancelled_for_it() -> None:
     waiting: Deferred[str] = Deferred()
 
