@@ -77,7 +77,7 @@ class Visits:
         task = Task(coroutine, self._interrupt)
         self._task = task
         task.start()
-        if not task.called:
+        if self._task is task:  # else it has come to its end, or is about to
             total = self._remote.timeouts.total
             if total is not None:
                 self._timer = self._clock.callLater(total, self._late, total)

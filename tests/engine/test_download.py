@@ -632,6 +632,33 @@ def test_the_total_time_holds_over_all_attempts_and_waits() -> None:
     assert case.clock.getDelayedCalls() == []
 
 
+def test_the_total_time_is_not_measured_any_more_once_the_end_is_waited_for() -> None:
+    """It came at once, all of it before C{download} has returned; only the mirrors take their time."""
+    closing: Deferred[None] = Deferred()
+
+    @implementer(IMirrors)
+    class Slow:
+        async def locate(self, source: Source, direct: IDownloader) -> AsyncIterator[Source]:
+            try:
+                yield source
+            finally:
+                await closing
+
+        def record(self, attempt: Attempt) -> None: ...
+
+    clock = Clock()
+    scheme = MemoryScheme(MemoryFetcher({A: Place(DATA)}))
+    remote = Remote(timeouts=Timeouts(total=7))
+    ends: list[Any] = []
+    Downloader(clock, remote, mirrors=Slow(), schemes=[scheme]).download(A, Recorder()).addBoth(ends.append)
+    assert not ends
+    assert clock.getDelayedCalls() == []
+    closing.callback(None)
+
+    assert isinstance(ends[0], Report)
+    assert clock.getDelayedCalls() == []
+
+
 # ---- the consumer
 
 
@@ -814,6 +841,32 @@ def test_a_cancel_from_inside_that_was_heard_does_not_cut_short_what_clears_away
 
     assert ends[0].check(CancelledError)
     assert closed == ["well"]
+
+
+def test_promise_5_a_cancel_by_a_callback_of_what_is_waited_for_is_heard() -> None:
+    listed: Deferred[list[Source]] = Deferred()
+
+    @implementer(IMirrors)
+    class Told:
+        def locate(self, source: Source, direct: IDownloader) -> Deferred[list[Source]]:
+            return listed.addCallback(self.told)
+
+        def told(self, places: list[Source]) -> list[Source]:
+            running.cancel()
+            return places
+
+        def record(self, attempt: Attempt) -> None: ...
+
+    clock = Clock()
+    fetcher = MemoryFetcher({A: Place(DATA, silent=True)}, clock)
+    ends: list[Any] = []
+    running = Downloader(clock, Remote(), mirrors=Told(), schemes=[MemoryScheme(fetcher)]).download(A, Recorder())
+    running.addErrback(ends.append)
+    listed.callback([Source(A)])
+
+    assert ends[0].check(CancelledError)
+    assert fetcher.running == 0
+    assert clock.getDelayedCalls() == []
 
 
 def test_promise_2_the_last_piece_waits_for_a_consumer_that_pauses() -> None:
