@@ -106,9 +106,13 @@ class ProxyFailed(ConnectFailed):
         try gives the same answer, and might lock an account.
     @ivar retry_after: seconds that it asks to be left alone; None if it does not, or refuses a tunnel.
     @ivar gate: which proxy: its URL, fit to be printed; None if the protocol does not say.
+    @ivar login: which user and password it knows us by: a number that is the same for the same ones, as long as this
+        process runs, and tells nothing else of them; None if the protocol does not say.
     @ivar login_refused: it does not take our user and password (401, 407, what SOCKS has for it), or wants some; so it
         would refuse whatever else it was asked for.
     """
+
+    login: int | None = None
 
     def __init__(
         self,

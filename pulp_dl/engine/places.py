@@ -64,13 +64,13 @@ class Candidates:
     @ivar known: those that have been read and did not drop out.
     @ivar wrong: those that had another file, and are asked again only when no other place is left.
     @ivar failure: why the mirrors could not say more, or None.
-    @ivar shut: what proxies have said that are to be asked for nothing more, by their C{gate}: in this round, or at all
-        if it is not transient.
+    @ivar shut: what proxies have said that are to be asked for nothing more, by their C{gate} and the C{login} that they
+        refused, or None if it is for all: in this round, or at all if it is not transient.
     """
 
     wrong: tuple[Source, ...] = ()
     failure: DownloadError | None = None
-    shut: Mapping[str, ProxyFailed] = MappingProxyType({})
+    shut: Mapping[tuple[str, int | None], ProxyFailed] = MappingProxyType({})
     _read = 0
     _found: Any = None  # what the mirrors gave, if it has to be waited for
     _located: Any = None  # the iterator that this is, or has become
@@ -229,12 +229,12 @@ class Candidates:
     def heed(self, error: BaseException | None) -> None:
         """
         If a proxy does not let us in, or wants to be left alone, so it is for all that is behind it: to refuse us once
-        more would be no news, and might lock an account.
+        more would be no news, and might lock an account.  Another login is another matter.
         """
         if isinstance(error, ProxyFailed) and error.gate is not None:
             alone = error.transient and (error.status == 429 or error.retry_after)
             if error.login_refused or alone:
-                self.shut = {**self.shut, error.gate: error}
+                self.shut = {**self.shut, (error.gate, None if alone else error.login): error}
 
     def refusal(self, place: Source) -> ProxyFailed | None:
         """What the proxy on the way to this place has said, if that is not to be asked now."""
@@ -242,7 +242,10 @@ class Candidates:
             return None
         remote = place.remote or self._source.remote or self._direct.remote
         proxy = remote.proxy_for(place.place)
-        return None if proxy is None else self.shut.get(shown(proxy.url))
+        if proxy is None:
+            return None
+        gate = shown(proxy.url)
+        return self.shut.get((gate, None)) or self.shut.get((gate, proxy.login))
 
     def refuse(self, place: Source) -> None:
         """
@@ -269,7 +272,7 @@ class Candidates:
         Another round: proxies that wanted to be left alone may be asked now, and if nobody else is left, those that
         were wrong may be right.  Returns whether there is anybody.
         """
-        self.shut = {gate: error for gate, error in self.shut.items() if not error.transient}
+        self.shut = {whose: error for whose, error in self.shut.items() if not error.transient}
         if not self.known:
             self.known, self.wrong = [*self.wrong], ()
         return bool(self.known)

@@ -72,12 +72,12 @@ class Case:
             "retries": Retries(count=2),
         } | settings
 
-    def run(self, *, head: bool = False) -> Any:
+    def run(self, source: Source | str = URL, *, head: bool = False) -> Any:
         """What came of it: a report, a head or an error."""
         network = self.network
         downloader = Downloader(network, Remote(**self.settings), mirrors=self.mirrors)
         try:
-            running: Deferred[Any] = downloader.head(URL) if head else downloader.download(URL, ToMemory())
+            running: Deferred[Any] = downloader.head(source) if head else downloader.download(source, ToMemory())
             return network.result(running)
         except DownloadError as error:
             return error
@@ -161,6 +161,60 @@ def test_the_next_download_shows_it_again() -> None:
     assert isinstance(case.run(), Report)
 
 
+OTHER = Basic("other", "right")
+KNOWN = Remote(proxy=Proxy(GATE, OTHER))
+M0, M1 = (f"http://m{number}.example/file" for number in range(2))
+
+
+def knows_other(request: Any) -> Any:
+    return answer(DATA) if request.get(b"proxy-authorization") == OTHER.header else answer(b"no", 407)
+
+
+def test_another_login_is_shown_to_it() -> None:
+    """What it says of one is nothing that it says of the other, and each is shown once."""
+    places = [Source(M0), Source(M1, remote=KNOWN)]
+    case = Case(knows_other, mirrors=Given(places))
+    assert isinstance(case.run(), Report)
+    assert case.asked == [M0, M1]
+
+    wrong = Remote(proxy=Proxy(GATE, Basic("other", "wrong")))
+    case = Case(knows_other, mirrors=Given([Source(M0), *(Source(f"{M1}{n}", remote=wrong) for n in range(3))]))
+    error = case.run()
+    assert isinstance(error, ProxyFailed)
+    assert case.asked == [M0, f"{M1}0"]
+    assert "wrong" not in repr(vars(error))
+
+
+def test_the_same_login_in_other_settings_is_not_shown_to_it() -> None:
+    same = Remote(proxy=Proxies(http=Proxy(GATE, Basic("user", "wrong")), direct="elsewhere.example"))
+    case = Case(knows_other, mirrors=Given([Source(M0), Source(M1, remote=same)]))
+
+    assert isinstance(case.run(), ProxyFailed)
+    assert case.asked == [M0]
+
+
+def test_who_wants_to_be_left_alone_is_shown_no_other_login_either() -> None:
+    alone = answer(b"no", 429, headers=(SQUID, (b"Retry-After", b"20")))
+    case = Case(turns(alone, answer(DATA)), mirrors=Given([Source(M0), Source(M1, remote=KNOWN)]))
+    report = case.run()
+
+    assert isinstance(report, Report)
+    assert case.asked == [M0, M0]
+
+
+@implementer(IMirrors)
+class Given:
+    """These places."""
+
+    def __init__(self, places: list[Source]) -> None:
+        self._places = places
+
+    def locate(self, source: Source, direct: IDownloader) -> list[Source]:
+        return self._places
+
+    def record(self, attempt: Attempt) -> None: ...
+
+
 @implementer(IMirrors)
 class Listed:
     """A list that has to be fetched."""
@@ -180,6 +234,13 @@ def test_a_list_that_the_proxy_does_not_hand_out_was_the_only_try() -> None:
     assert isinstance(error, ProxyFailed)
     assert error.status == 407
     assert case.asked == ["http://lists.example/mirrors"]
+
+
+def test_a_list_that_it_does_not_hand_out_to_one_login_is_no_word_on_the_files_own() -> None:
+    case = Case(knows_other, mirrors=Listed())
+
+    assert isinstance(case.run(Source(URL, remote=KNOWN)), Report)
+    assert case.asked == ["http://lists.example/mirrors", URL]
 
 
 # ---- a rest that was cut off, behind a redirect

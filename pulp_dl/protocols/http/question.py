@@ -138,7 +138,8 @@ class Question:
         error = failure.value
         if isinstance(error, ProxyFailed) and error.gate is None:  # else it was another question's: for a token
             proxy = self._fetcher.remote.proxy_for(self._trail.place)
-            error.gate = None if proxy is None else shown(proxy.url)
+            if proxy is not None:
+                error.gate, error.login = shown(proxy.url), proxy.login
         return failure
 
     def _hinted(self, failure: Failure) -> Failure:
