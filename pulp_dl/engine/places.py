@@ -64,8 +64,8 @@ class Candidates:
     @ivar known: those that have been read and did not drop out.
     @ivar wrong: those that had another file, and are asked again only when no other place is left.
     @ivar failure: why the mirrors could not say more, or None.
-    @ivar shut: what proxies have said that are to be asked for nothing more, by their C{gate} and the C{login} that they
-        refused, or None if it is for all: in this round, or at all if it is not transient.
+    @ivar shut: what proxies have said that are to be asked for nothing more, by their C{gate} and the C{login} that is
+        refused, or None if all are: in this round, or at all if it is not transient.
     """
 
     wrong: tuple[Source, ...] = ()

@@ -157,7 +157,12 @@ def test_a_cancel_by_a_callback_of_what_is_waited_for_cancels_what_is_waited_for
     inner: Deferred[None] = Deferred()
     dropped: list[Any] = []
     second: Deferred[None] = Deferred(dropped.append)
-    (inner if nested else first).addCallback(lambda _: case.task.cancel())
+    case = Case()  # that waits for nothing
+
+    def cancel(_: object) -> None:
+        case.task.cancel()
+
+    (inner if nested else first).addCallback(cancel)
     if nested:
         first.addCallback(lambda _: inner)
     case = Case(first, second)
