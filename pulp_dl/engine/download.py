@@ -187,6 +187,11 @@ class Download(Visits):
         """Fires with a L{Report}; the contract is C{IDownloader.download}'s."""
         return self._begin(self.run())
 
+    def _interrupt(self, error: DownloadError | CancelledError) -> None:
+        if self._task is not None:
+            self._pipe.halt()
+        super()._interrupt(error)
+
     async def run(self) -> Report:
         try:
             with in_our_words:
@@ -247,6 +252,8 @@ class Download(Visits):
         return report
 
     async def _until_yielding(self, place: Source) -> Report | None:
+        if self._interruption is not None:  # in the same turn as the last attempt came to its end
+            raise CancelledError
         pipe, asked = self._pipe, True
         offset = pipe.offset
         failed: DownloadError | None = None
@@ -357,7 +364,7 @@ class Download(Visits):
         question = await hedge.first(question, opens, alone=alone)
         self._place = question.place
         self._put_at(question)
-        self._pipe.limit(question.limits)
+        self._pipe.limits = question.limits
         return question.take()
 
     def _put_at(self, question: Question) -> None:

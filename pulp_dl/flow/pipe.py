@@ -41,6 +41,7 @@ class Pipe:
 
     @ivar offset: bytes of the current pass that came so far.
     @ivar received: bytes that the current attempt brought.
+    @ivar limits: for the bodies that follow, in place of the usual ones; None for those.
     """
 
     # the pass
@@ -58,11 +59,11 @@ class Pipe:
     # the attempt
     received = 0
     _opened = 0.0  # how long it was free to bring bytes of other bodies than the last one
-    _limits: Timeouts | None = None  # in place of the usual ones
+    limits: Timeouts | None = None
     _watch: Watch | None = None  # a body that is here at once needs none
     _taking = False
     _delivery: Deferred[None] | None = None
-    _error: DownloadError | None = None
+    _error: DownloadError | CancelledError | None = None
 
     def __init__(
         self,
@@ -139,10 +140,6 @@ class Pipe:
             assert self._checks is not None
             self._checks.drop()
             self._go_on(await look_again(self._found, self._source, self._demands, self._start_checks))
-
-    def limit(self, timeouts: Timeouts | None) -> None:
-        """Other limits for the bodies that follow; None: the usual ones."""
-        self._limits = timeouts
 
     def ask(self, place: Source) -> Ask:
         """What to ask this place for: the rest if the halves can be proven to belong together, else the whole."""
@@ -234,7 +231,7 @@ class Pipe:
                 delivery.cancel()
             elif not delivery.called:
                 self._opened = self.open_seconds
-                self._watch = Watch(self._clock, self._limits or self._timeouts, self._expired)
+                self._watch = Watch(self._clock, self.limits or self._timeouts, self._expired)
                 self._watch.start(open_=self.valve.open)
             await delivery
             drained = self.valve.drained()
@@ -293,18 +290,22 @@ class Pipe:
         """In one piece, for the consumer may pause or stop after any; and not while it pauses."""
         self._error = None
         self.outlet.begin(head)
-        waiting = None if self._error is not None else self.valve.drained(open_=True)
-        if waiting is not None:
-            try:
+        try:
+            if self._error is None and (waiting := self.valve.drained(open_=True)) is not None:
                 await waiting
-            except CancelledError:
-                if self._error is None:
-                    raise
+        except CancelledError:
+            if self._error is None:
+                raise
         if self._error is not None:
             raise self._error
         self.outlet.give(data, head)
         if self._error is not None:
             raise self._error
+
+    def halt(self) -> None:
+        """Who waits for it is being cancelled: nothing more goes on to the consumer, whatever is there already."""
+        if self._error is None:
+            self._error = CancelledError()
 
     def fail(self, error: BaseException) -> None:
         """There will be no more: tell the consumer.  Never raises."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import alsoProvides, implementer
@@ -104,6 +104,115 @@ def test_a_consumer_that_stops_at_the_held_back_piece_is_gone() -> None:
     case = Case(MemoryScheme(MemoryFetcher({URL: Place(PIECE)})), Source(URL, right), Stopping())
 
     assert isinstance(case.error(), ConsumerGone)
+
+
+class Quits(Recorder):
+    """Ends it from inside of its first write."""
+
+    running: Deferred[Any]
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how = how
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        if len(self.writes) == 1:
+            self.quit()
+
+    def quit(self) -> None:
+        if self.how == "cancel":
+            self.running.cancel()
+        elif self.how == "leave":
+            self.leave()
+        else:
+            self.producer.stopProducing()
+
+
+HOW = pytest.mark.parametrize(
+    ("how", "error"), [("cancel", CancelledError), ("leave", ConsumerGone), ("stop", ConsumerGone)]
+)
+
+
+class Later(Case):
+    """What comes is there at once, but only when the caller has the Deferred."""
+
+    def __init__(self, places: dict[str, Any], source: Source | str, consumer: Quits) -> None:
+        found: Deferred[list[Source]] = Deferred()
+
+        class Listed:
+            def locate(self, source: Source, direct: object) -> Deferred[list[Source]]:
+                return found
+
+            def record(_, attempt: object) -> None:
+                self.told()
+
+        self.memory = MemoryFetcher(places)
+        super().__init__(MemoryScheme(self.memory), source, consumer, Listed())
+        consumer.running = self.running
+        assert not self.ends
+        found.callback([Source(url) for url in places])
+        assert self.clock.getDelayedCalls() == []
+
+    def told(self) -> None:
+        """Of an attempt."""
+
+
+@HOW
+def test_promise_5_nothing_more_is_written_to_who_ended_it_in_a_write(how: str, error: type[Exception]) -> None:
+    """However much is there already."""
+    consumer = Quits(how)
+    case = Later({URL: Place(PIECE * 50, chunk=1000)}, URL, consumer)
+
+    assert case.ends[0].check(error)
+    assert len(consumer.writes) == 1
+    assert consumer.failure is not None
+
+
+@HOW
+def test_promise_5_nobody_else_is_asked_when_the_body_breaks_off_in_the_turn_in_which_it_was_ended(
+    how: str, error: type[Exception]
+) -> None:
+    consumer = Quits(how)
+    other = "memory://b/file"
+    case = Later({URL: Place(PIECE * 50, chunk=1000, drop_at=9000), other: Place(PIECE * 50)}, URL, consumer)
+
+    assert case.ends[0].check(error)
+    assert case.memory.urls() == [URL]
+    assert len(consumer.writes) == 1
+
+
+def test_promise_5_nobody_is_asked_after_a_cancel_by_who_is_told_of_an_attempt() -> None:
+    class Telling(Later):
+        def told(self) -> None:
+            self.running.cancel()
+
+    case = Telling({URL: Place(error=lambda: NotFound(404)), "memory://b/file": Place(PIECE)}, URL, Quits("cancel"))
+
+    assert case.ends[0].check(CancelledError)
+    assert case.memory.urls() == [URL]
+
+
+@HOW
+@pytest.mark.parametrize("pauses", [False, True])
+@pytest.mark.parametrize("moment", ["registerProducer", "write"])
+def test_promise_5_it_may_be_ended_as_soon_as_the_held_back_piece_could_be_given(
+    moment: str, pauses: bool, how: str, error: type[Exception]
+) -> None:
+    class AtOnce(Quits):
+        def registerProducer(self, producer: Any, streaming: bool) -> None:
+            super().registerProducer(producer, streaming)
+            if moment == "registerProducer":
+                if pauses:
+                    producer.pauseProducing()
+                self.quit()
+
+    consumer = AtOnce(how)
+    case = Later({URL: Place(PIECE)}, Source(URL, Digest("sha256", hashlib.sha256(PIECE).hexdigest())), consumer)
+
+    assert case.ends[0].check(error)
+    assert len(consumer.writes) == (moment == "write")
+    assert consumer.failure is not None
 
 
 def test_a_client_that_leaves_after_the_end_does_not_cancel_what_the_caller_does_next() -> None:

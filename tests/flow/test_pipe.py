@@ -648,7 +648,7 @@ def test_time_in_which_the_consumer_takes_nothing_is_not_silence() -> None:
 def test_there_may_be_other_limits_for_some_bodies() -> None:
     case = Case(timeouts=Timeouts(idle=100, low_speed=None))
     for limits, seconds in ((Timeouts(idle=1, low_speed=None), 1), (None, 100)):
-        case.pipe.limit(limits)
+        case.pipe.limits = limits
         running = case.begin(waiting(head(3000), DATA[:10]))
         case.clock.advance(seconds - 0.1)
         assert not running.called
