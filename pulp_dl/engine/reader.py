@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
@@ -20,7 +20,6 @@ from ..model.report import Report
 from ..model.source import Head, Source
 from ..urls import shown
 from .onward import Onward
-from .task import Task
 
 if TYPE_CHECKING:
     from .sharing import Sharing
@@ -63,7 +62,7 @@ class Reader(Deferred[Report]):
         self._pumping = False
         self.ended = False
         self._onward: Onward | None = None
-        self._task: Task[Any] | None = None
+        self._asked = False
         self._resumed: Deferred[None] | None = None
         self.position = 0
         self.sated = False
@@ -106,7 +105,8 @@ class Reader(Deferred[Report]):
 
     def give(self, data: bytes, at: int) -> None:
         """What has just come to this offset."""
-        if not self._pumping and self.position == at and self._takes():
+        here = not self._pumping and self.position == at and self._takes()
+        if here and self.position == at:  # else it has taken it from the window, as soon as it had a producer
             assert self._transfer is not None
             assert self._transfer.head is not None
             self.hand(data, self._transfer.head)
@@ -150,7 +150,7 @@ class Reader(Deferred[Report]):
     def rewind(self, head: Head) -> None:
         """They are all forgotten."""
         self.position = self._looked = 0
-        if self.outlet.head is not None:
+        if not self.ended and self.outlet.head is not None:
             try:
                 self.outlet.rewind(head)
             except DownloadError as error:
@@ -201,8 +201,9 @@ class Reader(Deferred[Report]):
     def _go_on(self) -> None:
         if self._onward is None or self.sated or self.ended:
             return
-        if self._task is None:
-            self._task = self._sharing.run(self._alone(self._onward))
+        if not self._asked:  # it may be asked again before its first bytes have been written
+            self._asked = True
+            self._sharing.run(self._alone(self._onward))
         else:
             self._onward.resume()
             waiting, self._resumed = self._resumed, None
@@ -211,7 +212,7 @@ class Reader(Deferred[Report]):
 
     async def resumed(self) -> None:
         """Wait until the consumer takes more."""
-        if self.sated:
+        if self.sated and not self.ended:
             self._resumed = Deferred()
             await self._resumed
 

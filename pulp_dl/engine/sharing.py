@@ -157,11 +157,11 @@ class Sharing:
         """It is at its end."""
         self._running.end(each)
 
-    def run(self, coroutine: Coroutine[Deferred[Any], Any, None]) -> Task[None]:
+    def run(self, coroutine: Coroutine[Deferred[Any], Any, None]) -> None:
         """It ends before all this is closed; whoever it is for can end it."""
         task = Task(coroutine, _heedless)
         task.start()
-        return self._running.add(task)  # type: ignore[return-value]  # it returns what it is given
+        self._running.add(task)
 
     def keeps(self, transfer: Transfer, size: int) -> None:
         """It keeps so many bytes that are to be spared."""

@@ -126,23 +126,22 @@ class Transfer:
 
     def leave(self, reader: Reader) -> None:
         """It is not to be given anything any more.  When nobody is left, the body is not wanted."""
-        if self._over:
-            return
         self._hungry.pop(reader, None)
+        self._readers.pop(reader, None)
         if reader is self._keeper:
             self._keeper = None
-        elif reader in self._readers:
-            del self._readers[reader]
         self._fewer()
 
     def _fewer(self) -> None:
         """Some have gone.  When nobody is left, the body is not wanted."""
-        if self._readers:
+        if self._over:
+            return
+        if self._readers or (self._keeper is not None and self._worth_keeping()):
             self._trim()
             self._account()
-        elif self._keeper is None or not self._worth_keeping():
+            self._pace()
+        else:
             self._abandon()
-        self._pace()
 
     def _worth_keeping(self) -> bool:
         """May the one that is no client have the rest for itself?"""
@@ -151,14 +150,13 @@ class Transfer:
 
     def _abandon(self) -> None:
         self._close()
-        keeper = self._keeper
         if self._running is not None:
             self._running.cancel()
         else:
             for waiting in self._gone:
                 waiting.callback(ConsumerGone("the consumer wants no more"))
-        if keeper is not None:
-            keeper.leave(CancelledError())
+        if self._keeper is not None:
+            self._keeper.leave(CancelledError())
 
     def _close(self) -> None:
         """Nothing more will be given to anybody."""
@@ -305,7 +303,9 @@ class Transfer:
         self._trim(floor)
 
     def _detach(self, reader: Reader) -> None:
-        """It goes on alone, with what the checks have seen of what it has."""
+        """It goes on alone, with what the checks have seen of what it has; unless it has left meanwhile."""
+        if reader not in self._readers:
+            return
         seen = None
         if self.head is not None and reader.outlet.head is not None:
             self._window.watch(whole=self.head.whole)

@@ -32,6 +32,7 @@ class Outlet:
     given = 0
     head: Head | None = None
     _registered = False
+    _beginning = False
 
     def __init__(self, consumer: IBodyConsumer, producer: IPushProducer) -> None:
         self._consumer = consumer
@@ -48,14 +49,22 @@ class Outlet:
         if self.head is not None:
             return
         self.head = head
+        self._beginning = True
         try:
             self._consumer.begin(head)
-            self._registered = True
-            self._consumer.registerProducer(self._producer, True)
+            self._register()
         except DownloadError:
             raise
         except Exception as error:
             raise _failed(error) from error
+        finally:
+            self._beginning = False
+
+    def _register(self) -> None:
+        if self._beginning:
+            self._beginning = False
+            self._registered = True
+            self._consumer.registerProducer(self._producer, True)
 
     def give(self, data: bytes, head: Head) -> None:
         """
@@ -74,9 +83,14 @@ class Outlet:
             raise _failed(error) from error
 
     def rewind(self, head: Head) -> None:
-        """It has to forget all, and another head holds."""
+        """
+        It has to forget all, and another head holds.
+
+        @raise ConsumerFailed: it raised, or is none that can forget.
+        """
         consumer = self._consumer
-        assert IRewindable.providedBy(consumer)
+        if not IRewindable.providedBy(consumer):
+            raise ConsumerFailed("the body begins again, and the consumer cannot forget what it has")
         self.begin(head)  # it may hold bytes of an earlier run, and nothing else
         self._call(lambda: consumer.rewind(head))
         self.head, self.given = head, 0
@@ -101,7 +115,8 @@ class Outlet:
 
     def fail(self, error: BaseException) -> None:
         """There will be no more.  Never raises."""
-        for end in (self._unregister, lambda: self._consumer.fail(Failure(error))):
+        # Who leaves inside of its begin() has been given no producer yet; it is, so that the order holds.
+        for end in (self._register, self._unregister, lambda: self._consumer.fail(Failure(error))):
             try:
                 end()
             except Exception:

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from pulp_dl import Size, Source
 from pulp_dl.engine.transfer import LOOK
-from pulp_dl.errors import ConsumerGone, DownloadError, NotFound, Unavailable
+from pulp_dl.errors import ConsumerFailed, ConsumerGone, DownloadError, NotFound, Unavailable
 from pulp_dl.flow.tail import HOLD
 from pulp_dl.mirrors.places import Places
 from pulp_dl.testing import Place, Recorder, RewindableRecorder
@@ -83,7 +83,71 @@ events = st.lists(
 )
 
 
+# What consumers do from inside of their methods, to themselves (None) or to others: after so many calls, this.
+METHODS = ("begin", "registerProducer", "write", "rewind")
+inside = st.fixed_dictionaries(
+    {},
+    optional=dict.fromkeys(
+        METHODS,
+        st.lists(
+            st.one_of(
+                st.tuples(st.integers(0, 9), st.sampled_from(["pause", "flick", "resume"]), st.none() | who),
+                st.tuples(st.integers(0, 9), st.sampled_from(["cancel", "leave", "stop"]), who),
+            ),
+            min_size=1,
+            max_size=8,
+        ),
+    ),
+)
+
+
+class Acts:
+    """Does what there is to be done inside of each method, whoever is called."""
+
+    def __init__(self, clients: list[Client], inside: dict[str, list[Any]]) -> None:
+        self._clients = clients
+        self._left = {method: [*acts] for method, acts in inside.items()}
+
+    def inside(self, method: str, consumer: Recorder) -> None:
+        left = self._left.get(method)
+        if not left:
+            return
+        wait, act, whom = left[0]
+        if wait:
+            left[0] = (wait - 1, act, whom)
+            return
+        del left[0]
+        if whom is None:
+            TO_ITSELF[act](consumer)
+        elif self._clients:
+            DOINGS[act](self._clients[whom % len(self._clients)])
+
+
+def acting(base: type[Recorder], acts: Acts) -> Recorder:
+    """A consumer that does."""
+
+    def doing(method: str) -> Callable[..., None]:
+        def call(self: Recorder, *args: Any) -> None:
+            getattr(base, method)(self, *args)
+            acts.inside(method, self)
+
+        return call
+
+    return type("Acting", (base,), {each: doing(each) for each in METHODS if hasattr(base, each)})()  # type: ignore[no-any-return]
+
+
+def flick(consumer: Recorder) -> None:
+    consumer.pause()
+    consumer.resume()
+
+
+TO_ITSELF: dict[str, Callable[[Recorder], object]] = {
+    "pause": Recorder.pause,
+    "resume": Recorder.resume,
+    "flick": flick,
+}
 DOINGS: dict[str, Callable[[Client], object]] = {
+    "flick": lambda client: flick(client.consumer),
     "pause": lambda client: client.consumer.pause(),
     "resume": lambda client: client.consumer.resume(),
     "cancel": lambda client: client.leave(),
@@ -92,12 +156,14 @@ DOINGS: dict[str, Callable[[Client], object]] = {
 }
 
 
-def play(case: Case, source: Source, events: list[Any], window: int) -> list[Client]:
+def play(case: Case, source: Source, events: list[Any], inside: dict[str, list[Any]], window: int) -> list[Client]:
     """Do all that, then let everybody take the rest."""
-    clients = [case.get(source=source)]
+    clients: list[Client] = []
+    acts = Acts(clients, inside)
+    clients.append(case.get(acting(Recorder, acts), source))
     for event, argument in events:
         if event == "come":
-            clients.append(case.get(RewindableRecorder() if argument else Recorder(), source))
+            clients.append(case.get(acting(RewindableRecorder if argument else Recorder, acts), source))
         elif event == "turns":
             for _ in range(argument):
                 case.turns()
@@ -108,17 +174,21 @@ def play(case: Case, source: Source, events: list[Any], window: int) -> list[Cli
             case.turns(argument * 16, LOOK / 15)
         else:
             DOINGS[event](clients[argument % len(clients)])
-    for client in clients:
-        client.consumer.resume()
-    case.until(lambda: all(each.ends for each in clients), 0.05)
+
+    def all_end() -> bool:
+        for client in clients:
+            client.consumer.resume()  # again, for it may pause in there
+        return all(each.ends for each in clients)
+
+    case.until(all_end, 0.05)
     case.until(lambda: not case.sharing._running, 0.05)  # what keeps has the rest
     case.nothing_is_left()
     return clients
 
 
-@given(worlds, events, st.booleans(), windows)
+@given(worlds, events, inside, st.booleans(), windows)
 def test_whatever_happens_each_reader_ends_with_the_right_bytes_or_visibly_not(
-    world: dict[str, Any], events: list[Any], keep: bool, window: int
+    world: dict[str, Any], events: list[Any], inside: dict[str, list[Any]], keep: bool, window: int
 ) -> None:
     kept: list[Recorder] = []
 
@@ -129,14 +199,17 @@ def test_whatever_happens_each_reader_ends_with_the_right_bytes_or_visibly_not(
 
     case = Case(world, mirrors=Places([URL, OTHER], under=URL), window=window, keep=keeper)
 
-    clients = play(case, Source(URL, (Size(len(BODY)), SHA256)), events, window)
+    clients = play(case, Source(URL, (Size(len(BODY)), SHA256)), events, inside, window)
 
     for client in clients:
         consumer, end = client.consumer, client.ends[0]
         if isinstance(end, Failure):
             assert isinstance(end.value, DownloadError | CancelledError)
+            assert not isinstance(end.value, ConsumerFailed)
             assert consumer.failure is not None
-            if not isinstance(consumer, RewindableRecorder):
+            if not isinstance(consumer, RewindableRecorder) and not isinstance(
+                end.value, ConsumerGone | CancelledError
+            ):
                 assert consumer.data != BODY
         else:
             assert consumer.data == BODY
@@ -148,20 +221,21 @@ def test_whatever_happens_each_reader_ends_with_the_right_bytes_or_visibly_not(
         assert not each.finished or each.data == BODY
 
 
-@given(honest, events, st.sampled_from([(), SHA256, (SHA256, Size(len(BODY)))]), windows)
+@given(honest, events, inside, st.sampled_from([(), SHA256, (SHA256, Size(len(BODY)))]), windows)
 def test_where_nothing_fails_everybody_who_stays_gets_it_and_no_more_is_asked_for_than_without_sharing(
-    place: Place, events: list[Any], expect: Any, window: int
+    place: Place, events: list[Any], inside: dict[str, list[Any]], expect: Any, window: int
 ) -> None:
     case = Case(place, window=window)
 
-    clients = play(case, Source(URL, expect), events, window)
+    clients = play(case, Source(URL, expect), events, inside, window)
 
     for client in clients:
         if isinstance(client.ends[0], Failure):
             assert isinstance(client.error, ConsumerGone | CancelledError)
         else:
             assert client.has_all()
-    if not {event for event, _ in events} & {"cancel", "leave", "stop"}:
+    done = {event for event, _ in events} | {act for acts in inside.values() for _, act, _ in acts}
+    if not done & {"cancel", "leave", "stop"}:
         assert all(each.has_all() for each in clients)
     # Who is too slow asks for the rest and, if there is none to be had, for the whole.
     assert len(case.spans) <= len(clients) * (1 if place.ranges else 2)
