@@ -229,8 +229,7 @@ class Transfer:
             self._sharing.keeps(self, self._window.size)
         else:
             self._trim()
-            if self._window.size:
-                self._account()
+            self._account()  # also if nothing is left: somebody may have taken, or left, meanwhile
         if self._changed:
             self._pace()
 

@@ -1074,6 +1074,31 @@ def test_what_is_to_be_kept_gets_all_while_a_slow_client_goes_on_alone() -> None
     case.nothing_is_left()
 
 
+def test_promise_6_what_a_slow_one_kept_is_not_counted_once_only_what_keeps_is_left() -> None:
+    kept, other = Recorder(), "memory://a/other"
+    case = Case(
+        {URL: SLOW, other: SLOW},
+        window=1_000_000,
+        spare=150_000,
+        keep=lambda source: kept if source.url == URL else None,
+    )
+    slow, fast = case.get(paused(3)), case.get()
+    (transfer,) = case.transfers()
+    case.until(lambda: fast.size > 100_000)
+    fast.leave()
+    case.get(source=Source(other))
+    (newer,) = {*case.transfers()} - {transfer}
+    case.until(lambda: not transfer.open)
+
+    assert transfer.size < 4000
+    assert case.sharing._held == transfer.size + newer.size
+    slow.consumer.resume()
+    case.until(lambda: not case.sharing._running)
+    assert kept.data == BODY
+    assert slow.has_all()
+    case.nothing_is_left()
+
+
 def test_promise_5_closing_ends_what_a_slow_one_keeps() -> None:
     case = Case(SLOW, window=1_000_000)
     slow, _ = pair(case)

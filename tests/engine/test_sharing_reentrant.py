@@ -105,7 +105,7 @@ def test_who_ends_another_one_as_it_goes_on_alone_hurts_nobody_else() -> None:
         asked.append(source)
         return inside(source, consumer) if len(asked) == 1 else fail(CircuitOpen("not now", source.url))
 
-    case.inner.download = once  # type: ignore[method-assign, assignment]
+    case.inner.download = once  # type: ignore[assignment]
     first, second, third = (case.get(source=Source(URL, span=(0, 100_000))) for _ in range(3))
     second.download.addBoth(lambda _: third.leave())
     case.end(first, second, third)
@@ -125,6 +125,17 @@ def test_what_keeps_and_cannot_forget_is_left_behind_when_the_body_begins_again(
     assert client.consumer.rewinds == 1
     assert kept.failure is not None
     assert kept.failure.check(ConsumerFailed)
+    case.nothing_is_left()
+
+
+def test_promise_6_what_is_counted_goes_although_somebody_takes_inside_of_its_write() -> None:
+    case = Case(SLOW.but(chunk=16_000), keep=lambda source: RewindableRecorder())
+    client = case.get(Doing("write", lambda each: flick(each) if len(each.writes) == 8 else None))
+    (transfer,) = case.transfers()
+    case.until(lambda: len(client.consumer.writes) == 8)
+
+    assert case.sharing._held == transfer.size == 0
+    case.end(client)
     case.nothing_is_left()
 
 
@@ -151,7 +162,7 @@ class Lingering:
         self.asked = 0
         self.ending: Deferred[None] = Deferred()
 
-    async def locate(self, source: Source, direct: bool) -> AsyncIterator[Source]:
+    async def locate(self, source: Source, direct: Any) -> AsyncIterator[Source]:
         self.asked += 1
         me = self.asked
         try:
