@@ -192,8 +192,7 @@ class Transfer:
         small = head.length is not None and head.length <= self._limit
         if not small and not divisible(head):
             self.shut()
-            for reader in tuple(self._readers)[1:]:
-                self._detach(reader)
+            self._detach([*self._readers][1:])
         if self.source.span is None and head.status == 200 and not self._over:
             self._keep()
 
@@ -296,22 +295,21 @@ class Transfer:
         keeper = self._keeper
         if keeper is not None and self._readers and keeper.position < floor:
             keeper.leave(ConsumerFailed("what was to be kept could not be written as fast as it came"))
-        for reader in [each for each in self._readers if each.position < floor]:
-            if len(self._readers) > 1:
-                self._detach(reader)
+        self._detach([each for each in self._readers if each.position < floor], 1)
         self._trim(floor)
 
-    def _detach(self, reader: Reader) -> None:
-        """It goes on alone, with what the checks have seen of what it has; unless it has left meanwhile."""
-        if reader not in self._readers:
-            return
-        seen = None
-        if self.head is not None and reader.outlet.head is not None:
-            self._window.watch(whole=self.head.whole)
-            seen = self._window.seen(reader.position)
-        del self._readers[reader]
-        self._hungry.pop(reader, None)
-        reader.detach(self.head, seen)
+    def _detach(self, readers: list[Reader], least: int = 0) -> None:
+        """They go on alone, with what the checks have seen of what they have; but so many have to stay."""
+        for reader in sorted(readers, key=lambda each: each.position):
+            if reader not in self._readers or len(self._readers) <= least:  # some have left meanwhile
+                continue
+            seen = None
+            if self.head is not None and reader.outlet.head is not None:
+                self._window.watch(whole=self.head.whole)
+                seen = self._window.seen(reader.position)
+            del self._readers[reader]
+            self._hungry.pop(reader, None)
+            reader.detach(self.head, seen)
 
     def _trim(self, floor: int | None = None) -> None:
         """
@@ -376,8 +374,7 @@ class Transfer:
             assert self.head is not None
             seen = self._window.watch(whole=self.head.whole)
             if seen is not None and separable(self.source, self.head, seen):
-                for reader in slow:
-                    self._detach(reader)
+                self._detach(slow)
         self._trim(self._needed)
         self._fewer()
 
