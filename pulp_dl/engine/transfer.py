@@ -65,6 +65,7 @@ class Transfer:
         self._keeper: Reader | None = None
         self._looking: Call | None = None
         self._over = False
+        self._stuck = False  # its slow readers need what is kept for them
         self.open = True
         self.head: Head | None = None
         self.report: Report | None = None
@@ -235,6 +236,7 @@ class Transfer:
     def rewind(self, head: Head) -> None:
         """The download begins again; all here can forget."""
         self.head = head
+        self._stuck = False
         self._window.clear()
         self._account()
         for reader in self._everybody:
@@ -292,9 +294,8 @@ class Transfer:
         """So many more bytes come than fit."""
         self.shut()
         floor = min(self._window.end, self._window.end + size - self._limit)
-        keeper = self._keeper
-        if keeper is not None and self._readers and keeper.position < floor:
-            keeper.leave(ConsumerFailed("what was to be kept could not be written as fast as it came"))
+        if self._keeper is not None and self._readers and self._keeper.position < floor:
+            self._keeper.leave(ConsumerFailed("what was to be kept could not be written as fast as it came"))
         self._detach([each for each in self._readers if each.position < floor], 1)
         self._trim(floor)
 
@@ -344,7 +345,7 @@ class Transfer:
         return self.report is None and len(self._readers) > 1
 
     def _account(self) -> None:
-        """What is kept for who may come, or for slow ones alone, is to be spared; a window between several is not."""
+        """To be spared is what is kept for who may come, and for slow ones alone if it can be given up."""
         size, shared, looking = self._window.size, self._shared, self._looking
         if shared or size <= PIECE:
             if looking is not None:
@@ -352,7 +353,7 @@ class Transfer:
                 looking.cancel()
         elif looking is None:
             self._looking = self._sharing.clock.callLater(LOOK, self._look)
-        self._sharing.keeps(self, size if self.open or not shared else 0)  # which may come back here
+        self._sharing.keeps(self, size if self.open or not (shared or self._stuck) else 0)  # which may come back here
 
     def _look(self) -> None:
         """A while has gone by."""
@@ -375,6 +376,8 @@ class Transfer:
             seen = self._window.watch(whole=self.head.whole)
             if seen is not None and separable(self.source, self.head, seen):
                 self._detach(slow)
+            else:
+                self._stuck = True
         self._trim(self._needed)
         self._fewer()
 

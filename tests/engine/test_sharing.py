@@ -1099,6 +1099,26 @@ def test_promise_6_what_a_slow_one_kept_is_not_counted_once_only_what_keeps_is_l
     case.nothing_is_left()
 
 
+@pytest.mark.parametrize("etag", [b'"1"', None])
+def test_slow_ones_that_nothing_can_be_taken_from_do_not_shut_the_doors_of_others(etag: bytes | None) -> None:
+    urls = [f"memory://a/{number}" for number in range(4)]
+    case = Case({URL: SLOW, **dict.fromkeys(urls, SLOW.but(etag=etag))}, window=1_000_000, spare=250_000)
+    slow = [pair(case, url, ())[0] for url in urls]
+    first = case.get()
+    case.until(lambda: first.size > 100_000)
+    second = case.get()
+    case.end(first, second)
+
+    assert second.has_all()
+    assert len(case.spans) == 5
+    assert case.sharing._held <= 250_000
+    for each in slow:
+        each.consumer.resume()
+    case.end(*slow)
+    assert all(each.has_all() for each in slow)
+    case.nothing_is_left()
+
+
 def test_promise_5_closing_ends_what_a_slow_one_keeps() -> None:
     case = Case(SLOW, window=1_000_000)
     slow, _ = pair(case)
