@@ -100,7 +100,7 @@ class Onward:
                 final = not head.whole or not (rest.refused or error.transient)
                 if self._reader.ended or final:
                     raise
-        again = _Again(self._reader, head, seen)
+        again = _Again(self._reader, self._source, head, seen)
         report = await self._bring(inner, evolve(self._source, span=None, conditions=()), again)
         return evolve(report, size=self._reader.position), again.head or head
 
@@ -126,6 +126,11 @@ class Onward:
 def _if_range(ask: Ask) -> tuple[tuple[bytes, bytes], ...]:
     strong = None if ask.same_as is None else ask.same_as.if_range
     return () if strong is None else ((b"If-Range", strong),)
+
+
+def _same_place(one: Head, other: Head) -> bool:
+    """A query may hold a signature that changes."""
+    return one.url.partition("?")[0] == other.url.partition("?")[0]
 
 
 @implementer(IBodyConsumer)
@@ -220,7 +225,7 @@ class _Rest(_Part):
         stop = head.total if self._stop is None else self._stop
         if head.span.start != self._start or head.span.stop != stop:
             raise NotResumable("another part came than the rest", head.url)
-        if not judged and head.url.partition("?")[0] != first.url.partition("?")[0]:
+        if not judged and not _same_place(first, head):
             raise NotResumable("the rest came from another place", head.url)
 
     def write(self, data: bytes) -> None:
@@ -247,8 +252,9 @@ class _Rest(_Part):
 class _Again(_Part):
     """Takes the whole, and of it what the reader does not have."""
 
-    def __init__(self, reader: Reader, first: Head, seen: Seen) -> None:
+    def __init__(self, reader: Reader, source: Source, first: Head, seen: Seen) -> None:
         super().__init__(reader)
+        self._source = source
         self._first = first
         self._seen = seen
         self._prefix: Prefix | None = None
@@ -260,9 +266,18 @@ class _Again(_Part):
             reader.rewind(head)
             return
         self.head = first
-        if not head.whole or (None not in {head.total, first.total} and head.total != first.total):
+        sizes = {head.total, first.total}
+        if not head.whole or (None not in sizes and len(sizes) > 1) or self._tells_of_another(head):
             self.refuse(NotResumable("the file is another one now than when it began to come", head.url))
         self._prefix = Prefix(reader.position, *self._seen.so_far())
+
+    def _tells_of_another(self, head: Head) -> bool:
+        """Where no digest will tell whether the file is right, the strong ETags of one place tell if it is another."""
+        if Demands(self._source.expect, None).judged or not _same_place(self._first, head):
+            return False
+        etags = {self._first.etag, head.etag}
+        strong = {self._first.validators.if_range, head.validators.if_range}
+        return None not in etags and None not in strong and len(etags) > 1
 
     def write(self, data: bytes) -> None:
         prefix = self._prefix

@@ -357,6 +357,27 @@ def test_promise_3_a_file_that_changed_meanwhile_is_not_joined(other: bytes, *, 
     case.nothing_is_left()
 
 
+@pytest.mark.parametrize("had", [0, 1])
+@pytest.mark.parametrize(("etag", "joined"), [(b'"2"', False), (b'W/"2"', True), (None, True)])
+def test_promise_3_without_a_digest_another_etag_is_another_file_though_nothing_else_tells(
+    had: int, etag: bytes | None, *, joined: bool
+) -> None:
+    case = Case([SLOW, SLOW.but(data=WRONG, etag=etag)], window=1_000_000)
+    fast, slow = case.get(source=URL), case.get(paused(had), source=URL)
+    case.end(fast)
+    look(case)  # it has to go on alone
+    slow.consumer.resume()
+    case.end(slow)
+
+    assert slow.consumer.head.etag == b'"1"'
+    if joined:
+        assert slow.consumer.data == WRONG
+    else:
+        assert isinstance(slow.error, NotResumable)
+        assert BODY.startswith(slow.consumer.data)
+    case.nothing_is_left()
+
+
 def test_promise_3_without_a_digest_a_rest_is_asked_for_with_if_range() -> None:
     case = Case(SLOW)
     fast, slow = case.get(source=URL), case.get(paused(3), source=URL)
