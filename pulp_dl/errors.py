@@ -110,9 +110,12 @@ class ProxyFailed(ConnectFailed):
         process runs, and tells nothing else of them; None if the protocol does not say.
     @ivar login_refused: it does not take our user and password (401, 407, what SOCKS has for it), or wants some; so it
         would refuse whatever else it was asked for.
+    @ivar hearsay: a proxy says where an answer has come by (C{Via}), and this one has such a field.  So although it is
+        signed by the proxy, a server may have written it that wants to keep us from others.
     """
 
     login: int | None = None
+    hearsay = False
 
     def __init__(
         self,

@@ -434,6 +434,10 @@ SECRETS = st.tuples(AROUND, AROUND).map(lambda sides: f"{sides[0]}{SECRET}{sides
 QUOTED = SECRETS.map(lambda secret: quote(secret, safe=""))
 NAMES_OF_SECRETS = [
     "X-Amz-Signature",
+    "verify",
+    "bearer",
+    "sas",
+    "__gda__",
     "X-Amz-Security-Token",
     "X-Amz-Credential",
     "X-Goog-Signature",

@@ -229,9 +229,10 @@ class Candidates:
     def heed(self, error: BaseException | None) -> None:
         """
         If a proxy does not let us in, or wants to be left alone, so it is for all that is behind it: to refuse us once
-        more would be no news, and might lock an account.  Another login is another matter.
+        more would be no news, and might lock an account.  Another login is another matter, and so is what a place may
+        have said of the others.
         """
-        if isinstance(error, ProxyFailed) and error.gate is not None:
+        if isinstance(error, ProxyFailed) and error.gate is not None and not error.hearsay:
             alone = error.transient and (error.status == 429 or error.retry_after)
             if error.login_refused or alone:
                 self.shut = {**self.shut, (error.gate, None if alone else error.login): error}

@@ -67,6 +67,9 @@ Prefixes of IPv6 whose last 32 bits are an IPv4 address: NAT64 (RFC 6052, RFC 82
 _GLOBAL: Final = ip_network("2000::/3")
 """All of IPv6 that is given out to anybody; Python takes what is not even reserved for global."""
 
+_NOT_GLOBAL: Final = ip_network("192.0.0.0/24"), ip_network("3fff::/20")
+"""What older versions of Python take for global: CPython #113171, RFC 9637."""
+
 
 def space_of(address: IPv4Address | IPv6Address) -> Space:
     """An address that holds another one (IPv4-mapped, NAT64, 6to4, Teredo) is where the closer of both is."""
@@ -78,6 +81,8 @@ def space_of(address: IPv4Address | IPv6Address) -> Space:
     if near or (isinstance(address, IPv4Address) and (address.is_reserved or int(address) >> 24 == 0)):
         return Space.MACHINE
     given_out = isinstance(address, IPv4Address) or address in _GLOBAL
+    if any(address in network for network in _NOT_GLOBAL):
+        return Space.PRIVATE
     return Space.PUBLIC if address.is_global and given_out else Space.PRIVATE
 
 

@@ -285,6 +285,32 @@ def test_who_is_forbidden_where_it_led_may_be_led_elsewhere() -> None:
     assert case.asked == [URL, SIGNED, SIGNED, URL, "http://other.example/blob"]
 
 
+# ---- what may be said by whoever is behind it
+
+
+VIA = (b"Via", b"1.1 gate.example (squid/5.7)")
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        answer(b"no", 407, headers=(VIA,)),
+        answer(b"no", 407, headers=(VIA, SQUID)),
+        answer(b"no", 401, headers=(VIA, (b"Proxy-Status", b"gate; error=http_request_denied"))),
+        answer(b"no", 429, headers=(VIA, (b"Proxy-Status", b"gate; error=http_request_denied"))),
+        answer(b"no", 503, headers=(VIA, SQUID, (b"Retry-After", b"20"))),
+    ],
+)
+def test_what_a_server_may_have_said_keeps_nobody_from_the_other_mirrors(says: Any) -> None:
+    """Proxies hand on whatever a server says, signs of proxies, too; only theirs is the C{Via}."""
+    case = Case(turns(says, answer(DATA, headers=(VIA,))))
+    report = case.run()
+
+    assert isinstance(report, Report)
+    assert case.asked == ["http://m0.example/file", "http://m1.example/file"]
+    assert report.seconds < 1
+
+
 # ---- who wants to be left alone for a while
 
 

@@ -11,6 +11,7 @@ from zope.interface import implementer
 
 from pulp_dl import Bearer, DigestAuth, Downloader, Retries, TokenAuth, ToMemory
 from pulp_dl.errors import (
+    AuthFailed,
     BadStatus,
     DownloadError,
     NotFound,
@@ -19,6 +20,7 @@ from pulp_dl.errors import (
     Refused,
     TimedOut,
     Truncated,
+    Unavailable,
 )
 from pulp_dl.interfaces import IAuth, IAuthenticator, IDownloader
 from pulp_dl.model.auth import Basic
@@ -120,6 +122,16 @@ async def test_an_origins_errors_are_its_own_also_through_a_proxy(reactor: Any, 
 
 
 STATUS, SQUID, VIA, SERVER = b"Proxy-Status", b"X-Squid-Error", b"Via", b"Server"
+
+
+@pytest.mark.parametrize(("status", "error"), [(407, AuthFailed), (511, Unavailable)])
+async def test_what_no_server_should_say_is_its_own_where_the_proxy_only_handed_it_on(
+    reactor: Any, fetching: MakeFetcher, status: int, error: type[DownloadError]
+) -> None:
+    """Tinyproxy and Squid do; their own have no C{Via}, or their signature."""
+    async with FaultServer(reactor, answer(b"no", status, headers=((VIA, b"1.1 gate"),))) as proxy:
+        with pytest.raises(error):
+            await fetching(proxy=Proxy(proxy.url("/"))).open(Source("http://origin.example/a"))
 
 
 @pytest.mark.parametrize(

@@ -362,6 +362,7 @@ async def test_what_the_proxy_is_told_is_the_proxys(reactor: Any) -> None:
         ({"auth": TokenAuth(Basic("elmer", "a"))}, {"auth": TokenAuth(Basic("elmer", "b"))}),
         ({"headers": {"Authorization": "a"}}, {"headers": {"Authorization": "b"}}),
         ({"headers": {"X-Key": "a"}}, {}),
+        ({"cookies": True}, {}),
     ],
 )
 async def test_remotes_with_other_credentials_share_no_connection(reactor: Any, one: Any, another: Any) -> None:

@@ -168,14 +168,17 @@ class Hearing:
 
 
 def test_verification_that_is_off_is_told_once() -> None:
-    """Once for each trust, not for each connection; a pin is a check, too."""
+    """Once for each trust, not for each connection, nor for who we are; a pin is a check, too."""
     hearing = Hearing()
     globalLogPublisher.addObserver(hearing)
-    mine = trustme.CA().cert_pem.bytes()  # told of by no other test
+    authority = trustme.CA()  # told of by no other test
+    mine, issued = authority.cert_pem.bytes(), authority.issue_cert("elmer.example")
+    cert, key = issued.cert_chain_pems[0].bytes(), issued.private_key_pem.bytes()
     try:
         for _ in range(3):
             creator(TLS(ca=mine, verify=False), "a.example")
-            creator(TLS(ca=mine, verify=False), "b.example")
+            creator(TLS(ca=mine, verify=False), "b.example", ())
+            creator(TLS(ca=mine, cert=cert, key=key, verify=False), "a.example")
         creator(TLS(ca=mine), "a.example")
         creator(TLS(ca=mine, verify=False, pins="sha256//" + "A" * 43 + "="), "a.example")
     finally:

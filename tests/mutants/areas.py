@@ -40,6 +40,7 @@ AREAS: Final[dict[str, dict[str, tuple[Tests, ...]]]] = {
         "flow/scattered.py": (of(flow="scattered"), of(engine="segments")),
         "flow/seen.py": (of(flow="seen"), of(engine="sharing"), of(engine="sharing_properties")),
         "flow/steady.py": (of(flow="steady"),),
+        "flow/backlog.py": (of(flow="backlog"), of(engine="sharing")),
         "flow/tail.py": (of(flow="tail"), of(engine="properties")),
         "flow/timers.py": (of(flow="timers"),),
         "flow/unhurried.py": (of(flow="running"), of(engine="interrupted download")),

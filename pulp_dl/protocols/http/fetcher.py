@@ -57,7 +57,7 @@ class HTTPFetcher:
         self._authenticator: IAuthenticator | None = None
         self.cookies = Cookies() if remote.cookies else None
         self.homes = Homes(reactor, remote, shared)
-        self._who = _who(remote)
+        self._who = _who(remote, self.cookies)
         self.running = Running()
         self.bodies: set[Body] = set()
 
@@ -142,16 +142,16 @@ class HTTPFetcher:
         return Login(authenticator, method.encode("ascii"), url)
 
 
-def _who(remote: Remote) -> Hashable:
+def _who(remote: Remote, cookies: Cookies | None) -> Hashable:
     """Who a server of the scope takes us for, but for the client certificate; None for anybody."""
     secret = tuple(pair for pair in remote.headers if pair[0].lower() not in PUBLIC)
-    if remote.auth is None and not secret:
+    if remote.auth is None and not secret and cookies is None:
         return None
     try:
         hash(remote.auth)
     except TypeError:  # somebody's own; its Remote is kept, so its id stays its own
-        return id(remote.auth), secret
-    return remote.auth, secret
+        return id(remote.auth), secret, cookies
+    return remote.auth, secret, cookies
 
 
 def _only_head(body: Body) -> Head:

@@ -15,7 +15,7 @@ from .tls import of_proxy
 __all__ = ["failed", "refused"]
 
 _OF_PROXIES: Final = frozenset({407, 511})
-"""No origin says these (RFC 9110 section 15.5.8, RFC 6585 section 6)."""
+"""No origin should say these (RFC 9110 section 15.5.8, RFC 6585 section 6)."""
 _OF_FILES: Final = frozenset({304, 404, 410, 416})
 """These tell of the file, whoever says them: a cache, or who has asked an FTP server."""
 _ERROR: Final = re.compile(rb"; *error=", re.IGNORECASE)
@@ -30,14 +30,17 @@ def refused(status: int, pairs: Pairs, url: str, now: float) -> ProxyFailed | No
     @param now: seconds since the epoch, for a Retry-After that is a date.
     @return: what that means; None if it is what somebody behind the proxy says, or may be.
     """
-    if status in _OF_FILES or not (status in _OF_PROXIES or _own(status, pairs)):
+    hops = len(_members(pairs, b"via"))
+    if status in _OF_FILES or not ((status in _OF_PROXIES and not hops) or _own(status, pairs, hops)):
         return None
     words = f"the proxy itself answered {status} {PHRASES.get(status, '')}".rstrip()
     if status in {401, 407}:
         words = NO_LOGIN.format(status)
     elif status < 400:
         words += ", with a page of its own"
-    return ProxyFailed(words, url, status, retry_after=retry_after(pairs, now))
+    refusal = ProxyFailed(words, url, status, retry_after=retry_after(pairs, now))
+    refusal.hearsay = hops > 0
+    return refusal
 
 
 def failed(error: Any, url: str) -> ProxyFailed | None:
@@ -55,7 +58,7 @@ def failed(error: Any, url: str) -> ProxyFailed | None:
     return ProxyFailed(NO_PROXY, url) if isinstance(error.__cause__, NoAnswer) else None
 
 
-def _own(status: int, pairs: Pairs) -> bool:
+def _own(status: int, pairs: Pairs, hops: int) -> bool:
     """
     Does the proxy say of this answer that it is its own?
 
@@ -67,10 +70,7 @@ def _own(status: int, pairs: Pairs) -> bool:
     that is old, because the origin is away; and tinyproxy makes no good ones but of its own site.
     """
     squid = find(pairs, b"x-squid-error")
-    if status < 300 and squid is None:
-        return False
-    hops = len(_members(pairs, b"via"))
-    if hops > 1:
+    if hops > 1 or (status < 300 and squid is None):
         return False
     statuses = _members(pairs, b"proxy-status")
     if statuses:

@@ -123,13 +123,19 @@ def _context(tls: TLS, _names: tuple[str | None, str | None], alpn: tuple[bytes,
     else:
         context.set_verify(SSL.VERIFY_NONE)
         if not tls.pinned:
-            _log.warn("TLS.verify is off: whoever is on the way can read and change what goes by", event="unverified")
+            _tell_unverified(tls.public())
     if tls.certificate is not None:
         context.use_certificate(tls.certificate)
         for certificate in tls.chain:
             context.add_extra_chain_cert(certificate)
         context.use_privatekey(tls.private_key)
     return context
+
+
+@lru_cache(maxsize=32)
+def _tell_unverified(_trust: TLS) -> None:
+    """Once for each, whoever we are and whatever is offered."""
+    _log.warn("TLS.verify is off: whoever is on the way can read and change what goes by", event="unverified")
 
 
 def _trust(context: SSL.Context, tls: TLS) -> None:
