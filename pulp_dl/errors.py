@@ -70,6 +70,12 @@ class DownloadError(Exception):
         self.url = None if url is None else shown(url)
         super().__init__(message if self.url is None else f"{self.url}: {message}")
 
+    def found_at(self, url: str) -> None:
+        """It was there, which whoever raised it did not know."""
+        if self.url is None:
+            self.url = shown(url)
+            self.args = (f"{self.url}: {self.message}",)
+
     def __reduce__(self) -> tuple[Any, ...]:
         # The classes are made of different things; what they were made into is copied, not their making.
         return _again, (type(self), self.args), self.__dict__

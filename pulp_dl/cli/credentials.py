@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -286,8 +287,17 @@ def _reveal(name: str, options: Options) -> str:
 
 def _ask(what: str, instead: str) -> str:
     try:
-        if click.get_current_context().meta.get(UNATTENDED):
+        if click.get_current_context().meta.get(UNATTENDED) or not _terminal():
             raise click.Abort
         return str(click.prompt(what, hide_input=True, err=True, default="", show_default=False))
     except click.Abort:
         raise click.UsageError(f"{what}: there is nobody to ask; use {instead}") from None
+
+
+def _terminal() -> bool:
+    """Is there one?  Else getpass asks on standard input: it would show what is typed, or wait for a pipe."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return sys.stdin.isatty()
+    return True

@@ -162,7 +162,7 @@ def synchronize(
         refusal = None if prune is None or force else _objection(manifests, prune)
         if refusal is not None and not summary.dry_run:
             raise refusal
-        missing = _missing(manifests, paths, mirror, summary)
+        missing = _missing(manifests, paths, mirror, summary, fail_fast=fail_fast)
         if summary.dry_run:
             _list(missing, summary)
             _list_going(prune, summary)
@@ -205,12 +205,16 @@ def _measure(manifests: Sequence[Manifest], progress: Progress, summary: Summary
     summary.aside = progress.size
 
 
-def _missing(manifests: Sequence[Manifest], paths: Paths, mirror: Mirror, summary: Summary) -> Iterator[Entry]:
+def _missing(
+    manifests: Sequence[Manifest], paths: Paths, mirror: Mirror, summary: Summary, *, fail_fast: bool
+) -> Iterator[Entry]:
     from ..urls import shown
 
     for manifest in manifests:
         bad = partial(summary.fail, path=shown(manifest.source.url))
         for entry in manifest.entries(bad, paths):
+            if fail_fast and summary.failed:  # a line that cannot be read; with the next outcome what runs is cancelled
+                return
             found = mirror.look(entry)
             if found == "right":
                 summary.present += 1

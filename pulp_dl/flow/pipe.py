@@ -79,8 +79,7 @@ class Pipe:
         """
         @param interrupt: called when the consumer wants no more, or failed, while no body comes.
         """
-        self._clock = clock
-        self._interrupt = interrupt
+        self._clock, self._interrupt = clock, interrupt
         self._source = source
         self._workers = workers
         self._demands = Demands(source.expect, max_size)
@@ -279,8 +278,9 @@ class Pipe:
             await checks.rest()
         try:
             facts, advisories = checks.verify()
-        except DownloadError:
+        except DownloadError as error:
             self.offset = 0  # nothing of this pass can be continued
+            error.found_at(head.url)
             raise
         if tail:
             await self._give_last(tail, head)

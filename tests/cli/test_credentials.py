@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from subprocess import PIPE, Popen
 from typing import Any
 
 import pytest
@@ -287,6 +288,34 @@ async def test_an_encrypted_key_is_opened(server: FaultServer, identity: Path) -
         return code
 
     assert (file.code, variable.code, await deferToThread(type_it)) == (0, 0, 0), file.err + variable.err
+
+
+async def test_where_there_is_no_terminal_nobody_is_asked(identity: Path) -> None:
+    """A pipe that is open is nobody; getpass would wait for it."""
+    get = [
+        sys.executable,
+        "-m",
+        "pulp_dl",
+        "get",
+        "--cert",
+        "client.pem",
+        "--key",
+        "client.key",
+        "http://127.0.0.1:1/f",
+    ]
+
+    def wait() -> tuple[int, bytes]:
+        nobody = Popen(get, cwd=identity, stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True)
+        try:
+            code = nobody.wait(60)  # its standard input is open until then
+            assert nobody.stderr is not None
+            return code, nobody.stderr.read()
+        finally:
+            nobody.kill()
+            nobody.communicate()
+
+    code, told = await deferToThread(wait)
+    assert (code, b"there is nobody to ask" in told) == (2, True), told
 
 
 async def test_a_wrong_passphrase_is_blamed_on_where_it_came_from(identity: Path) -> None:

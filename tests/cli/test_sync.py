@@ -264,6 +264,16 @@ async def test_fail_fast_stops_at_the_first(nginx: Nginx, tmp_path: Path) -> Non
     assert len(nginx.served()) <= 3
 
 
+async def test_fail_fast_stops_at_a_line_that_cannot_be_read(nginx: Nginx, tmp_path: Path) -> None:
+    fill(nginx.root, SMALL)
+    manifest = nginx.root / "PULP_MANIFEST"
+    manifest.write_text(f"nonsense\n{manifest.read_text()}")
+    end = await run("sync", f"{nginx.http}PULP_MANIFEST", "-d", "mirror", "--fail-fast", "--json", cwd=tmp_path)
+
+    assert (end.code, end.json["fetched"], end.json["failed"]) == (7, 0, 1)
+    assert [each.path for each in nginx.served()] == ["/PULP_MANIFEST"]
+
+
 async def test_a_wrong_file_is_at_no_path(nginx: Nginx, tmp_path: Path) -> None:
     fill(nginx.root, {"a": b"right", "b": b"right"})
     (nginx.root / "a").write_bytes(b"wrong")

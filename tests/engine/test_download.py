@@ -491,6 +491,9 @@ def test_a_digest_mismatch_fails_over_to_the_next_place(make: Any) -> None:
 
     assert consumer.data == DATA
     assert [type(each.error) for each in report.attempts] == [DigestMismatch, type(None)]
+    (refused, _) = report.attempts
+    assert refused.error is not None
+    assert str(refused.error).startswith(f"{refused.url}: sha256 is ")
 
 
 def test_wrong_bytes_that_a_response_has_already_cannot_be_healed() -> None:
