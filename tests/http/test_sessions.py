@@ -249,10 +249,15 @@ async def test_a_server_that_fails_to_resume_is_no_failure(
             assert server.connections.total == 5
 
 
+@pytest.mark.parametrize("proxied", [False, True])
 async def test_nginx_resumes_our_sessions(
-    reactor: Any, fetching: MakeFetcher, tmp_path: Path, program: Callable[[str], str]
+    reactor: Any, fetching: MakeFetcher, tmp_path: Path, program: Callable[[str], str], proxied: bool
 ) -> None:
-    """A server that nobody here has written; it closes each connection after one answer."""
+    """
+    A server that nobody here has written; it closes each connection after one answer.
+
+    As a proxy it is one server for all origins.
+    """
     nginx = Nginx.make(reactor, program("nginx"), tmp_path)
     configuration = tmp_path / "nginx" / "nginx.conf"
     text = configuration.read_text().replace("$http_range'", "$ssl_session_reused'")
@@ -260,9 +265,11 @@ async def test_nginx_resumes_our_sessions(
     (nginx.root / "f").write_bytes(b"bear")
     await nginx.start()
     try:
-        fetcher = fetching(tls=TLS(ca=nginx.ca))
-        for _ in range(4):
-            assert (await read(fetcher, f"{nginx.https}f"))[1] == b"bear"
+        tls = TLS(ca=nginx.ca)
+        fetcher = fetching(proxy=Proxy(nginx.https, tls=tls)) if proxied else fetching(tls=tls)
+        for origin in "abcd":
+            url = f"http://{origin}.example/f" if proxied else f"{nginx.https}f"
+            assert (await read(fetcher, url))[1] == b"bear"
         served = nginx.served()
         while len(served) < 4:  # it writes a line after the answer
             await turn(reactor)

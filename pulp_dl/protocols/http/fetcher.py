@@ -26,7 +26,7 @@ from .cookies import Cookies
 from .fields import PUBLIC, RequestFields
 from .login import Login
 from .pool import HTTPConnectionPool, PoolKey
-from .proxy import Route, route
+from .proxy import Gates, Route, route
 from .question import Question
 from .redirect import Trail
 
@@ -54,6 +54,7 @@ class HTTPFetcher:
         self.turn = shared.requests(remote)
         self.fields = RequestFields(remote)
         self._clients: dict[Hashable, Client] = {}
+        self._gates: Gates = {}
         self._authenticator: IAuthenticator | None = None
         self.cookies = Cookies() if remote.cookies else None
         self.homes = Homes(reactor, remote, shared)
@@ -110,7 +111,7 @@ class HTTPFetcher:
                 raise RedirectRefused(refusal(place.host, floor), str(place))
             if proxy.resolves:
                 floor = None  # it finds the address; all that can be seen of it here is what the URL says of itself
-        way = route(reactor, self.remote, place, inside=trail.inside, floor=floor)
+        way = route(reactor, self.remote, place, inside=trail.inside, floor=floor, gates=self._gates)
         who = self._who if trail.inside else None
         if trail.who is not None:
             who = trail.who, who

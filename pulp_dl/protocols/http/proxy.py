@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 from attrs import field, frozen
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IStreamClientEndpoint
 
 from ...model.headers import Pairs
 from ...model.proxy import Proxy
@@ -16,9 +16,13 @@ from .connect import Connect
 from .endpoint import is_address, reach, secured
 from .pool import PoolKey
 from .socks import Resolving, Socks
+from .tls import creator
+from .tls_transport import Encrypted
 from .tunnel import Tunnel
 
-__all__ = ["Route", "route"]
+__all__ = ["Gates", "Route", "route"]
+
+Gates: TypeAlias = dict[Proxy, IOpenSSLClientConnectionCreator]
 
 
 @frozen
@@ -41,13 +45,18 @@ class Route:
     proxied: bool = False
 
 
-def route(reactor: Any, remote: Remote, place: URL, *, inside: bool, floor: Space | None = None) -> Route:
+def route(
+    reactor: Any, remote: Remote, place: URL, *, inside: bool, floor: Space | None = None, gates: Gates | None = None
+) -> Route:
     """
     The route that a Remote takes to an origin.
 
     @param inside: may the origin see the client certificate?
     @param floor: the closest space that a proxy may be told to connect to, if its name is looked up here.
+    @param gates: what makes TLS connections to proxies, which whoever keeps it adds to: a proxy is one server, whatever
+        origin it leads to, so its sessions are resumed.
     """
+    gates = {} if gates is None else gates
     host, origin_form = place.netloc.encode("ascii"), len(str(place)) - len(place.target)
     tls = None if place.scheme != "https" else remote.tls if inside else remote.tls.public()
     proxy = remote.proxy_for(place)
@@ -58,21 +67,24 @@ def route(reactor: Any, remote: Remote, place: URL, *, inside: bool, floor: Spac
     known = proxy.url, proxy.auth, proxy.tls
     if proxy.forwards(place):
         # One connection to the proxy serves all origins.
-        return Route(PoolKey(gate, ("proxy", *known)), _entrance(reactor, proxy), 0, host, _login(proxy), True)
+        return Route(PoolKey(gate, ("proxy", *known)), _entrance(reactor, proxy, gates), 0, host, _login(proxy), True)
     key = PoolKey(gate, (place.scheme, place.host, place.port, tls, *known))
-    return Route(key, secured(_tunnel(reactor, proxy, place, floor), place.host, tls), origin_form, host)
+    return Route(key, secured(_tunnel(reactor, proxy, place, floor, gates), place.host, tls), origin_form, host)
 
 
-def _entrance(reactor: Any, proxy: Proxy) -> IStreamClientEndpoint:
-    return reach(reactor, proxy.place, proxy.tls if proxy.place.scheme == "https" else None)
+def _entrance(reactor: Any, proxy: Proxy, gates: Gates) -> IStreamClientEndpoint:
+    way = reach(reactor, proxy.place, None)
+    if proxy.place.scheme != "https":
+        return way
+    return Encrypted(way, gates.get(proxy) or gates.setdefault(proxy, creator(proxy.tls, proxy.place.host)))
 
 
 def _login(proxy: Proxy) -> Pairs:
     return () if proxy.auth is None else ((b"Proxy-Authorization", proxy.auth.header),)
 
 
-def _tunnel(reactor: Any, proxy: Proxy, place: URL, floor: Space | None) -> IStreamClientEndpoint:
-    entrance = _entrance(reactor, proxy)
+def _tunnel(reactor: Any, proxy: Proxy, place: URL, floor: Space | None, gates: Gates) -> IStreamClientEndpoint:
+    entrance = _entrance(reactor, proxy, gates)
     if proxy.place.scheme in {"http", "https"}:
         return Tunnel(entrance, lambda: Connect(place, _login(proxy)))
     port = place.port or 0
