@@ -296,6 +296,9 @@ VIA = (b"Via", b"1.1 gate.example (squid/5.7)")
     [
         answer(b"no", 407, headers=(VIA,)),
         answer(b"no", 407, headers=(VIA, SQUID)),
+        answer(b"no", 407, headers=((b"Via", b"(, 1.1 gate.example"),)),
+        answer(b"no", 429, headers=((b"Via", b'", 1.1 gate.example'), SQUID)),
+        answer(b"no", 401, headers=((b"Via", b"(, 1.1 gate.example"), TINYPROXY)),
         answer(b"no", 401, headers=(VIA, (b"Proxy-Status", b"gate; error=http_request_denied"))),
         answer(b"no", 429, headers=(VIA, (b"Proxy-Status", b"gate; error=http_request_denied"))),
         answer(b"no", 503, headers=(VIA, SQUID, (b"Retry-After", b"20"))),

@@ -420,3 +420,12 @@ async def test_two_passwords_for_one_proxy_never_share_a_connection(reactor: Any
         await read(fetching(), proxy.url("/direct"))
 
         assert [request.connection for request in proxy.requests] == [0, 1, 2, 0, 3]
+
+
+def test_only_so_many_proxies_are_remembered() -> None:
+    gates: Any = {}
+    for number in range(100):
+        remote = Remote(proxy=Proxy("https://gate.example", auth=Basic("user", str(number))))
+        route(None, remote, parse("http://origin.example/"), inside=True, gates=gates)
+
+    assert len(gates) == 64

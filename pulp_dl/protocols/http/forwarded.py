@@ -30,8 +30,8 @@ def refused(status: int, pairs: Pairs, url: str, now: float) -> ProxyFailed | No
     @param now: seconds since the epoch, for a Retry-After that is a date.
     @return: what that means; None if it is what somebody behind the proxy says, or may be.
     """
-    hops = len(_members(pairs, b"via"))
-    if status in _OF_FILES or not ((status in _OF_PROXIES and not hops) or _own(status, pairs, hops)):
+    handed_on = find(pairs, b"via") is not None
+    if status in _OF_FILES or not ((status in _OF_PROXIES and not handed_on) or _own(status, pairs)):
         return None
     words = f"the proxy itself answered {status} {PHRASES.get(status, '')}".rstrip()
     if status in {401, 407}:
@@ -39,7 +39,7 @@ def refused(status: int, pairs: Pairs, url: str, now: float) -> ProxyFailed | No
     elif status < 400:
         words += ", with a page of its own"
     refusal = ProxyFailed(words, url, status, retry_after=retry_after(pairs, now))
-    refusal.hearsay = hops > 0
+    refusal.hearsay = handed_on
     return refusal
 
 
@@ -58,7 +58,7 @@ def failed(error: Any, url: str) -> ProxyFailed | None:
     return ProxyFailed(NO_PROXY, url) if isinstance(error.__cause__, NoAnswer) else None
 
 
-def _own(status: int, pairs: Pairs, hops: int) -> bool:
+def _own(status: int, pairs: Pairs) -> bool:
     """
     Does the proxy say of this answer that it is its own?
 
@@ -70,14 +70,14 @@ def _own(status: int, pairs: Pairs, hops: int) -> bool:
     that is old, because the origin is away; and tinyproxy makes no good ones but of its own site.
     """
     squid = find(pairs, b"x-squid-error")
-    if hops > 1 or (status < 300 and squid is None):
+    if (status < 300 and squid is None) or len(_members(pairs, b"via")) > 1:
         return False
     statuses = _members(pairs, b"proxy-status")
     if statuses:
         return _ERROR.search(statuses[-1]) is not None  # the last is the one closest to us
     if squid is not None:
         return not squid.startswith(b"ERR_FTP_")  # that is what an FTP server has said to it
-    return hops == 0 and (find(pairs, b"server") or b"").startswith(b"tinyproxy/")
+    return find(pairs, b"via") is None and (find(pairs, b"server") or b"").startswith(b"tinyproxy/")
 
 
 def _members(pairs: Pairs, name: bytes) -> list[bytes]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from attrs import field, frozen
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IStreamClientEndpoint
@@ -21,6 +21,9 @@ from .tls_transport import Encrypted
 from .tunnel import Tunnel
 
 __all__ = ["Gates", "Route", "route"]
+
+MOST: Final = 64
+"""Proxies whose sessions are remembered; who chooses them may give each place a login of its own."""
 
 Gates: TypeAlias = dict[Proxy, IOpenSSLClientConnectionCreator]
 
@@ -76,7 +79,11 @@ def _entrance(reactor: Any, proxy: Proxy, gates: Gates) -> IStreamClientEndpoint
     way = reach(reactor, proxy.place, None)
     if proxy.place.scheme != "https":
         return way
-    return Encrypted(way, gates.get(proxy) or gates.setdefault(proxy, creator(proxy.tls, proxy.place.host)))
+    if proxy not in gates:
+        if len(gates) >= MOST:
+            del gates[next(iter(gates))]
+        gates[proxy] = creator(proxy.tls, proxy.place.host)
+    return Encrypted(way, gates[proxy])
 
 
 def _login(proxy: Proxy) -> Pairs:
