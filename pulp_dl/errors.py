@@ -121,7 +121,6 @@ class ProxyFailed(ConnectFailed):
     """
 
     login: int | None = None
-    hearsay = False
 
     def __init__(
         self,
@@ -133,12 +132,14 @@ class ProxyFailed(ConnectFailed):
         retry_after: float | None = None,
         gate: str | None = None,
         login_refused: bool | None = None,
+        hearsay: bool = False,
     ) -> None:
         """
         @param transient: None if the status tells; so for C{login_refused}.
         @param gate: it is masked here, as C{url} is.
         """
         super().__init__(message, url)
+        self.hearsay = hearsay
         self.gate = None if gate is None else shown(gate)
         self.login_refused = status in {401, 407} if login_refused is None else login_refused
         self.status = status

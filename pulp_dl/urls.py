@@ -34,8 +34,9 @@ _USERINFO = re.compile("//[^/]*@")
 # Amazon, Google, Azure, Akamai, CloudFront, nginx's secure_link, and what people call such things.  Searched in what
 # ends with its last "=" only: so the first name that is found is one of a value, and no search has to turn back.
 _SECRET = re.compile(
-    r"(?:sig|token|secret|pass|pwd|auth(?!ors?=\Z)|cred|policy|sess|hmac|hash|md5|jwt|otp|ticket|cookie|nonce|assertion|bearer|__gda__"
-    r"|(?:api|access|private|account|shared)[-_]?key|key[-_]?pair|\b(?:key|pw|st|se|sp|sas|code|verify)(?==))[^=]*=",
+    r"(?:sig|token|secret|pass|pwd|auth(?!ors?=\Z)|cred|policy|sess|hmac|hash|md5|jwt|otp|ticket|cookie|nonce|assertion"
+    r"|bearer|__gda__|(?:api|access|private|account|shared)[-_]?key|key[-_]?pair"
+    r"|\b(?:key|pw|st|se|sp|sas|code|verify)(?==))[^=]*=",
     re.IGNORECASE,
 )
 

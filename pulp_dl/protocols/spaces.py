@@ -81,9 +81,8 @@ def space_of(address: IPv4Address | IPv6Address) -> Space:
     if near or (isinstance(address, IPv4Address) and (address.is_reserved or int(address) >> 24 == 0)):
         return Space.MACHINE
     given_out = isinstance(address, IPv4Address) or address in _GLOBAL
-    if any(address in network for network in _NOT_GLOBAL):
-        return Space.PRIVATE
-    return Space.PUBLIC if address.is_global and given_out else Space.PRIVATE
+    kept = any(address in network for network in _NOT_GLOBAL)
+    return Space.PUBLIC if address.is_global and given_out and not kept else Space.PRIVATE
 
 
 def _embedded(address: IPv6Address) -> tuple[IPv4Address, ...] | None:

@@ -896,6 +896,13 @@ def pair(case: Case, url: str = URL, expect: Any = SHA256, consumer: Any = None)
     return slow, transfer
 
 
+def all_take_the_rest(case: Case, slow: list[Any]) -> None:
+    for each in slow:
+        each.consumer.resume()
+    case.end(*slow)
+    assert all(each.has_all() for each in slow)
+
+
 def look(case: Case) -> None:
     case.turns(155, LOOK / 150)
 
@@ -1002,10 +1009,7 @@ def test_promise_6_what_slow_ones_keep_is_bounded_in_all_after_the_window_has_mo
 
     assert 200_000 < sum(transfer.size for _, transfer in pairs) <= 300_000
     slow = [each for each, _ in pairs]
-    for each in slow:
-        each.consumer.resume()
-    case.end(*slow)
-    assert all(each.has_all() for each in slow)
+    all_take_the_rest(case, slow)
     case.nothing_is_left()
 
 
@@ -1070,10 +1074,7 @@ def test_promise_6_what_slow_ones_keep_is_bounded_in_all_at_any_moment() -> None
 
     assert 300_000 < sum(transfer.size for _, transfer in pairs) <= 400_000
     slow = [each for each, _ in pairs]
-    for each in slow:
-        each.consumer.resume()
-    case.end(*slow)
-    assert all(each.has_all() for each in slow)
+    all_take_the_rest(case, slow)
     assert len(case.spans) == 10 + 8  # the newest two have taken what is there
     case.nothing_is_left()
 
@@ -1133,10 +1134,7 @@ def test_slow_ones_that_nothing_can_be_taken_from_do_not_shut_the_doors_of_other
     assert second.has_all()
     assert len(case.spans) == 5
     assert case.sharing._held <= 250_000
-    for each in slow:
-        each.consumer.resume()
-    case.end(*slow)
-    assert all(each.has_all() for each in slow)
+    all_take_the_rest(case, slow)
     case.nothing_is_left()
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from twisted.internet.defer import CancelledError
 
+from pulp_dl import Downloader, ToMemory
 from pulp_dl.engine.shared import Shared
-from pulp_dl.errors import ConnectFailed, DownloadError, ProxyFailed, RedirectRefused
+from pulp_dl.errors import ConnectFailed, DownloadError, ProxyFailed, RedirectRefused, TimedOut
 from pulp_dl.interfaces import IBody
 from pulp_dl.model.auth import Basic
-from pulp_dl.model.remote import Proxy, Remote
+from pulp_dl.model.remote import Proxy, Remote, Timeouts
 from pulp_dl.model.source import Source
 from pulp_dl.protocols.http import HTTPFetcher
-from pulp_dl.testing import MemoryNetwork, Reset, Send, Sink, answer, redirect
+from pulp_dl.testing import Hold, MemoryNetwork, Reset, Send, Sink, answer, redirect
 
 BOUND = b"\x00\x01" + bytes(6)
 OPEN = [Send(b"\x05\x00"), Send(b"\x05\x00" + BOUND)]
@@ -122,3 +124,43 @@ def test_who_allows_it_is_led_there() -> None:
 
     assert (found, total) == (b"secret", 2)
     assert b"\x05\x01\x00\x01\x7f\x00\x00\x01\x00\x50GET /secret" in heard[1]
+
+
+PHASES = {
+    "nothing": [],
+    "half of the method": [Send(b"\x05")],
+    "the login": [Send(b"\x05\x02")],
+    "half of the login's answer": [Send(b"\x05\x02"), Send(b"\x01")],
+    "the reply": [Send(b"\x05\x02"), Send(b"\x01\x00")],
+    "half of the reply": [Send(b"\x05\x02"), Send(b"\x01\x00"), Send(b"\x05\x00\x00\x03")],
+}
+
+
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
+def test_every_phase_of_the_talk_is_under_the_connect_timeout(scheme: str, phase: str) -> None:
+    _, (error, total) = ask(scheme, [[*PHASES[phase], Hold()]], ["192.0.2.7"], timeouts=Timeouts(connect=5))
+
+    assert isinstance(error, ProxyFailed)
+    assert isinstance(error.__cause__, TimedOut)
+    assert (error.__cause__.phase, total) == ("connect", 1)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
+def test_cancelling_in_any_phase_of_the_talk_leaves_no_socket(scheme: str, phase: str) -> None:
+    network = MemoryNetwork()
+    network.names["h.example"] = ["192.0.2.7"]
+    network.serve("proxy.example", (), port=1080, greeting=[*PHASES[phase], Hold()])
+    downloader = Downloader(network, Remote(proxy=Proxy(f"{scheme}://proxy.example", Basic("elmer", "wabbit"))))
+    running = downloader.download("https://h.example/a", ToMemory())
+    network.advance(1)
+    assert network.connections == 2  # both ends
+    running.cancel()
+
+    with pytest.raises(CancelledError):
+        network.result(running)
+    network.run()
+    assert network.connections == 0
+    network.result(downloader.close())
+    assert network.getDelayedCalls() == []

@@ -190,8 +190,7 @@ def test_nobody_is_blamed_for_a_body_that_two_have_brought() -> None:
 
 OF_US = [ProxyFailed("no", status=401), ProxyFailed("no", status=407), ProxyFailed("no", login_refused=True)]
 TOO_MANY = ProxyFailed("no", status=429, retry_after=9)
-FORGED = ProxyFailed("no", status=407)
-FORGED.hearsay = True
+FORGED = ProxyFailed("no", status=407, hearsay=True)
 
 
 @pytest.mark.parametrize("error", [ConsumerGone("left"), TimedOut("total", 5), CircuitOpen("no"), *OF_US, TOO_MANY])

@@ -123,8 +123,9 @@ def _whose(failure: Failure) -> Failure:
 def translate(cause: Exception, url: str, *, proxied: bool) -> DownloadError:
     """What went wrong before a request could be sent."""
     if isinstance(cause, Refusal):
-        us, again = cause.login_refused, cause.transient
-        return ProxyFailed(cause.message, url, cause.status, transient=again, login_refused=us)
+        return ProxyFailed(
+            cause.message, url, cause.status, transient=cause.transient, login_refused=cause.login_refused
+        )
     if isinstance(cause, ProxyLost):
         return translate(cause.cause, url, proxied=True)
     explained = explain(cause)

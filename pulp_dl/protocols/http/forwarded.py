@@ -31,16 +31,16 @@ def refused(status: int, pairs: Pairs, url: str, now: float) -> ProxyFailed | No
     @return: what that means; None if it is what somebody behind the proxy says, or may be.
     """
     handed_on = find(pairs, b"via") is not None
-    if status in _OF_FILES or not ((status in _OF_PROXIES and not handed_on) or _own(status, pairs)):
+    if status in _OF_FILES or not (
+        (status in _OF_PROXIES and not handed_on) or _own(status, pairs, handed_on=handed_on)
+    ):
         return None
     words = f"the proxy itself answered {status} {PHRASES.get(status, '')}".rstrip()
     if status in {401, 407}:
         words = NO_LOGIN.format(status)
     elif status < 400:
         words += ", with a page of its own"
-    refusal = ProxyFailed(words, url, status, retry_after=retry_after(pairs, now))
-    refusal.hearsay = handed_on
-    return refusal
+    return ProxyFailed(words, url, status, retry_after=retry_after(pairs, now), hearsay=handed_on)
 
 
 def failed(error: Any, url: str) -> ProxyFailed | None:
@@ -58,7 +58,7 @@ def failed(error: Any, url: str) -> ProxyFailed | None:
     return ProxyFailed(NO_PROXY, url) if isinstance(error.__cause__, NoAnswer) else None
 
 
-def _own(status: int, pairs: Pairs) -> bool:
+def _own(status: int, pairs: Pairs, *, handed_on: bool) -> bool:
     """
     Does the proxy say of this answer that it is its own?
 
@@ -77,7 +77,7 @@ def _own(status: int, pairs: Pairs) -> bool:
         return _ERROR.search(statuses[-1]) is not None  # the last is the one closest to us
     if squid is not None:
         return not squid.startswith(b"ERR_FTP_")  # that is what an FTP server has said to it
-    return find(pairs, b"via") is None and (find(pairs, b"server") or b"").startswith(b"tinyproxy/")
+    return not handed_on and (find(pairs, b"server") or b"").startswith(b"tinyproxy/")
 
 
 def _members(pairs: Pairs, name: bytes) -> list[bytes]:
