@@ -27,12 +27,13 @@ class _Rule:
     def covers(self, place: URL) -> bool:
         if self.port is not None and self.port != place.port:
             return False
-        if self.network is not None:
-            try:
-                return ip_address(place.host) in self.network
-            except ValueError:
-                return False
-        return f".{place.host.removesuffix('.')}".endswith(self.name)
+        host = place.host.removesuffix(".")
+        try:
+            address = ip_address(host)
+        except ValueError:
+            return self.network is None and f".{host}".endswith(self.name)
+        # An address has no domain: what it ends with is nobody's name.
+        return not self.name if self.network is None else address in self.network
 
 
 def _rule(entry: str) -> _Rule | None:
