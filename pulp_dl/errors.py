@@ -112,15 +112,9 @@ class ProxyFailed(ConnectFailed):
         try gives the same answer, and might lock an account.
     @ivar retry_after: seconds that it asks to be left alone; None if it does not, or refuses a tunnel.
     @ivar gate: which proxy: its URL, fit to be printed; None if the protocol does not say.
-    @ivar login: which user and password it knows us by: a number that is the same for the same ones, as long as this
-        process runs, and tells nothing else of them; None if the protocol does not say.
-    @ivar login_refused: it does not take our user and password (401, 407, what SOCKS has for it), or wants some; so it
-        would refuse whatever else it was asked for.
-    @ivar hearsay: a proxy says where an answer has come by (C{Via}), and this one has such a field.  So although it is
-        signed by the proxy, a server may have written it that wants to keep us from others.
+    @ivar login_refused: it does not take our user and password (401, 407, what SOCKS has for it), or wants some.  Where
+        a proxy answers for a server (C{http:}), that server may have written it, too.
     """
-
-    login: int | None = None
 
     def __init__(
         self,
@@ -132,14 +126,12 @@ class ProxyFailed(ConnectFailed):
         retry_after: float | None = None,
         gate: str | None = None,
         login_refused: bool | None = None,
-        hearsay: bool = False,
     ) -> None:
         """
         @param transient: None if the status tells; so for C{login_refused}.
         @param gate: it is masked here, as C{url} is.
         """
         super().__init__(message, url)
-        self.hearsay = hearsay
         self.gate = None if gate is None else shown(gate)
         self.login_refused = status in {401, 407} if login_refused is None else login_refused
         self.status = status

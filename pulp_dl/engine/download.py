@@ -140,7 +140,6 @@ class Visits:
             tell_outrun(attempt)
         elif attempt.error is not None:
             tell_failed(attempt, attempt.error)
-            self._candidates.heed(attempt.error)
         if self._shared.pace is not None:
             self._shared.pace.heard(attempt, attempt.source.remote or self._remote)
         if self._mirrors is not None:
@@ -228,10 +227,8 @@ class Download(Visits):
             )
             try:
                 return await self._attempt(again)
-            except (BadStatus, ConnectFailed, NotResumable, ProtocolError, Refused) as error:
-                if error in self._candidates.shut.values():
-                    raise  # the way to it would lead through that proxy again
-                # Else it is in the attempts; a signed URL has expired, perhaps.
+            except (BadStatus, ConnectFailed, NotResumable, ProtocolError, Refused):
+                pass  # it is in the attempts; a signed URL has expired, perhaps
             except ValidationError:
                 if not self._continuing:
                     raise

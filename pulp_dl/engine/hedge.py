@@ -127,25 +127,16 @@ class Hedge:
             self._ahead = None
             self._candidates.prefer(first.place, place)
             self._lost(question)
-        elif self._ahead is not None and not self._goes_on(question, self._ahead):
+        elif self._ahead is not None and question.failure is None:
             ahead, self._ahead = self._ahead, None
             self._lost(ahead)
         return first
-
-    def _goes_on(self, question: Question, ahead: Question) -> bool:
-        """Is it the turn of who was asked ahead?"""
-        if question.failure is None:
-            return False
-        self._candidates.heed(question.failure.value)
-        return self._candidates.refusal(ahead.place) is None
 
     def _unlimited(self, *places: Source) -> bool:
         """Who counts requests does not want more of them than are needed."""
         return all((place.remote or self._remote).limits.requests_per_second is None for place in places)
 
     def _hedge(self, place: Source, other: Source, opens: Opens) -> Question | None:
-        if self._candidates.refusal(other) is not None:
-            return None
         slots = self._shared.slots
         late, beside = (gate(each.place, each.remote or self._remote) for each in (place, other))
         if slots.crowded(late) or not slots.room(beside) or not self._shared.hedges.spend():

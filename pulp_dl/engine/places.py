@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, Final, cast
 
 from twisted.internet.defer import CancelledError, DeferredLock
 from twisted.logger import Logger
 from zope.interface import Attribute
 
-from ..errors import DownloadError, NoPlace, NotFound, ProxyFailed, RedirectRefused
+from ..errors import DownloadError, NoPlace, NotFound, RedirectRefused
 from ..interfaces import IDownloader, IMirrors
 from ..model.expect import Digest
 from ..model.remote import Remote
@@ -64,13 +62,10 @@ class Candidates:
     @ivar known: those that have been read and did not drop out.
     @ivar wrong: those that had another file, and are asked again only when no other place is left.
     @ivar failure: why the mirrors could not say more, or None.
-    @ivar shut: what proxies have said that are to be asked for nothing more, by their C{gate} and the C{login} that is
-        refused, or None if all are: in this round, or at all if it is not transient.
     """
 
     wrong: tuple[Source, ...] = ()
     failure: DownloadError | None = None
-    shut: Mapping[tuple[str, int | None], ProxyFailed] = MappingProxyType({})
     _read = 0
     _found: Any = None  # what the mirrors gave, if it has to be waited for
     _located: Any = None  # the iterator that this is, or has become
@@ -156,7 +151,6 @@ class Candidates:
             self._fault = DownloadError(f"the mirrors raised {type(error).__name__}", self._source.url)
             self._fault.__cause__ = error
             return
-        self.heed(error)
         self.failure, self._exhausted = error, True  # a list that could not be fetched is no reason to have no file
         if self._source.url not in self._seen:
             self.known.append(self._source)
@@ -221,40 +215,10 @@ class Candidates:
         index = 0
         while len(found) < most and (place := await self.at(index)) is not None:
             index += 1
-            if place.place.base not in hosts and self.refusal(place) is None:
+            if place.place.base not in hosts:
                 found.setdefault(place.place.base, place)
         self.reopen()
         return [*found.values()]
-
-    def heed(self, error: BaseException | None) -> None:
-        """
-        If a proxy does not let us in, or wants to be left alone, so it is for all that is behind it: to refuse us once
-        more would be no news, and might lock an account.  Another login is another matter, and so is what a place may
-        have said of the others.
-        """
-        if isinstance(error, ProxyFailed) and error.gate is not None and not error.hearsay:
-            alone = error.transient and (error.status == 429 or error.retry_after)
-            if error.login_refused or alone:
-                self.shut = {**self.shut, (error.gate, None if alone else error.login): error}
-
-    def refusal(self, place: Source) -> ProxyFailed | None:
-        """What the proxy on the way to this place has said, if that is not to be asked now."""
-        if not self.shut:
-            return None
-        remote = place.remote or self._source.remote or self._direct.remote
-        proxy = remote.proxy_for(place.place)
-        if proxy is None:
-            return None
-        gate = shown(proxy.url)
-        return self.shut.get((gate, None)) or self.shut.get((gate, proxy.login))
-
-    def refuse(self, place: Source) -> None:
-        """
-        @raise ProxyFailed: C{refusal}, if there is one: asked for this place, too, the proxy would say so again.
-        """
-        refusal = self.refusal(place)
-        if refusal is not None:
-            raise refusal
 
     def reopen(self) -> None:
         """All places were read; there may be more of them when others have been asked."""
@@ -269,11 +233,7 @@ class Candidates:
         self.wrong = (*self.wrong, self.known.pop(index))
 
     def again(self) -> bool:
-        """
-        Another round: proxies that wanted to be left alone may be asked now, and if nobody else is left, those that
-        were wrong may be right.  Returns whether there is anybody.
-        """
-        self.shut = {whose: error for whose, error in self.shut.items() if not error.transient}
+        """For another round: if nobody else is left, those that were wrong may be right.  Is there anybody?"""
         if not self.known:
             self.known, self.wrong = [*self.wrong], ()
         return bool(self.known)

@@ -54,7 +54,7 @@ class Repair:
         index = 0
         while missing and (place := await places.at(index)) is not None:
             index += 1
-            if place.url != last.url and places.refusal(place) is None:
+            if place.url != last.url:
                 missing = await self._fetch(place, missing)
         places.reopen()
         if missing:

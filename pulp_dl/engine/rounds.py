@@ -4,8 +4,6 @@ Rounds over places: the one loop that owns attempts.
 In each round every place that may still have the file is asked once.  What another try cannot change (not found, TLS,
 credentials, policy) takes a place out for good; for the rest there is another round after a wait.  Who has brought a
 whole body and a wrong one, or announced one, is not asked again while there are others: each try would cost a file.
-
-What a proxy has said of us, and not of a place, it would say of every place behind it: so it is taken as said of them.
 """
 
 from __future__ import annotations
@@ -57,8 +55,6 @@ async def visit_all(clock: Clock, retries: Retries, places: Candidates, visit: C
         index = 0
         while (place := places.known[index] if index < len(places.known) else await places.at(index)) is not None:
             try:
-                if places.shut:
-                    places.refuse(place)
                 return await visit(place)
             except (ConsumerFailed, ConsumerGone):
                 raise

@@ -318,8 +318,6 @@ class Team:
         if not piece.rest:
             self._free.append(stretch.place)
         if isinstance(result, Failure):
-            refusal = self._whole._candidates.refusal
-            self._waiting = [each for each in self._waiting if refusal(each) is None]
             if isinstance(result.value, ConsumerFailed | ConsumerGone):
                 self._whole._interrupt(result.value)
             elif not result.check(DownloadError, CancelledError):

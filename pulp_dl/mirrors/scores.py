@@ -278,7 +278,7 @@ class Scores:
             pass  # it was not even asked
         elif isinstance(error, ProxyFailed):
             host.breaker.unknown()  # whether it is there, only the proxy knows
-            host.trouble.add(0 if (error.login_refused or error.status == 429) and not error.hearsay else 1)
+            host.trouble.add(1)
         elif isinstance(error, Unavailable | ConnectFailed | TimedOut | ProtocolError | Truncated):
             if isinstance(error, TimedOut) and error.phase == "total":
                 host.breaker.unknown()

@@ -73,11 +73,6 @@ class Proxy:
         return place.scheme in {"http", "ftp"} and self.place.scheme not in _SOCKS
 
     @property
-    def login(self) -> int:
-        """L{pulp_dl.errors.ProxyFailed.login}: what tells C{auth} from another one where that must not be kept."""
-        return hash(self.auth)
-
-    @property
     def resolves(self) -> bool:
         """Does it look up the names of servers?"""
         return self.place.scheme != "socks5"

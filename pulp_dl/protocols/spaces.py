@@ -31,6 +31,7 @@ __all__ = [
     "Bounded",
     "Homes",
     "Space",
+    "found_here",
     "home",
     "inside",
     "literal",
@@ -186,6 +187,12 @@ def home(remote: Remote, source: Source) -> URL | None:
     return None if known is None else parse(known)
 
 
+def found_here(remote: Remote, place: URL) -> bool:
+    """Is its name looked up here?  Else a proxy does that, and nobody tells us where it is."""
+    proxy = remote.proxy_for(place)
+    return proxy is None or not proxy.resolves
+
+
 class Homes:
     """
     The spaces in which URLs were found, each of which is remembered once it is known.
@@ -202,24 +209,26 @@ class Homes:
 
     def space(self, place: URL) -> Deferred[Space]:
         """Fires with the space of a place that may not have been asked yet; fails with C{TimedOut}."""
-        if self._remote.proxy_for(place) is not None:
-            space = literal(place.host)
-            return succeed(Space.PUBLIC if space is None else space)
-        found = self._known.get(place.host)
-        if found is not None:
-            return succeed(found)
+        if not found_here(self._remote, place) or place.host in self._known:
+            return succeed(self.known(place))
         seconds = self._remote.timeouts.connect
         looking = deadline(resolve(self._reactor, place.host), seconds, self._timers, "connect", str(place))
         return looking.addCallback(self._keep, place.host)
 
     def learn(self, place: URL, address: str) -> None:
         """
-        An answer of a place came from this address.  The farthest one of a host is its space: what its name server says
+        A place was reached at this address.  The farthest one of a host is its space: what its name server says
         afterwards, when somebody asks where a list was found, may be another one (DNS rebinding).
         """
         space = literal(address)
-        if space is not None and self._remote.proxy_for(place) is None:
+        if space is not None and found_here(self._remote, place):
             self._keep(space, place.host)
+
+    def known(self, place: URL) -> Space:
+        """As far as it is: where it has been reached, if that is found out here; else what its URL says of itself."""
+        space = self._known.get(place.host) if found_here(self._remote, place) else None
+        space = literal(place.host) if space is None else space
+        return Space.PUBLIC if space is None else space
 
     def _keep(self, space: Space, host: str) -> Space:
         space = max(space, self._known.pop(host, space))  # it may have answered while it was looked up
@@ -238,7 +247,7 @@ class Homes:
         place = home(self._remote, source)
         if named(self._remote, source, source.place.host):
             # It may be anywhere, but not closer than where it has answered.
-            met = place is not None and place.host == source.place.host and self._remote.proxy_for(place) is None
+            met = place is not None and place.host == source.place.host and found_here(self._remote, place)
             if not met:
                 return succeed(None)
         if place is None:

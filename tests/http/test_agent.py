@@ -28,6 +28,7 @@ from pulp_dl.model.source import Source
 from pulp_dl.model.tls import TLS
 from pulp_dl.protocols.http import HTTPFetcher
 from pulp_dl.protocols.http.agent import Agent
+from pulp_dl.protocols.http.gates import Gates
 from pulp_dl.protocols.http.pool import HTTPConnectionPool
 from pulp_dl.protocols.http.proxy import route
 from pulp_dl.testing import FaultServer, Hold, Nth, Request, Reset, Send, ServerTLS, answer, response_head
@@ -180,7 +181,7 @@ async def test_whatever_was_asked_before_a_request_is_the_same(reactor: Any, kin
 def lone_agent(reactor: Any, shared: Shared, url: str) -> Iterator[Agent]:
     """An agent for the origin of a URL."""
     pool = shared.keep("http", lambda: HTTPConnectionPool(reactor, shared.slots))
-    yield Agent(reactor, pool, route(reactor, Remote(), parse(url), inside=True), Timeouts())
+    yield Agent(reactor, pool, route(reactor, Remote(), parse(url), inside=True, gates=Gates(reactor)), Timeouts())
 
 
 async def test_it_is_an_IAgent_whose_responses_show_nothing_to_decode(reactor: Any, shared: Shared) -> None:

@@ -60,6 +60,18 @@ def test_what_answered_through_a_proxy_was_the_proxy(network: MemoryNetwork, hom
     assert network.result(proxied.space(parse("http://10.0.0.1/list"))) is Space.PRIVATE
 
 
+def test_behind_a_proxy_that_looks_up_no_names_it_is_found_out_here(network: MemoryNetwork, homes: Make) -> None:
+    network.names["public.example"] = ["10.0.0.1"]
+    ours = homes(proxy=Proxy("socks5://proxy.example/"))
+
+    assert ours.known(PLACE) is Space.PUBLIC  # nobody has looked yet
+    assert network.result(ours.space(PLACE)) is Space.PRIVATE
+    assert ours.known(PLACE) is Space.PRIVATE
+    ours.learn(PLACE, "8.8.8.8")
+    assert ours.known(PLACE) is Space.PUBLIC
+    assert homes(proxy=Proxy("socks5h://proxy.example/")).known(parse("http://10.0.0.1/")) is Space.PRIVATE
+
+
 def test_an_answer_from_no_address_says_nothing(network: MemoryNetwork, homes: Make) -> None:
     """As from a socket of this machine that has a path."""
     network.names["public.example"] = ["10.0.0.1"]

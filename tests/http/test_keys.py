@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 import trustme
 from twisted.internet.defer import Deferred, fail
+from twisted.internet.task import Clock
 
 from pulp_dl import TLS, Basic, Proxy, Remote, Source
 from pulp_dl.engine.shared import Shared
 from pulp_dl.errors import ConnectFailed, DownloadError, RedirectRefused
 from pulp_dl.protocols.http import HTTPFetcher
 from pulp_dl.protocols.http.fetcher import ORIGINS
+from pulp_dl.protocols.http.gates import Gates
 from pulp_dl.protocols.http.pool import HTTPConnectionPool, PoolKey
 from pulp_dl.protocols.http.proxy import Route, route
 from pulp_dl.protocols.http.redirect import Trail
@@ -25,7 +27,7 @@ GATE = "http://gate.example:3128"
 
 
 def to(url: str, *, inside: bool = True, **settings: Any) -> Route:
-    return route(None, Remote(**settings), parse(url), inside=inside)
+    return route(None, Remote(**settings), parse(url), inside=inside, gates=Gates(Clock()))
 
 
 def test_whatever_differs_has_a_key_of_its_own(ca: trustme.CA) -> None:

@@ -19,7 +19,7 @@ from pulp_dl.model.proxies import Proxies
 from pulp_dl.model.remote import Proxy
 from pulp_dl.model.source import Source
 from pulp_dl.model.tls import TLS
-from pulp_dl.testing import FaultServer, answer
+from pulp_dl.testing import FaultServer, Send, answer
 from pulp_dl.urls import parse
 from tests import proxies
 from tests.http.conftest import MakeFetcher
@@ -178,6 +178,29 @@ async def test_a_page_of_the_proxy_is_not_the_file(
         await deferLater(nginx.reactor, 0.01)
         served = nginx.served()
     assert [each.path for each in served] == ["/large"]
+
+
+@pytest.mark.parametrize("gate", HTTP, indirect=True)
+async def test_a_server_is_told_nothing_that_is_for_the_proxy_or_for_another_server(
+    reactor: Any, fetching: MakeFetcher, gate: Any
+) -> None:
+    """Tinyproxy joins a connection to the first server that is asked for, and that one does not close it."""
+    chunked = Send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nevil\r\n0\r\n\r\n")
+    early = Send(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+    kept = answer(b"late", headers=((b"Connection", b"keep-alive"),))
+    async with FaultServer(reactor, {"/": chunked, "/early": [early, kept]}) as evil:
+        async with FaultServer(reactor, answer(b"good")) as good:
+            fetcher = fetching(proxy=gate(AUTH))
+            own = Source(good.url("/"), headers={"X-Api-Key": "bears"})
+            asked: list[tuple[Source | str, bytes]] = [(evil.url("/"), b"evil"), (own, b"good")]
+            asked += [(evil.url("/early"), b"late"), (own, b"good")]
+            for source, data in asked:
+                assert (await read(fetcher, source))[1] == data
+
+            assert len(evil.requests) == len(good.requests) == 2
+            assert [each.get(b"x-api-key") for each in evil.requests] == [None, None]
+            for request in (*evil.requests, *good.requests):
+                assert request.get(b"proxy-authorization") is None
 
 
 @pytest.mark.parametrize("gate", HTTP, indirect=True)

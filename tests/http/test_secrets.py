@@ -383,8 +383,14 @@ async def test_users_of_a_url_share_no_connection(reactor: Any) -> None:
         assert [request.connection for request in server.requests] == [0, 1, 2, 0, 1, 2]
 
 
+KEPT = answer(b"x", headers=((b"Connection", b"keep-alive"),))
+
+
 async def test_remotes_with_other_proxies_or_passwords_for_them_share_no_connection(reactor: Any) -> None:
-    async with FaultServer(reactor, answer(b"x")) as proxy, Downloader(reactor) as downloader:
+    async with (
+        FaultServer(reactor, KEPT) as proxy,
+        Downloader(reactor) as downloader,
+    ):
         ways = [Proxy(proxy.url("/"), Basic("elmer", "a")), Proxy(proxy.url("/"), Basic("elmer", "b")), None]
         for way in (*ways, *ways):
             host = proxy.url("/in") if way is None else "http://far.example/in"

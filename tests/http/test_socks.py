@@ -112,15 +112,36 @@ INWARDS = {"/a": redirect("http://inner.example/secret"), "/secret": answer(b"se
 
 def test_nobody_leads_a_socks_proxy_into_our_own_network() -> None:
     """The address is found here, so it is judged here, as where there is no proxy."""
-    heard, (error, total) = ask("socks5", [OPEN, OPEN, OPEN], ["203.0.113.7"], script=INWARDS)
+    heard, (error, total) = ask("socks5", [OPEN, OPEN, OPEN], ["8.8.8.8"], script=INWARDS)
 
     assert isinstance(error, RedirectRefused)
     assert "is not for a public server to lead us to" in error.message
     assert (len(heard), total) == (1, 1)
 
 
+def test_a_private_server_may_lead_it_to_another() -> None:
+    heard, (found, total) = ask("socks5", [OPEN, OPEN], ["10.0.0.2"], script=INWARDS)
+
+    assert (found, total) == (b"secret", 2)
+    assert b"\x05\x01\x00\x01\x0a\x00\x00\x01\x00\x50GET /secret" in heard[1]
+
+
+def test_who_has_answered_does_not_lead_it_to_a_closer_address_of_its_own() -> None:
+    """DNS rebinding, as where there is no proxy."""
+    names = ["8.8.8.8"]
+
+    def rebinds(request: Any) -> Any:
+        names[:] = ["10.0.0.1"]
+        return redirect("http://h.example/secret") if request.path == "/a" else answer(b"secret")
+
+    heard, (error, total) = ask("socks5", [OPEN, OPEN], names, script=rebinds)
+
+    assert isinstance(error, RedirectRefused)
+    assert (len(heard), total) == (1, 1)
+
+
 def test_who_allows_it_is_led_there() -> None:
-    heard, (found, total) = ask("socks5", [OPEN, OPEN], ["203.0.113.7"], script=INWARDS, allow_private=True)
+    heard, (found, total) = ask("socks5", [OPEN, OPEN], ["8.8.8.8"], script=INWARDS, allow_private=True)
 
     assert (found, total) == (b"secret", 2)
     assert b"\x05\x01\x00\x01\x7f\x00\x00\x01\x00\x50GET /secret" in heard[1]

@@ -20,6 +20,7 @@ from pulp_dl.model.source import Source
 from pulp_dl.model.tls import TLS
 from pulp_dl.protocols.http import HTTPFetcher, tunnel
 from pulp_dl.protocols.http.connect import Connect
+from pulp_dl.protocols.http.gates import Gates
 from pulp_dl.protocols.http.proxy import route
 from pulp_dl.testing import (
     ESTABLISHED,
@@ -44,7 +45,7 @@ from tests.servers import MuteResolver
 from tests.sinks import read, sharing
 
 AUTH = Basic("user", "password")
-HONEST = OnConnect([ESTABLISHED, Tunnel()], answer(b"plain"))
+HONEST = OnConnect([ESTABLISHED, Tunnel()], answer(b"plain", headers=((b"Connection", b"keep-alive"),)))
 
 
 @pytest.fixture(scope="module")
@@ -596,7 +597,7 @@ def test_what_may_be_printed_of_a_tunnel_holds_no_secret(reactor: Any, ca: trust
     """Twisted's factories write the repr of an endpoint into the log."""
     for url in ("http://proxy.example", "https://proxy.example", "socks5://proxy.example", "socks5h://proxy.example"):
         remote = Remote(proxy=Proxy(url, AUTH), tls=trusting(ca))
-        found = route(reactor, remote, parse("https://origin.example/"), inside=True)
+        found = route(reactor, remote, parse("https://origin.example/"), inside=True, gates=Gates(reactor))
         printed = repr(found) + repr(found.key) + repr(found.endpoint)
 
         assert "password" not in printed

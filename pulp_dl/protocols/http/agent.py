@@ -109,8 +109,11 @@ class _Exchange:
 
     def _ask(self, connection: HTTPConnection) -> Deferred[IResponse]:
         self._connection = connection
-        answer = connection.request(self._data, self._method, self._url, self._agent.timeouts.head)
-        return answer.addCallbacks(self._checked if self._agent.route.proxied else Sealed, self._again)
+        agent, proxied = self._agent, self._agent.route.proxied
+        # tinyproxy, and whoever else relays bytes, says nothing of its own: what seems to be kept is a way to the first
+        # server that was asked for, who would be told what is for the proxy, and for all others.
+        answer = connection.request(self._data, self._method, self._url, agent.timeouts.head, explicit=proxied)
+        return answer.addCallbacks(self._checked if proxied else Sealed, self._again)
 
     def _checked(self, answer: Answer) -> Sealed:
         # What the proxy has made is no answer to us: nobody who follows, logs in or keeps cookies hears of it.

@@ -89,7 +89,7 @@ class Connect:
 
 def _refusal(status: int, authority: str) -> Refusal:
     if status in {401, 407}:  # tinyproxy says 401 to a wrong password
-        return Refusal(NO_LOGIN.format(status), status)
+        return Refusal(NO_LOGIN.format(status), status, login_refused=True)
     return Refusal(
         f"the proxy makes no tunnel to {authority}: it answered {status} {_PHRASES.get(status, '')}".rstrip(), status
     )

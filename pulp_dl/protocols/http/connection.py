@@ -156,7 +156,9 @@ class HTTPConnection(Protocol):
 
     # asking
 
-    def request(self, data: bytes, method: bytes, url: str, limit: float | None = None) -> Deferred[Answer]:
+    def request(
+        self, data: bytes, method: bytes, url: str, limit: float | None = None, *, explicit: bool = False
+    ) -> Deferred[Answer]:
         """
         Ask, when nothing else is asked.
 
@@ -166,6 +168,7 @@ class HTTPConnection(Protocol):
         @param data: the head of the request as it goes on the wire.
         @param url: what errors name.
         @param limit: seconds until the head has to be here.
+        @param explicit: nothing more is asked on this connection, unless the answer says that it is kept.
         """
         if self._asking is not None or self._answer is not None:
             raise RuntimeError("one request at a time")
@@ -174,7 +177,7 @@ class HTTPConnection(Protocol):
         self.silent = True
         if self._lost is not None or self._aborted:
             return fail(ConnectFailed("the connection was closed before the request was sent", url))
-        self._framing.expect(method)
+        self._framing.expect(method, explicit=explicit)
         asking: Deferred[Answer] = Deferred(self._cancel_request)
         self._asking = asking
         if limit is not None:

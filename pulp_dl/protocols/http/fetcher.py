@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from functools import partial
 from typing import Any, Final
 
 from attrs import evolve
@@ -24,9 +25,10 @@ from .body import Body
 from .client import Client
 from .cookies import Cookies
 from .fields import PUBLIC, RequestFields
+from .gates import Gates
 from .login import Login
 from .pool import HTTPConnectionPool, PoolKey
-from .proxy import Gates, Route, route
+from .proxy import Route, route
 from .question import Question
 from .redirect import Trail
 
@@ -54,7 +56,7 @@ class HTTPFetcher:
         self.turn = shared.requests(remote)
         self.fields = RequestFields(remote)
         self._clients: dict[Hashable, Client] = {}
-        self._gates: Gates = {}
+        self._gates: Gates = shared.keep("gates", lambda: Gates(reactor))
         self._authenticator: IAuthenticator | None = None
         self.cookies = Cookies() if remote.cookies else None
         self.homes = Homes(reactor, remote, shared)
@@ -111,7 +113,8 @@ class HTTPFetcher:
                 raise RedirectRefused(refusal(place.host, floor), str(place))
             if proxy.resolves:
                 floor = None  # it finds the address; all that can be seen of it here is what the URL says of itself
-        way = route(reactor, self.remote, place, inside=trail.inside, floor=floor, gates=self._gates)
+        found = partial(self.homes.learn, place)
+        way = route(reactor, self.remote, place, inside=trail.inside, gates=self._gates, floor=floor, found=found)
         who = self._who if trail.inside else None
         if trail.who is not None:
             who = trail.who, who
@@ -123,10 +126,16 @@ class HTTPFetcher:
         # has proven something over a connection, so it is for nobody else.
         return evolve(way, key=PoolKey(way.key.host, (way.key.identity, floor, who)))
 
+    def reached(self, place: URL, answer: Answer) -> None:
+        """This is the first answer of a connection to that place."""
+        if self.remote.proxy_for(place) is None:  # else it was a proxy that was reached
+            self.homes.learn(place, answer.address)
+
     def space_of_peer(self, place: URL, answer: Answer) -> Space:
-        """Where an answer came from; through a proxy as far as the URL tells."""
-        proxied = self.remote.proxy_for(place) is not None
-        space = literal(place.host if proxied else answer.address)
+        """Where an answer came from; through a proxy as far as that is known."""
+        if self.remote.proxy_for(place) is not None:
+            return self.homes.known(place)
+        space = literal(answer.address)
         return Space.PUBLIC if space is None else space
 
     def login(self, method: str, url: str, trail: Trail) -> Login | None:

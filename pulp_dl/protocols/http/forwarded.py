@@ -19,6 +19,7 @@ _OF_PROXIES: Final = frozenset({407, 511})
 _OF_FILES: Final = frozenset({304, 404, 410, 416})
 """These tell of the file, whoever says them: a cache, or who has asked an FTP server."""
 _ERROR: Final = re.compile(rb"; *error=", re.IGNORECASE)
+_OF_FTP: Final = b"ERR_FTP_"  # what an FTP server has said to Squid
 _QUOTE, _ESCAPE, _OPEN, _CLOSE = b'"\\()'
 
 
@@ -40,7 +41,7 @@ def refused(status: int, pairs: Pairs, url: str, now: float) -> ProxyFailed | No
         words = NO_LOGIN.format(status)
     elif status < 400:
         words += ", with a page of its own"
-    return ProxyFailed(words, url, status, retry_after=retry_after(pairs, now), hearsay=handed_on)
+    return ProxyFailed(words, url, status, retry_after=retry_after(pairs, now))
 
 
 def failed(error: Any, url: str) -> ProxyFailed | None:
@@ -66,17 +67,20 @@ def _own(status: int, pairs: Pairs, *, handed_on: bool) -> bool:
     C{error} (RFC 9209 section 2.1.1), Squid's C{X-Squid-Error}, and the C{Server} of tinyproxy, which is no server.
     What passed a second proxy was made by that one, and only handed on by ours (C{Via}, RFC 9110 section 7.6.3).
 
-    Of a good answer only Squid says it, which may send a page with any status.  An C{error} may stand beside a file
-    that is old, because the origin is away; and tinyproxy makes no good ones but of its own site.
+    Of a good answer only Squid says it, which may send a page with any status; that is no file, whoever handed it on.
+    An C{error} may stand beside a file that is old, because the origin is away; and tinyproxy makes no good ones but of
+    its own site.
     """
     squid = find(pairs, b"x-squid-error")
-    if (status < 300 and squid is None) or len(_members(pairs, b"via")) > 1:
+    if status < 300:
+        return squid is not None and not squid.startswith(_OF_FTP)
+    if len(_members(pairs, b"via")) > 1:
         return False
     statuses = _members(pairs, b"proxy-status")
     if statuses:
         return _ERROR.search(statuses[-1]) is not None  # the last is the one closest to us
     if squid is not None:
-        return not squid.startswith(b"ERR_FTP_")  # that is what an FTP server has said to it
+        return not squid.startswith(_OF_FTP)
     return not handed_on and (find(pairs, b"server") or b"").startswith(b"tinyproxy/")
 
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpResponseParser
 
-from ...model.headers import CONTROL
+from ...model.headers import CONTROL, Pairs
 
 __all__ = ["MAX_FIELDS", "MAX_HEAD", "MAX_INTERIM", "Framing", "Malformed", "NoAnswer"]
 
@@ -28,6 +28,7 @@ OVERHEAD_PER_CHUNK: Final = 32
 # llhttp also reads RTSP, ICE, HTTP/0.9, HTTP/2.0 and any three digits.
 _START = re.compile(rb"HTTP/1\.([01]) ([1-5])")
 _START_LENGTH = len(b"HTTP/1.1 2")
+_CONNECTION = frozenset({b"connection", b"proxy-connection"})
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
 
@@ -43,6 +44,12 @@ class NoAnswer(Malformed):
 def _framing(names: tuple[bytes, ...]) -> tuple[int, ...]:
     """Which of these fields say where a body ends; most answers of a server have the same ones."""
     return tuple(at for at, name in enumerate(names) if name.lower() in _FRAMING)
+
+
+def _kept(pairs: Pairs) -> bool:
+    """Is it said that the connection is kept?"""
+    said = (value for name, value in pairs if name.lower() in _CONNECTION)
+    return any(option.strip().lower() == b"keep-alive" for value in said for option in value.split(b","))
 
 
 class Framing:
@@ -63,7 +70,7 @@ class Framing:
     status: int
     version: int
     reason: bytes
-    pairs: tuple[tuple[bytes, bytes], ...]
+    pairs: Pairs
     length: int | None
     until_close: bool
     received: int
@@ -80,8 +87,14 @@ class Framing:
         self._parser = HttpResponseParser(self)
         self.complete = True  # nothing is expected yet
 
-    def expect(self, method: bytes) -> None:
-        """A request was sent; what comes now is its answer."""
+    def expect(self, method: bytes, *, explicit: bool = False) -> None:
+        """
+        A request was sent; what comes now is its answer.
+
+        @param explicit: the connection is not kept unless the answer says so, as HTTP/1.0 has it, and no interim one
+            came before: who hands that on may only relay what follows.
+        """
+        self._explicit = explicit
         self.status = 0
         self.complete = self.reusable = False
         self._bodiless = method == b"HEAD"
@@ -229,6 +242,8 @@ class Framing:
         self._chunked = coding is not None and not bodiless
         # It answers False once this has returned.  Chunks in HTTP/1.0 are faulty framing (RFC 9112 section 6.1).
         self._persistent = self._parser.should_keep_alive() and (coding is None or self.version == 1)
+        if self._explicit and not (self._interim == 0 and _kept(found)):
+            self._persistent = False
         self.status = status
         if self._bodiless:
             # The parser would take the next answer for the body of this one.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable
+from typing import Any
 
 from attrs import field, frozen
-from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IStreamClientEndpoint
+from twisted.internet.interfaces import IStreamClientEndpoint
 
 from ...model.headers import Pairs
 from ...model.proxy import Proxy
@@ -14,18 +15,16 @@ from ...urls import URL
 from ..spaces import Space
 from .connect import Connect
 from .endpoint import is_address, reach, secured
+from .gates import Gates
 from .pool import PoolKey
 from .socks import Resolving, Socks
-from .tls import creator
-from .tls_transport import Encrypted
 from .tunnel import Tunnel
 
-__all__ = ["Gates", "Route", "route"]
+__all__ = ["Route", "route"]
 
-MOST: Final = 64
-"""Proxies whose sessions are remembered; who chooses them may give each place a login of its own."""
 
-Gates: TypeAlias = dict[Proxy, IOpenSSLClientConnectionCreator]
+def _nobody(address: str) -> None:
+    """Wants to know."""
 
 
 @frozen
@@ -49,17 +48,23 @@ class Route:
 
 
 def route(
-    reactor: Any, remote: Remote, place: URL, *, inside: bool, floor: Space | None = None, gates: Gates | None = None
+    reactor: Any,
+    remote: Remote,
+    place: URL,
+    *,
+    inside: bool,
+    gates: Gates,
+    floor: Space | None = None,
+    found: Callable[[str], None] = _nobody,
 ) -> Route:
     """
     The route that a Remote takes to an origin.
 
     @param inside: may the origin see the client certificate?
-    @param floor: the closest space that a proxy may be told to connect to, if its name is looked up here.
-    @param gates: what makes TLS connections to proxies, which whoever keeps it adds to: a proxy is one server, whatever
-        origin it leads to, so its sessions are resumed.
+    @param gates: what is known of proxies.
+    @param floor: the closest space that a proxy may be told to connect to, if the name is looked up here.
+    @param found: told each address that a proxy has come to for a name that was looked up here.
     """
-    gates = {} if gates is None else gates
     host, origin_form = place.netloc.encode("ascii"), len(str(place)) - len(place.target)
     tls = None if place.scheme != "https" else remote.tls if inside else remote.tls.public()
     proxy = remote.proxy_for(place)
@@ -72,33 +77,30 @@ def route(
         # One connection to the proxy serves all origins.
         return Route(PoolKey(gate, ("proxy", *known)), _entrance(reactor, proxy, gates), 0, host, _login(proxy), True)
     key = PoolKey(gate, (place.scheme, place.host, place.port, tls, *known))
-    return Route(key, secured(_tunnel(reactor, proxy, place, floor, gates), place.host, tls), origin_form, host)
+    tunnel = _tunnel(reactor, proxy, place, gates, floor, found)
+    return Route(key, secured(tunnel, place.host, tls), origin_form, host)
 
 
 def _entrance(reactor: Any, proxy: Proxy, gates: Gates) -> IStreamClientEndpoint:
     way = reach(reactor, proxy.place, None)
-    if proxy.place.scheme != "https":
-        return way
-    if proxy not in gates:
-        if len(gates) >= MOST:
-            del gates[next(iter(gates))]
-        gates[proxy] = creator(proxy.tls, proxy.place.host)
-    return Encrypted(way, gates[proxy])
+    return gates.encrypted(proxy, way) if proxy.place.scheme == "https" else way
 
 
 def _login(proxy: Proxy) -> Pairs:
     return () if proxy.auth is None else ((b"Proxy-Authorization", proxy.auth.header),)
 
 
-def _tunnel(reactor: Any, proxy: Proxy, place: URL, floor: Space | None, gates: Gates) -> IStreamClientEndpoint:
+def _tunnel(
+    reactor: Any, proxy: Proxy, place: URL, gates: Gates, floor: Space | None, found: Callable[[str], None]
+) -> IStreamClientEndpoint:
     entrance = _entrance(reactor, proxy, gates)
     if proxy.place.scheme in {"http", "https"}:
-        return Tunnel(entrance, lambda: Connect(place, _login(proxy)))
+        return gates.guarded(proxy, Tunnel(entrance, lambda: Connect(place, _login(proxy))))
     port = place.port or 0
 
-    def to(host: str) -> Tunnel:
-        return Tunnel(entrance, lambda: Socks(host, port, proxy.auth))
+    def to(host: str) -> IStreamClientEndpoint:
+        return gates.guarded(proxy, Tunnel(entrance, lambda: Socks(host, port, proxy.auth)))
 
     if proxy.resolves or is_address(place.host):
         return to(place.host)
-    return Resolving(reactor, place.host, floor, to)
+    return Resolving(reactor, place.host, floor, to, found)

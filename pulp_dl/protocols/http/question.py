@@ -92,7 +92,7 @@ class Question:
         trail, login, status = self._trail, self._login, answer.status
         try:
             if not answer.connection.reused and trail.place is self._source.place:
-                self._fetcher.homes.learn(trail.place, answer.address)
+                self._fetcher.reached(trail.place, answer)
             if self._fetcher.cookies is not None and trail.inside:
                 self._fetcher.cookies.keep(trail.place, answer.pairs)
             if status in REDIRECTS:
@@ -139,7 +139,7 @@ class Question:
         if isinstance(error, ProxyFailed) and error.gate is None:  # else it was another question's: for a token
             proxy = self._fetcher.remote.proxy_for(self._trail.place)
             if proxy is not None:
-                error.gate, error.login = shown(proxy.url), proxy.login
+                error.gate = shown(proxy.url)
         return failure
 
     def _hinted(self, failure: Failure) -> Failure:

@@ -11,7 +11,7 @@ from ...model.headers import Pairs, find
 from ...model.remote import Remote
 from ...model.source import Source
 from ...urls import URL, InvalidURL, join
-from ..spaces import Space, home, inside, named, scope
+from ..spaces import Space, found_here, home, inside, named, scope
 from .cookies import Cookies
 
 __all__ = ["REDIRECTS", "Trail"]
@@ -92,7 +92,7 @@ class Trail:
         return named(self._remote, self._source, self.place.host)
 
     def _meet(self, place: URL, space: Space) -> None:
-        if self._remote.proxy_for(place) is None:  # else nobody knows where it is
+        if found_here(self._remote, place):
             met = self._met or {}
             self._met = {**met, place.host: max(space, met.get(place.host, space))}
 

@@ -32,7 +32,7 @@ class Refusal(Exception):
 
     @ivar status: of HTTP, if it answered with one.
     @ivar transient: may another try help?  None if the status tells.
-    @ivar login_refused: are we who is refused, whatever we ask for?  None if the status tells.
+    @ivar login_refused: are we who is refused, whatever we ask for?
     """
 
     def __init__(
@@ -41,13 +41,17 @@ class Refusal(Exception):
         status: int | None = None,
         *,
         transient: bool | None = None,
-        login_refused: bool | None = None,
+        login_refused: bool = False,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.status = status
         self.transient = transient
         self.login_refused = login_refused
+
+    def again(self) -> Refusal:
+        """The same, to be raised once more."""
+        return Refusal(self.message, self.status, transient=self.transient, login_refused=self.login_refused)
 
 
 class ProxyLost(Exception):
