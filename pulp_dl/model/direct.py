@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from socket import inet_aton
 from typing import Final
 
 from attrs import field, frozen
@@ -27,13 +28,24 @@ class _Rule:
     def covers(self, place: URL) -> bool:
         if self.port is not None and self.port != place.port:
             return False
-        host = place.host.removesuffix(".")
-        try:
-            address = ip_address(host)
-        except ValueError:
-            return self.network is None and f".{host}".endswith(self.name)
+        address = _address(place.host)
+        if self.network is not None:
+            return address is not None and address in self.network
         # An address has no domain: what it ends with is nobody's name.
-        return not self.name if self.network is None else address in self.network
+        return not self.name or (address is None and f".{place.host.removesuffix('.')}".endswith(self.name))
+
+
+def _address(host: str) -> IPv4Address | IPv6Address | None:
+    """In whatever spelling (C{127.1}, C{0x7f000001}, C{127.0.0.1.}); None of a name."""
+    host = host.removesuffix(".")
+    try:
+        return ip_address(host)
+    except ValueError:
+        pass
+    try:
+        return IPv4Address(inet_aton(host))
+    except (OSError, ValueError):
+        return None
 
 
 def _rule(entry: str) -> _Rule | None:
@@ -50,10 +62,11 @@ def _rule(entry: str) -> _Rule | None:
         place = parse(f"any://{entry.removeprefix('*').lstrip('.')}/")
     except InvalidURL:
         return None
+    host = place.host.removesuffix(".")
     try:
-        return _Rule(ip_network(place.host), port=place.port)
+        return _Rule(ip_network(host), port=place.port)
     except ValueError:
-        return _Rule(name=f".{place.host.removesuffix('.')}", port=place.port)
+        return _Rule(name=f".{host}", port=place.port)
 
 
 @frozen

@@ -43,8 +43,8 @@ __all__ = [
 ]
 
 
-HOMES: Final = 64
-"""Hosts whose spaces are remembered."""
+HOMES: Final = 4096
+"""Hosts whose spaces are remembered, those that were met or asked for last: more than one list can name."""
 
 
 class Space(IntEnum):
@@ -209,8 +209,11 @@ class Homes:
 
     def space(self, place: URL) -> Deferred[Space]:
         """Fires with the space of a place that may not have been asked yet; fails with C{TimedOut}."""
-        if not found_here(self._remote, place) or place.host in self._known:
-            return succeed(self.known(place))
+        if not found_here(self._remote, place):
+            space = literal(place.host)
+            return succeed(Space.PUBLIC if space is None else space)
+        if place.host in self._known:
+            return succeed(self._keep(self._known[place.host], place.host))
         seconds = self._remote.timeouts.connect
         looking = deadline(resolve(self._reactor, place.host), seconds, self._timers, "connect", str(place))
         return looking.addCallback(self._keep, place.host)
@@ -224,14 +227,8 @@ class Homes:
         if space is not None and found_here(self._remote, place):
             self._keep(space, place.host)
 
-    def known(self, place: URL) -> Space:
-        """As far as it is: where it has been reached, if that is found out here; else what its URL says of itself."""
-        space = self._known.get(place.host) if found_here(self._remote, place) else None
-        space = literal(place.host) if space is None else space
-        return Space.PUBLIC if space is None else space
-
     def _keep(self, space: Space, host: str) -> Space:
-        space = max(space, self._known.pop(host, space))  # it may have answered while it was looked up
+        space = max(space, self._known.pop(host, space))  # and the host is the latest one now
         if len(self._known) >= HOMES:
             del self._known[next(iter(self._known))]
         self._known[host] = space

@@ -6,15 +6,16 @@ from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.task import Clock
 from zope.interface import implementer
 
-from pulp_dl import Attempt, Basic, Downloader, Places, Proxies, Proxy, Remote, Report, Retries, Source, ToMemory
-from pulp_dl.errors import DownloadError, ProxyFailed
+from pulp_dl import TLS, Attempt, Basic, Downloader, Places, Proxies, Proxy, Remote, Report, Retries, Source, ToMemory
+from pulp_dl.errors import ConnectFailed, DownloadError, ProxyFailed
 from pulp_dl.interfaces import IDownloader, IMirrors
 from pulp_dl.protocols.http.endpoint import reach
 from pulp_dl.protocols.http.gates import FORGOTTEN, MOST, Gates
 from pulp_dl.protocols.http.tunnel import Refusal
-from pulp_dl.testing import Close, MemoryNetwork, Send, answer, redirect
+from pulp_dl.testing import ESTABLISHED, Close, MemoryNetwork, Send, answer, redirect
 from pulp_dl.urls import parse
 
 DATA = b"the file"
@@ -24,6 +25,7 @@ SQUID = (b"X-Squid-Error", b"ERR_NO 0")
 GATE = "http://gate.example:3128/"
 WRONG = Basic("user", "wrong")
 OTHER = Basic("other", "right")
+NO = Refusal("no", 407, login_refused=True)
 
 
 def turns(*scripts: Any) -> Any:
@@ -73,7 +75,8 @@ REFUSALS = pytest.mark.parametrize("refusal", [answer(b"no", 407), answer(b"no",
 
 @pytest.mark.parametrize("head", [False, True])
 @REFUSALS
-def test_a_login_that_is_refused_is_shown_once_however_many_mirrors_there_are(refusal: Any, head: bool) -> None:
+def test_a_login_that_is_refused_is_shown_for_two_hosts_however_many_there_are(refusal: Any, head: bool) -> None:
+    """One of them may be the only one for which it is refused."""
     case = Case(refusal)
     error = case.run(head=head)
 
@@ -81,7 +84,7 @@ def test_a_login_that_is_refused_is_shown_once_however_many_mirrors_there_are(re
     assert (error.status, error.gate, error.login_refused) == (refusal.status, GATE, True)
     assert len(error.attempts) == 8
     assert {getattr(each.error, "status", None) for each in error.attempts} == {refusal.status}
-    assert len(case.asked) == 1
+    assert case.asked == ["m0.example:443", "m1.example:443"]
     case.end()
 
 
@@ -95,7 +98,7 @@ def test_so_is_one_that_a_socks_proxy_refuses(scheme: str, says: bytes) -> None:
 
     assert isinstance(error, ProxyFailed)
     assert (error.login_refused, error.gate) == (True, f"{scheme}://gate.example:3128/")
-    assert case.gate.connections.total == 1
+    assert case.gate.connections.total == 2
     case.end()
 
 
@@ -123,14 +126,14 @@ def test_after_a_while_it_is_shown_again() -> None:
     case.end()
 
 
-def test_who_leads_there_by_a_redirect_shows_it_once_too() -> None:
+def test_who_leads_there_by_a_redirect_shows_it_no_more_often() -> None:
     case = Case(answer(b"no", 407), scheme="http", proxy=Proxies(https=Proxy(GATE, WRONG)))
     for number in range(8):
         case.network.serve(f"m{number}.example", redirect(f"https://s{number}.example/file"))
     error = case.run("http://origin.example/file")
 
     assert isinstance(error, ProxyFailed)
-    assert (error.gate, len(error.attempts), len(case.asked)) == (GATE, 8, 1)
+    assert (error.gate, len(error.attempts), len(case.asked)) == (GATE, 8, 2)
     case.end()
 
 
@@ -140,7 +143,7 @@ def test_who_is_reached_without_that_proxy_is_still_asked() -> None:
     direct = case.network.serve("m5.example", answer(DATA))
 
     assert isinstance(case.run("http://origin.example/file"), Report)
-    assert len(case.asked) == len(direct.requests) == 1
+    assert (len(case.asked), len(direct.requests)) == (2, 1)
     case.end()
 
 
@@ -151,7 +154,7 @@ def test_another_proxy_is_asked_too() -> None:
     second = case.network.serve("other.example", answer(b"no", 407), port=3128)
 
     assert isinstance(case.run(), ProxyFailed)
-    assert len(case.asked) == len(second.requests) == 1
+    assert len(case.asked) == len(second.requests) == 2
     case.end()
 
 
@@ -171,34 +174,70 @@ def test_another_login_is_shown_to_it() -> None:
     case = Case(answer(b"no", 407), mirrors=Given(places))
 
     assert isinstance(case.run(), ProxyFailed)
-    assert [request.get(b"proxy-authorization") for request in case.gate.requests] == [WRONG.header, OTHER.header, None]
+    shown = [request.get(b"proxy-authorization") for request in case.gate.requests]
+    assert shown == [WRONG.header, OTHER.header, None] * 2
     case.end()
 
 
 def test_the_same_login_in_other_settings_is_not() -> None:
     same = Remote(proxy=Proxies(https=Proxy(GATE, WRONG), direct="elsewhere.example"))
-    places = [Source("https://m0.example/file"), Source("https://m1.example/file", remote=same)]
+    places = [Source(f"https://m{n}.example/file", remote=same if n % 2 else None) for n in range(8)]
     case = Case(answer(b"no", 407), mirrors=Given(places))
 
     assert isinstance(case.run(), ProxyFailed)
-    assert len(case.asked) == 1
+    assert len(case.asked) == 2
     case.end()
 
 
-def test_only_so_many_logins_are_remembered() -> None:
-    """The ones that were refused last."""
-    network = MemoryNetwork()
-    gates = Gates(network)
+def test_who_is_known_there_is_refused_for_one_host_alone() -> None:
+    """As by Squid's C{http_access deny tracker !staff}: nobody may be led there to be kept from all others."""
+    refused = answer(b"no", 407)
+
+    def rules(request: Any) -> Any:
+        return refused if request.target.startswith("no") else [ESTABLISHED, Close()]
+
+    case = Case(rules, mirrors=None, retries=Retries(count=0))
+    for host, asked in [("yes", 1), ("no1", 2), ("no2", 3), ("no1", 3), ("no3", 4), ("yes", 5), ("other", 6)]:
+        error = case.run(Source(f"https://{host}.example/file"))
+        assert isinstance(error, ConnectFailed)
+        assert (getattr(error, "status", None) == 407) == host.startswith("no")
+        assert len(case.asked) == asked
+    case.end()
+
+
+@pytest.mark.parametrize("seconds", [FORGOTTEN, -1.0])
+def test_what_was_said_long_ago_is_forgotten(seconds: float) -> None:
+    """So it is if the clock was set back."""
+    clock = Clock()
+    gates, proxy = Gates(clock), Proxy(GATE, WRONG)
+    clock.rightNow = 100.0
+    gates.refused(proxy, "a", NO)
+    assert gates.refusal(proxy, "a") is not None
+    clock.rightNow += seconds
+    assert gates.refusal(proxy, "a") is None
+
+
+def test_a_certificate_for_the_proxy_is_another_login() -> None:
+    gates = Gates(Clock())
+    one, other = (Proxy("https://gate.example", tls=TLS(verify=verify)) for verify in (True, False))
+    gates.refused(one, "a", NO)
+
+    assert gates.refusal(one, "a") is not None
+    assert gates.refusal(other, "a") is None
+
+
+def test_only_so_many_logins_and_hosts_are_remembered() -> None:
+    gates = Gates(Clock())
     proxies = [Proxy(GATE, Basic("user", str(number))) for number in range(MOST + 1)]
     for each in proxies:
-        gates.keep(each, Refusal("no", 407, login_refused=True))
+        gates.refused(each, "a", NO)
+    assert [gates.refusal(each, "a") is None for each in proxies] == [True] + [False] * MOST
 
-    assert gates.refusal(proxies[0]) is None
-    assert all(gates.refusal(each) is not None for each in proxies[1:])
-    gates.keep(proxies[1], Refusal("no", 407, login_refused=True))
-    gates.keep(proxies[0], Refusal("no", 407, login_refused=True))
-    assert gates.refusal(proxies[1]) is not None
-    assert gates.refusal(proxies[2]) is None
+    gates.let_in(proxies[0], "b")
+    hosts = [str(number) for number in range(MOST + 1)]
+    for host in hosts:
+        gates.refused(proxies[0], host, NO)
+    assert [gates.refusal(proxies[0], host) is None for host in hosts] == [True] + [False] * MOST
 
 
 @implementer(IMirrors)

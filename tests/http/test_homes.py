@@ -64,12 +64,10 @@ def test_behind_a_proxy_that_looks_up_no_names_it_is_found_out_here(network: Mem
     network.names["public.example"] = ["10.0.0.1"]
     ours = homes(proxy=Proxy("socks5://proxy.example/"))
 
-    assert ours.known(PLACE) is Space.PUBLIC  # nobody has looked yet
     assert network.result(ours.space(PLACE)) is Space.PRIVATE
-    assert ours.known(PLACE) is Space.PRIVATE
     ours.learn(PLACE, "8.8.8.8")
-    assert ours.known(PLACE) is Space.PUBLIC
-    assert homes(proxy=Proxy("socks5h://proxy.example/")).known(parse("http://10.0.0.1/")) is Space.PRIVATE
+    assert network.result(ours.space(PLACE)) is Space.PUBLIC
+    assert network.result(homes().space(PLACE)) is Space.PUBLIC
 
 
 def test_an_answer_from_no_address_says_nothing(network: MemoryNetwork, homes: Make) -> None:
@@ -80,7 +78,8 @@ def test_an_answer_from_no_address_says_nothing(network: MemoryNetwork, homes: M
     assert network.result(homes().space(PLACE)) is Space.PRIVATE
 
 
-def test_those_that_were_met_first_are_forgotten_first(network: MemoryNetwork, homes: Make) -> None:
+def test_those_that_nobody_asks_for_are_forgotten_first(network: MemoryNetwork, homes: Make) -> None:
+    """A list that names any number of hosts drives out none that is in use, its own."""
     places = [parse(f"http://host{number}.example/") for number in range(HOMES + 1)]
     network.names.update({place.host: ["127.0.0.1"] for place in places})
     ours = homes()
@@ -92,7 +91,7 @@ def test_those_that_were_met_first_are_forgotten_first(network: MemoryNetwork, h
         ours.learn(place, "8.8.8.8")
     assert space(0) is Space.PUBLIC
     ours.learn(places[-1], "8.8.8.8")
-    assert [space(1), space(HOMES), space(0)] == [Space.PUBLIC, Space.PUBLIC, Space.MACHINE]
+    assert [space(0), space(HOMES), space(2), space(1)] == [Space.PUBLIC] * 3 + [Space.MACHINE]
 
 
 def test_what_this_machine_names_may_be_anywhere(network: MemoryNetwork, homes: Make) -> None:

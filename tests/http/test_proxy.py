@@ -51,15 +51,16 @@ async def test_a_proxy_is_asked_for_the_whole_url(reactor: Any, fetching: MakeFe
         assert request.get(b"proxy-authorization") is None
 
 
-async def test_one_connection_to_the_proxy_serves_all_origins(reactor: Any, fetching: MakeFetcher) -> None:
-    """It is the proxy that is connected to."""
+async def test_each_origin_has_a_connection_of_its_own_to_the_proxy(reactor: Any, fetching: MakeFetcher) -> None:
+    """Who passes on what a server says of keeping it may have made it a way to that server."""
     async with FaultServer(reactor, answer(b"x", headers=(KEPT,))) as proxy:
         fetcher = fetching(proxy=Proxy(proxy.url("/")))
-        for host in ("one.example", "two.example:8080", "[::1]"):
+        hosts = ["one.example", "one.example", "two.example", "one.example:8080", "[::1]", "two.example"]
+        for host in hosts:
             await read(fetcher, f"http://{host}/a")
 
-        assert proxy.connections.total == 1
-        assert [request.host for request in proxy.requests] == ["one.example", "two.example:8080", "[::1]"]
+        assert [request.host for request in proxy.requests] == hosts
+        assert [request.connection for request in proxy.requests] == [0, 0, 1, 2, 3, 1]
 
 
 @pytest.mark.parametrize("kept", [(b"Proxy-Connection", b"Keep-Alive"), (b"connection", b"x, keep-alive")])
@@ -214,7 +215,7 @@ SIGNED = (SQUID, b"ERR_BLOCKED 0"), (VIA, b"1.1 gate.example (squid/5.7)")
 
 
 @pytest.mark.parametrize("signed", [SIGNED, (SIGNED[0], (VIA, b"1.1 parent.example (squid/5.7), 1.1 gate.example"))])
-@pytest.mark.parametrize("status", [200, 203, 206])
+@pytest.mark.parametrize("status", [200, 203, 206, 302])
 async def test_a_page_that_Squid_has_made_is_no_file(
     reactor: Any, fetching: MakeFetcher, status: int, signed: Any
 ) -> None:

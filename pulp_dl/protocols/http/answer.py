@@ -85,8 +85,7 @@ class Answer:
     @property
     def address(self) -> str:
         """Of the other end of its connection; empty if that has none."""
-        transport: Any = self.connection.transport
-        return str(getattr(transport.getPeer(), "host", ""))
+        return self.connection.address
 
     def __repr__(self) -> str:
         return f"<Answer {self.status}, {'?' if self.length is None else self.length} bytes>"

@@ -49,10 +49,12 @@ class HTTPConnection(Protocol):
     tells C{gone}, once.
 
     @ivar clock: the reactor.
+    @ivar address: of the other end, as the factory was told of it; empty if it has none.
     @ivar silent: not one byte of an answer to the current request has come.  If the connection is C{reused}, the server
         may have closed it before it saw the request.
     """
 
+    address = ""
     silent = True
 
     def __init__(

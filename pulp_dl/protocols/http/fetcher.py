@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from functools import partial
 from typing import Any, Final
 
 from attrs import evolve
@@ -17,7 +16,7 @@ from ...interfaces import IAuthenticator, IBody, IFetcher, IShared
 from ...model.remote import Remote
 from ...model.source import Head, Source, Span, Validators
 from ...urls import URL
-from ..spaces import Bounded, Homes, Space, literal, refusal
+from ..spaces import Bounded, Homes, Space, found_here, literal, refusal
 from ..unauthenticated import started
 from .agent import Agent
 from .answer import Answer
@@ -113,8 +112,7 @@ class HTTPFetcher:
                 raise RedirectRefused(refusal(place.host, floor), str(place))
             if proxy.resolves:
                 floor = None  # it finds the address; all that can be seen of it here is what the URL says of itself
-        found = partial(self.homes.learn, place)
-        way = route(reactor, self.remote, place, inside=trail.inside, gates=self._gates, floor=floor, found=found)
+        way = route(reactor, self.remote, place, inside=trail.inside, gates=self._gates, floor=floor)
         who = self._who if trail.inside else None
         if trail.who is not None:
             who = trail.who, who
@@ -126,16 +124,9 @@ class HTTPFetcher:
         # has proven something over a connection, so it is for nobody else.
         return evolve(way, key=PoolKey(way.key.host, (way.key.identity, floor, who)))
 
-    def reached(self, place: URL, answer: Answer) -> None:
-        """This is the first answer of a connection to that place."""
-        if self.remote.proxy_for(place) is None:  # else it was a proxy that was reached
-            self.homes.learn(place, answer.address)
-
     def space_of_peer(self, place: URL, answer: Answer) -> Space:
-        """Where an answer came from; through a proxy as far as that is known."""
-        if self.remote.proxy_for(place) is not None:
-            return self.homes.known(place)
-        space = literal(answer.address)
+        """Where an answer came from; through a proxy that finds the address itself as far as the URL tells."""
+        space = literal(answer.address if found_here(self.remote, place) else place.host)
         return Space.PUBLIC if space is None else space
 
     def login(self, method: str, url: str, trail: Trail) -> Login | None:

@@ -67,14 +67,14 @@ def _own(status: int, pairs: Pairs, *, handed_on: bool) -> bool:
     C{error} (RFC 9209 section 2.1.1), Squid's C{X-Squid-Error}, and the C{Server} of tinyproxy, which is no server.
     What passed a second proxy was made by that one, and only handed on by ours (C{Via}, RFC 9110 section 7.6.3).
 
-    Of a good answer only Squid says it, which may send a page with any status; that is no file, whoever handed it on.
-    An C{error} may stand beside a file that is old, because the origin is away; and tinyproxy makes no good ones but of
-    its own site.
+    Of a good answer only Squid says it, which may send a page with any status, or lead to one; that is no file, whoever
+    handed it on.  An C{error} may stand beside a file that is old, because the origin is away; and tinyproxy makes no
+    good ones but of its own site.
     """
     squid = find(pairs, b"x-squid-error")
-    if status < 300:
-        return squid is not None and not squid.startswith(_OF_FTP)
-    if len(_members(pairs, b"via")) > 1:
+    if squid is not None and status < 400:
+        return not squid.startswith(_OF_FTP)
+    if status < 300 or len(_members(pairs, b"via")) > 1:
         return False
     statuses = _members(pairs, b"proxy-status")
     if statuses:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any, Final
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import (
     IOpenSSLClientConnectionCreator,
@@ -16,7 +17,6 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ...model.auth import Basic
 from ...model.proxy import Proxy
 from .tls import creator
 from .tls_transport import Encrypted
@@ -25,25 +25,46 @@ from .tunnel import Refusal
 __all__ = ["Gates"]
 
 MOST: Final = 64
-"""Proxies that are remembered; who chooses them may give each place a login of its own."""
+"""Proxies, their logins, and hosts for each of these, that are remembered; who chooses them may give each its own."""
 
 FORGOTTEN: Final = 10.0
 """Seconds after which a login that was refused is shown again: somebody may have unlocked the account."""
+
+SEVERAL: Final = 2
+"""Hosts for which a login that was never let in has to be refused, until nobody else need ask."""
+
+
+@define
+class _Login:
+    """
+    One user and password at a proxy.
+
+    @ivar good: it has let them in.
+    @ivar refused: the hosts for which it did not, and when.
+    @ivar refusal: what it said.
+    """
+
+    good: bool = False
+    refused: dict[str, float] = field(factory=dict)
+    refusal: Refusal | None = None
 
 
 class Gates:
     """
     A proxy over TLS is one server, whatever origin it leads to, so its sessions are resumed.
 
-    A login that a proxy refuses to whoever wants a tunnel is not shown to it again for a while: thousands of files, or
-    a list of mirrors, would lock the account.  (Where the proxy answers for a server, nobody knows which of the two has
-    refused it: who believed that could be kept from all other servers by a single one.)
+    A login that a proxy refuses to who wants a tunnel is not shown to it again for a while: thousands of files, or a
+    list of mirrors, would lock the account.  But it may have refused it for that host alone, as Squid's rules can: so
+    others are asked for still, until it has refused several and let nobody in.
+
+    (Where the proxy answers for a server, nobody knows which of the two has refused it: who believed that could be kept
+    from all other servers by a single one.)
     """
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._creators: dict[Proxy, IOpenSSLClientConnectionCreator] = {}
-        self._refused: dict[tuple[str, Basic | None], tuple[float, Refusal]] = {}
+        self._logins: dict[Hashable, _Login] = {}
 
     def encrypted(self, proxy: Proxy, way: IStreamClientEndpoint) -> IStreamClientEndpoint:
         """TLS with the proxy itself over this way to it."""
@@ -52,20 +73,42 @@ class Gates:
             self._creators[proxy] = creator(proxy.tls, proxy.place.host)
         return Encrypted(way, self._creators[proxy])
 
-    def guarded(self, proxy: Proxy, tunnel: IStreamClientEndpoint) -> IStreamClientEndpoint:
-        """An endpoint as C{tunnel}, which is not tried while the proxy is known to refuse us."""
-        return _Guarded(self, proxy, tunnel)
+    def guarded(self, proxy: Proxy, host: str, tunnel: IStreamClientEndpoint) -> IStreamClientEndpoint:
+        """An endpoint as this tunnel to a host, which is not tried while the proxy is known to refuse us."""
+        return _Guarded(self, proxy, host, tunnel)
 
-    def refusal(self, proxy: Proxy) -> Refusal | None:
-        """What it has said of our login, if that is not long ago."""
-        since, refusal = self._refused.get((proxy.url, proxy.auth), (0.0, None))
-        return None if refusal is None or self._clock.seconds() >= since + FORGOTTEN else refusal
+    def refusal(self, proxy: Proxy, host: str) -> Refusal | None:
+        """What it has said not long ago, and would say again."""
+        login = self._logins.get(_key(proxy))
+        if login is None or not login.refused:
+            return None
+        now = self._clock.seconds()
+        login.refused = {name: since for name, since in login.refused.items() if 0 <= now - since < FORGOTTEN}
+        everybody = not login.good and len(login.refused) >= SEVERAL
+        return login.refusal if everybody or host in login.refused else None
 
-    def keep(self, proxy: Proxy, refusal: Refusal) -> None:
+    def refused(self, proxy: Proxy, host: str, refusal: Refusal) -> None:
         """It has just said this."""
-        self._refused.pop((proxy.url, proxy.auth), None)
-        _make_room(self._refused)
-        self._refused[proxy.url, proxy.auth] = self._clock.seconds(), refusal.again()
+        login = self._login(proxy)
+        _make_room(login.refused)
+        login.refused[host], login.refusal = self._clock.seconds(), refusal.again()
+
+    def let_in(self, proxy: Proxy, host: str) -> None:
+        """It has just made a tunnel."""
+        login = self._login(proxy)
+        login.good = True
+        login.refused.pop(host, None)
+
+    def _login(self, proxy: Proxy) -> _Login:
+        key = _key(proxy)
+        if key not in self._logins:
+            _make_room(self._logins)
+            self._logins[key] = _Login()
+        return self._logins[key]
+
+
+def _key(proxy: Proxy) -> Hashable:
+    return proxy.url, proxy.auth, proxy.tls
 
 
 def _make_room(remembered: dict[Any, Any]) -> None:
@@ -78,16 +121,21 @@ def _make_room(remembered: dict[Any, Any]) -> None:
 class _Guarded:
     gates: Gates = field(repr=False)
     proxy: Proxy
+    host: str
     tunnel: IStreamClientEndpoint
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        refusal = self.gates.refusal(self.proxy)
+        refusal = self.gates.refusal(self.proxy, self.host)
         if refusal is not None:
             return fail(refusal.again())
         connecting: Deferred[IProtocol] = self.tunnel.connect(protocolFactory)
-        return connecting.addErrback(self._refused)
+        return connecting.addCallbacks(self._let_in, self._refused)
+
+    def _let_in(self, protocol: IProtocol) -> IProtocol:
+        self.gates.let_in(self.proxy, self.host)
+        return protocol
 
     def _refused(self, failure: Failure) -> Failure:
         if isinstance(failure.value, Refusal) and failure.value.login_refused:
-            self.gates.keep(self.proxy, failure.value)
+            self.gates.refused(self.proxy, self.host, failure.value)
         return failure

@@ -263,6 +263,7 @@ class _Socket(Factory):
             return None  # too late: the slot is spoken for
         pool = self._pool
         self.connection = HTTPConnection(pool.clock, self._rest, self._rested, self._gone, pool.timers, pool.outbox)
+        self.connection.address = str(getattr(addr, "host", ""))
         self._made.append(self.connection)
         return self.connection
 

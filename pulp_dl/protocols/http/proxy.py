@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from attrs import field, frozen
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IStreamClientEndpoint
 
 from ...model.headers import Pairs
@@ -21,10 +21,6 @@ from .socks import Resolving, Socks
 from .tunnel import Tunnel
 
 __all__ = ["Route", "route"]
-
-
-def _nobody(address: str) -> None:
-    """Wants to know."""
 
 
 @frozen
@@ -55,7 +51,6 @@ def route(
     inside: bool,
     gates: Gates,
     floor: Space | None = None,
-    found: Callable[[str], None] = _nobody,
 ) -> Route:
     """
     The route that a Remote takes to an origin.
@@ -63,7 +58,6 @@ def route(
     @param inside: may the origin see the client certificate?
     @param gates: what is known of proxies.
     @param floor: the closest space that a proxy may be told to connect to, if the name is looked up here.
-    @param found: told each address that a proxy has come to for a name that was looked up here.
     """
     host, origin_form = place.netloc.encode("ascii"), len(str(place)) - len(place.target)
     tls = None if place.scheme != "https" else remote.tls if inside else remote.tls.public()
@@ -74,10 +68,11 @@ def route(
     gate = proxy.place.host, proxy.place.port  # it is the proxy whom the sockets lead to
     known = proxy.url, proxy.auth, proxy.tls
     if proxy.forwards(place):
-        # One connection to the proxy serves all origins.
-        return Route(PoolKey(gate, ("proxy", *known)), _entrance(reactor, proxy, gates), 0, host, _login(proxy), True)
+        # One connection could serve all origins, but who knows that it does not lead to the first one?
+        key = PoolKey(gate, ("proxy", place.scheme, place.host, place.port, *known))
+        return Route(key, _entrance(reactor, proxy, gates), 0, host, _login(proxy), True)
     key = PoolKey(gate, (place.scheme, place.host, place.port, tls, *known))
-    tunnel = _tunnel(reactor, proxy, place, gates, floor, found)
+    tunnel = gates.guarded(proxy, place.host, _tunnel(reactor, proxy, place, gates, floor))
     return Route(key, secured(tunnel, place.host, tls), origin_form, host)
 
 
@@ -90,17 +85,22 @@ def _login(proxy: Proxy) -> Pairs:
     return () if proxy.auth is None else ((b"Proxy-Authorization", proxy.auth.header),)
 
 
-def _tunnel(
-    reactor: Any, proxy: Proxy, place: URL, gates: Gates, floor: Space | None, found: Callable[[str], None]
-) -> IStreamClientEndpoint:
+def _tunnel(reactor: Any, proxy: Proxy, place: URL, gates: Gates, floor: Space | None) -> IStreamClientEndpoint:
     entrance = _entrance(reactor, proxy, gates)
     if proxy.place.scheme in {"http", "https"}:
-        return gates.guarded(proxy, Tunnel(entrance, lambda: Connect(place, _login(proxy))))
+        return Tunnel(entrance, lambda: Connect(place, _login(proxy)))
     port = place.port or 0
 
-    def to(host: str) -> IStreamClientEndpoint:
-        return gates.guarded(proxy, Tunnel(entrance, lambda: Socks(host, port, proxy.auth)))
+    def to(host: str) -> Tunnel:
+        return Tunnel(entrance, lambda: Socks(host, port, proxy.auth), _address(host, port))
 
     if proxy.resolves or is_address(place.host):
         return to(place.host)
-    return Resolving(reactor, place.host, floor, to, found)
+    return Resolving(reactor, place.host, floor, to)
+
+
+def _address(host: str, port: int) -> IPv4Address | IPv6Address | None:
+    """None of a name."""
+    if not is_address(host):
+        return None
+    return (IPv6Address if ":" in host else IPv4Address)("TCP", host, port)

@@ -130,14 +130,12 @@ class Resolving:
 
     @ivar floor: the closest space that may be connected to; None: whatever there is.
     @ivar to: the endpoint for one address.
-    @ivar found: told the address that the proxy has come to.
     """
 
     reactor: Any
     host: str
     floor: Space | None
     to: Callable[[str], IStreamClientEndpoint] = field(repr=False)
-    found: Callable[[str], None] = field(repr=False)
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         return Deferred.fromCoroutine(self._connect(protocolFactory))
@@ -149,10 +147,7 @@ class Resolving:
                 last = RedirectRefused(refusal(address, self.floor))
                 continue
             try:
-                protocol = await self.to(address).connect(factory)
+                return await self.to(address).connect(factory)
             except Unreachable as unreachable:
                 last = unreachable
-            else:
-                self.found(address)
-                return protocol
         raise last

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from attrs import field, frozen
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import (
+    IAddress,
     IHandshakeListener,
     IProtocol,
     IProtocolFactory,
@@ -106,13 +107,15 @@ class Tunnel:
     has no limit of time.
 
     @ivar proxy: the way to the proxy itself.  If that encrypts, nothing is said before the proxy has proven who it is.
+    @ivar address: where it leads, which the factory is told; None if only the proxy knows, and it is told the proxy's.
     """
 
     proxy: IStreamClientEndpoint
     opening: Callable[[], Opening] = field(repr=False)
+    address: IAddress | None = None
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        return Deferred.fromCoroutine(self._connect(_Entrance(self.opening(), protocolFactory)))
+        return Deferred.fromCoroutine(self._connect(_Entrance(self.opening(), protocolFactory, self.address)))
 
     async def _connect(self, entrance: _Entrance) -> IProtocol:
         try:
@@ -149,9 +152,10 @@ class _Entrance(TwistedProtocol):
 
     transport: Any
 
-    def __init__(self, opening: Opening, factory: IProtocolFactory) -> None:
+    def __init__(self, opening: Opening, factory: IProtocolFactory, address: IAddress | None) -> None:
         self._opening = opening
         self._factory = factory
+        self._address = address
         self._behind: IProtocol | None = None
         self._why: Failure | None = None
         self.opened: Deferred[IProtocol] = Deferred(lambda _: self._end(CancelledError()))
@@ -178,7 +182,7 @@ class _Entrance(TwistedProtocol):
             self._hand_over()
 
     def _hand_over(self) -> None:
-        behind = self._factory.buildProtocol(self.transport.getPeer())
+        behind = self._factory.buildProtocol(self._address or self.transport.getPeer())
         if behind is None:
             self._end(CancelledError())
             return
