@@ -150,8 +150,10 @@ class Passes:
         self._may_continue = False  # unless it can be proven, the next attempt reads from the beginning
         judged = self._demands.judges(first)
         prove(first, head, place, ask, bounded=judged or self._demands.size is not None, judged=judged)
-        if first.total is None:
+        if first.total is None and head.total is not None:
             self.head = evolve(first, total=head.total)  # a part may end before the file does
+            if first.whole:
+                self._limit = head.total if self._limit is None else min(self._limit, head.total)
         self._may_continue = True
 
     async def _start_again(self, head: Head) -> Head:

@@ -564,6 +564,17 @@ def test_when_it_has_failed_nothing_is_kept_and_the_consumer_knows() -> None:
     assert case.clock.getDelayedCalls() == []
 
 
+@pytest.mark.parametrize("most", [None, 1500, 5000])
+@pytest.mark.parametrize("expect", [(), (Size(2500),), (Size(2000),)])
+def test_what_a_rest_tells_of_the_size_bounds_it_too(expect: Any, most: int | None) -> None:
+    """Its framing may not, and neither may the head before."""
+    case = Case(*expect, max_size=most)
+    with pytest.raises(Truncated):
+        case.attempt(body(head(None), DATA[:1000], error=Truncated(1000)))
+    with pytest.raises(TooLarge):
+        case.attempt(body(head(2000, Span(1000, 2000)), DATA[1000:2500]))
+
+
 # ---- what ends an attempt from our side
 
 
