@@ -42,6 +42,7 @@ class Pipe(Passes):
     _taking = False
     _delivery: Deferred[None] | None = None
     _error: DownloadError | CancelledError | None = None
+    _unproven: Truncated | None = None  # how the body ended, if nobody but TCP said that this was its end
 
     def __init__(
         self,
@@ -72,7 +73,7 @@ class Pipe(Passes):
 
     def attempt(self) -> None:
         """Another one begins; nothing has come of it yet."""
-        self.received, self._opened, self._watch = 0, 0.0, None
+        self.received, self._opened, self._watch, self._unproven = 0, 0.0, None, None
 
     async def take(self, body: IBody) -> None:
         """
@@ -90,7 +91,12 @@ class Pipe(Passes):
                 self._opened = self.open_seconds
                 self._watch = Watch(self._clock, self.limits or self._timeouts, self._expired)
                 self._watch.start(open_=self.valve.open)
-            await delivery
+            try:
+                await delivery
+            except Truncated as end:
+                if not self._may_be_whole(end, body.head):
+                    raise
+                self._unproven = end
             drained = self.valve.drained()
             if drained is not None:
                 self._delivery = drained
@@ -111,6 +117,13 @@ class Pipe(Passes):
         if self._error is not None:
             raise self._error
 
+    def _may_be_whole(self, end: Truncated, head: Head) -> bool:
+        """A body with this head: has all come that was announced of it, or is expected, or will a digest tell?"""
+        if not end.unproven:
+            return False
+        size = self._demands.announced(head)
+        return self._demands.judges(head) if size is None else end.received == size
+
     async def finish(self) -> tuple[Head, Mapping[str, object], tuple[ValidationError, ...]]:
         """
         The body is whole: let every check judge it, release the last piece, have it made last.
@@ -123,6 +136,10 @@ class Pipe(Passes):
         total = self._demands.announced(head)
         if total is not None and self.offset < total:
             raise Truncated(self.offset, total, head.url)
+        if self._unproven is not None and total is None:
+            await checks.rest()
+            if not checks.would_hold(() if self._tail is None else self._tail.held()):
+                raise self._unproven  # so the rest may be asked for
         if self._prefix is not None and self._prefix.left:
             self.offset = 0
             raise NotResumable("the file is shorter here than what was read before", head.url)
