@@ -214,15 +214,26 @@ class ProtocolError(DownloadError):
 
 
 class Truncated(DownloadError):
-    """The body ended before its end."""
+    """
+    The body ended before its end.
+
+    @ivar received: bytes of it that came.
+    @ivar expected: how many there should have been; None if nobody has told.
+    @ivar unproven: it may have been its end, for the connection was closed in good order (FIN); but only that told so,
+        beneath TLS, where anybody could have said it.  A size or a digest can tell.
+    """
 
     transient = True
 
-    def __init__(self, received: int, expected: int | None = None, url: str | None = None) -> None:
+    def __init__(
+        self, received: int, expected: int | None = None, url: str | None = None, *, unproven: bool = False
+    ) -> None:
         of = "" if expected is None else f" of {expected}"
-        super().__init__(f"the body ended after {received}{of} bytes", url)
+        why = ", and TLS did not say that this is its end" if unproven else ""
+        super().__init__(f"the body ended after {received}{of} bytes{why}", url)
         self.received = received
         self.expected = expected
+        self.unproven = unproven
 
 
 class TooLarge(DownloadError):

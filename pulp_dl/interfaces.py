@@ -167,6 +167,8 @@ class IBody(Interface):
 
         Fires with None when the body is whole by its own framing; fails with C{Truncated}, C{ProtocolError} or
         C{ConnectFailed}, and with C{NotResumable} if a part turns out not to be of the file that its head speaks of.
+        If only a FIN ended it, beneath TLS, it fails with a C{Truncated} that is C{unproven}, and is whole where a size
+        or a digest shows that nothing is missing.
         No write comes after it has fired.  The consumer may pause (then at most one receive buffer still comes), and
         may cancel the Deferred from inside a write.  Cancelling aborts at once, paused or not, and fails with
         C{CancelledError}.  If the whole body is there already, all of this may happen before C{deliver} returns; there

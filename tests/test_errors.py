@@ -121,7 +121,10 @@ def test_what_a_caller_can_ask_of_an_error() -> None:
     assert ProxyFailed("x", status=407).status == 407
     assert NotFound(404).status == 404
     assert (TimedOut("total", 9).phase, TimedOut("total", 9).seconds) == ("total", 9)
-    assert (Truncated(3).received, Truncated(3).expected) == (3, None)
+    assert (Truncated(3).received, Truncated(3).expected, Truncated(3).unproven) == (3, None, False)
+    unproven = Truncated(3, url=URL, unproven=True)
+    assert unproven.unproven
+    assert str(unproven) == f"{URL}: the body ended after 3 bytes, and TLS did not say that this is its end"
     assert TooLarge(5).limit == 5
     mismatch = DigestMismatch("sha256", "a", "b")
     assert (mismatch.what, mismatch.expected, mismatch.found) == ("sha256", "a", "b")

@@ -50,6 +50,7 @@ from pulp_dl.errors import (
 from pulp_dl.interfaces import ICheck, IExpectation
 from pulp_dl.testing import (
     Cut,
+    CutTLS,
     Entity,
     FaultServer,
     Hold,
@@ -139,6 +140,31 @@ async def test_promise_2_what_cannot_rewind_never_gets_a_complete_wrong_body(rea
 
     assert len(consumer.data) == len(DATA) - 65_536
     assert consumer.failure is not None
+
+
+@pytest.mark.parametrize("proven", [True, False])
+async def test_promise_2_over_tls_the_last_piece_waits_until_a_fin_is_proven_to_be_the_end(
+    reactor: Any, proven: bool
+) -> None:
+    """Nobody has said that it is: there is neither a length nor a close_notify."""
+    ca = trustme.CA()
+    identity = ServerTLS(ca.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.bytes())
+    expect = SHA if proven else Digest("sha256", hashlib.sha256(DATA + b"and more").hexdigest())
+    consumer, remote = Recorder(), Remote(tls=TLS(ca=ca.cert_pem.bytes()), retries=Retries(count=0))
+    script = (Cut(answer(DATA, framing="close"), len(DATA), Hold("fin")), CutTLS())
+    async with FaultServer(reactor, script, tls=identity) as server, Downloader(reactor, remote) as downloader:
+        running = downloader.download(Source(server.url("/f"), expect), consumer)
+        while len(consumer.data) < len(DATA) - 65_536:
+            await deferLater(reactor, 0.001)
+        server.release("fin")
+        if proven:
+            await running
+            assert consumer.data == DATA
+        else:
+            with pytest.raises(Truncated):
+                await running
+            assert consumer.data == DATA[:-65_536]
+    assert consumer.finished is proven
 
 
 # ---- 3

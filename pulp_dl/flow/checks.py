@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 
 from ..errors import ConsumerFailed, DownloadError, ValidationError
 from ..interfaces import ICheck, IExpectation, IWorkers
-from ..model.expect import Hashing
+from ..model.expect import Digest, Hashing
 from .timers import Call, Clock
 from .valve import Valve
 
@@ -168,6 +168,15 @@ class Checks:
                 return check.algorithm, check.so_far()
         raise RuntimeError("nothing keeps a digest")
 
+    def would_hold(self, last: Iterable[bytes]) -> bool:
+        """
+        Would all digests that are enforced hold if these were the last bytes?  False if there are none.
+
+        What was given before has to be settled.  These are not taken, so others may still follow.
+        """
+        checks = [check for each, check in self._pairs if isinstance(each, Digest) and each.enforced]
+        return bool(checks) and all(isinstance(check, Hashing) and _holds(check.copy(), last) for check in checks)
+
     def verify(self) -> tuple[Mapping[str, object], tuple[ValidationError, ...]]:
         """
         The end has come, and all is settled: the facts, and the mismatches that are only reported.
@@ -198,6 +207,16 @@ class Checks:
         if self._lane is not None:
             self._lane.drop()
         self._valve.release("checks")
+
+
+def _holds(check: Hashing, last: Iterable[bytes]) -> bool:
+    for data in last:
+        check.update(data)
+    try:
+        check.verify()
+    except ValidationError:
+        return False
+    return True
 
 
 def _blamed(expectation: IExpectation | None, error: Exception) -> ConsumerFailed:

@@ -52,6 +52,10 @@ class Tail:
             free.append(oldest)
         return free
 
+    def held(self) -> tuple[bytes, ...]:
+        """All that is held, and stays so."""
+        return tuple(self._pieces)
+
     def pop(self) -> list[bytes]:
         """All that is held; nothing is held afterwards."""
         pieces, self._pieces, self.size = list(self._pieces), deque(), 0

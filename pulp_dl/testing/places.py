@@ -81,6 +81,8 @@ class Place(Entity):
     @ivar stall_at: after so many bytes of the answer nothing more comes until C{MemoryFetcher.release}.
     @ivar chunk: bytes in one C{write}.
     @ivar wait: seconds before the answer; C{every}: before each piece.  They need the fetcher's reactor.
+    @ivar unproven: where the body ends, or breaks at C{drop_at}, it does so as over TLS without close_notify: with a
+        C{Truncated} that is C{unproven}, if only its end tells how long it is.
     """
 
     length: bool = True
@@ -93,6 +95,7 @@ class Place(Entity):
     chunk: int = 1024
     wait: float = 0
     every: float = 0
+    unproven: bool = False
 
     def but(self, **changes: Any) -> Place:
         """This place with some things changed."""
@@ -108,11 +111,17 @@ class Place(Entity):
         total = None if length is None and reply.status == 200 else reply.total
         head = Head(asked.url, reply.status, (*reply.headers, *framing), length, reply.span, total)
         body, error = b"" if asked.method == "HEAD" else reply.body, None
-        if self.drop_at is not None and asked.method == "GET":
-            body = body[: self.drop_at]
-            error = self.drop_error or Truncated(len(body), length, asked.url)
+        if asked.method == "GET":
+            body, error = body[: self.drop_at], self._end(len(body[: self.drop_at]), length, asked.url)
         pieces = tuple(body[at : at + self.chunk] for at in range(0, len(body), self.chunk))
         return Verbatim(head, pieces, error, self.stall_at, self.silent, self.wait, self.every)
+
+    def _end(self, size: int, length: int | None, url: str) -> Error | None:
+        """What the body breaks with, if it does."""
+        unproven = self.unproven and length is None
+        if self.drop_at is None and not unproven:
+            return None
+        return self.drop_error or Truncated(size, length, url, unproven=unproven)
 
     def _reply(self, asked: Asked) -> Reply:
         if self.status == 416:

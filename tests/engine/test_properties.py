@@ -37,6 +37,7 @@ bodies = st.builds(
     ranges=st.booleans(),
     trusting=st.booleans(),
     length=st.booleans(),
+    unproven=st.booleans(),
     total=st.one_of(st.none(), st.none(), st.just("*"), st.integers(0, 200_000)),
     drop_at=offsets,
     stall_at=st.one_of(st.none(), st.none(), st.integers(0, 180_000)),

@@ -53,6 +53,7 @@ faulty = st.builds(
     ranges=st.booleans(),
     trusting=st.booleans(),
     length=st.booleans(),
+    unproven=st.booleans(),
     total=st.none() | st.none() | st.just("*") | st.integers(0, 200_000),
     drop_at=offsets,
     stall_at=st.none() | st.none() | st.integers(0, 180_000),

@@ -46,6 +46,37 @@ def checking(*, provable: bool) -> tuple[Clock, Handed, Checks]:
     return clock, workers, Checks([Digest("sha256", "0" * 64)], workers, valve, clock, provable=provable)
 
 
+RIGHT = Digest("sha256", hashlib.sha256(b"all of it").hexdigest())
+FREE = Digest("sha256", RIGHT.value, enforced=False)
+
+
+@pytest.mark.parametrize(
+    ("expect", "hold"),
+    [
+        ([RIGHT], True),
+        ([Size(3), RIGHT, Measure()], True),
+        ([RIGHT, Digest("md5", hashlib.md5(b"all of it").hexdigest())], True),
+        ([RIGHT, Digest("md5", "0" * 32)], False),
+        ([RIGHT, Digest("md5", "0" * 32, enforced=False)], True),
+        ([Digest("sha256", "0" * 64)], False),
+        ([FREE], False),
+        ([Size(9)], False),
+        ([Measure()], False),
+        ([], False),
+    ],
+)
+def test_whether_this_may_be_the_end_is_asked_of_digests_and_changes_nothing(expect: Any, hold: bool) -> None:
+    clock = Clock()
+    checks = Checks(expect, InlineWorkers(), Valve(clock, lambda _: None, lambda: None), clock, provable=True)
+    checks.update(b"all ")
+    for _ in range(2):
+        assert checks.would_hold((b"of", b" it")) is hold
+        assert checks.would_hold((b"of it", b"!")) is False
+    checks.update(b"of it")
+    assert checks.would_hold(()) is hold
+    assert checks.so_far()[1] in {hashlib.new(name, b"all of it").digest() for name in ("sha256", "md5")}
+
+
 def test_what_waits_to_be_a_larger_piece_waits_no_longer_than_a_short_pause() -> None:
     clock, workers, checks = checking(provable=True)
     checks.update(bytes(INLINE))

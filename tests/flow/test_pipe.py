@@ -564,6 +564,161 @@ def test_when_it_has_failed_nothing_is_kept_and_the_consumer_knows() -> None:
     assert case.clock.getDelayedCalls() == []
 
 
+@pytest.mark.parametrize("most", [None, 1500, 5000])
+@pytest.mark.parametrize("expect", [(), (Size(2500),), (Size(2000),)])
+def test_what_a_rest_tells_of_the_size_bounds_it_too(expect: Any, most: int | None) -> None:
+    """Its framing may not, and neither may the head before."""
+    case = Case(*expect, max_size=most)
+    with pytest.raises(Truncated):
+        case.attempt(body(head(None), DATA[:1000], error=Truncated(1000)))
+    with pytest.raises(TooLarge):
+        case.attempt(body(head(2000, Span(1000, 2000)), DATA[1000:2500]))
+
+
+# ---- an end that nobody has confirmed
+
+LATER = Head(URL, 200, ((b"ETag", b'"1"'),))  # nobody tells how long it is
+
+
+def ending(size: int, answer: Head = LATER, start: int = 0) -> HandWritten:
+    """So many bytes of the file, and then an end that may be one."""
+    return body(answer, DATA[start : start + size], error=Truncated(size, None, URL, unproven=True))
+
+
+@pytest.mark.parametrize("make", [Recorder, RewindableRecorder])
+@pytest.mark.parametrize("expect", [(SHA,), (Size(3000),), (Size(3000), SHA)])
+def test_an_end_that_nobody_has_confirmed_is_one_if_all_that_is_expected_has_come(make: Any, expect: Any) -> None:
+    case = Case(*expect, consumer=make())
+    case.attempt(ending(3000))
+    case.finish()
+
+    assert case.consumer.data == DATA
+    assert case.consumer.finished
+
+
+@pytest.mark.parametrize("make", [Recorder, RewindableRecorder])
+@pytest.mark.parametrize("expect", [(), (Measure(),), (Digest("sha256", SHA.value, enforced=False),), (Size(3001),)])
+def test_it_is_none_if_nothing_shows_that(make: Any, expect: Any) -> None:
+    case = Case(*expect, consumer=make())
+    with pytest.raises(Truncated):
+        case.attempt(ending(3000))
+
+
+@pytest.mark.parametrize("make", [Recorder, RewindableRecorder])
+def test_what_no_digest_confirms_is_gone_on_with(make: Any) -> None:
+    """Nothing that is held back has been let go, and nothing of it is counted twice."""
+    case = Case(SHA, Measure("md5"), consumer=make())
+    case.attempt(ending(1000))
+    with pytest.raises(Truncated) as raised:
+        case.finish()
+    assert raised.value.unproven
+    assert (case.pipe.offset, case.consumer.finished) == (1000, False)
+    assert case.consumer.data == (b"" if make is Recorder else DATA[:1000])
+
+    case.attempt(ending(2000, head(None, Span(1000, 3000)), 1000))
+    _, facts, _ = case.finish()
+
+    assert case.asked[1] == Ask(Span(1000), LATER.validators, True)
+    assert case.consumer.data == DATA
+    assert facts["md5"] == hashlib.md5(DATA).hexdigest()
+
+
+def test_an_end_before_is_not_held_against_an_attempt() -> None:
+    """The second one says that it is at its end: then it is, and wrong."""
+    case = Case(Digest("sha256", "0" * 64))
+    case.attempt(ending(3000))
+    with pytest.raises(Truncated):
+        case.finish()
+    case.attempt(body(LATER, DATA), OTHER)
+    with pytest.raises(DigestMismatch):
+        case.finish()
+
+    case = Case(Digest("sha256", "0" * 64))
+    case.attempt(ending(3000))
+    with pytest.raises(Truncated):
+        case.finish()
+    unchanged = Head(URL, 304, LATER.headers)
+    case.pipe.attempt()
+    result(Deferred.fromCoroutine(case.pipe.admit(unchanged, OTHER, case.pipe.ask(OTHER))))
+    assert case.finish()[0] == unchanged
+
+
+@pytest.mark.parametrize("make", [Recorder, RewindableRecorder])
+def test_a_part_that_has_all_its_bytes_is_whole_however_it_ends(make: Any) -> None:
+    part = Head(URL, 206, LATER.headers, None, Span(1000, 3000), 3000)
+    for size in (1999, 2000):
+        case = Case(SHA, consumer=make(), span=Span(1000))
+        written = ending(size, part, 1000)
+        if size < 2000:
+            with pytest.raises(Truncated):
+                case.attempt(written)
+        else:
+            case.attempt(written)
+            case.finish()
+            assert case.consumer.data == DATA[1000:]
+
+
+def test_a_rest_that_has_more_than_it_says_is_not() -> None:
+    case = Case()
+    case.broken(1000)
+    with pytest.raises(Truncated):
+        case.attempt(ending(2000, Head(URL, 206, LATER.headers, None, Span(1000, 2000), 3000), 1000))
+
+
+@pytest.mark.parametrize("expect", [(), (SHA,)])
+def test_what_another_answer_has_said_of_the_size_proves_no_end(expect: Any) -> None:
+    """It told so of a file that may have been changed since; a digest knows whether it was."""
+    case = Case(*expect, consumer=Recorder())
+    case.broken(1000, answer=head(3000, ETag=None))
+    if not expect:
+        with pytest.raises(Truncated):
+            case.attempt(ending(3000), OTHER)
+        return
+    case.attempt(ending(3000), OTHER)
+    case.finish()
+    assert case.consumer.data == DATA
+
+
+def test_a_body_that_is_read_again_may_be_cut_again() -> None:
+    """What a client has is more than came of it; so it is not another file, and the rest is asked for."""
+    case = Case(SHA, consumer=Recorder())
+    with pytest.raises(Truncated):
+        case.attempt(body(LATER, DATA, bytes(HOLD), error=Truncated(3000 + HOLD)))
+    assert case.consumer.data == DATA
+    case.attempt(ending(1000, Head(URL, 200)), OTHER)
+    with pytest.raises(Truncated):
+        case.finish()
+    assert case.pipe.offset == 1000
+
+
+@pytest.mark.parametrize("make", [Recorder, RewindableRecorder])
+def test_what_is_kept_for_who_pauses_is_judged_too(make: Any) -> None:
+    large = DATA * 50  # more than is held back
+    case = Case(Digest("sha256", hashlib.sha256(large).hexdigest()), consumer=make(pause_after=1))
+    pieces = [large[at : at + 30_000] for at in range(0, len(large), 30_000)]
+    running = case.begin(body(LATER, *pieces, error=Truncated(len(large), unproven=True)))
+    assert case.consumer.paused
+    assert not running.called
+    case.consumer.resume()
+    assert running.called
+    case.finish()
+    assert case.consumer.data == large
+
+
+def test_who_leaves_while_the_rest_waits_ends_it() -> None:
+    case = Case(SHA, consumer=RewindableRecorder(pause_after=1))
+    running = case.begin(body(LATER, DATA[:1000], DATA[1000:], error=Truncated(3000, unproven=True)))
+    case.consumer.producer.stopProducing()
+    with pytest.raises(ConsumerGone):
+        result(running)
+
+    case = Case(SHA, consumer=RewindableRecorder(pause_after=1))
+    running = case.begin(body(LATER, DATA[:1000], DATA[1000:], error=Truncated(3000, unproven=True)))
+    running.cancel()
+    with pytest.raises(CancelledError):
+        result(running)
+
+
 # ---- what ends an attempt from our side
 
 

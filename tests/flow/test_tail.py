@@ -18,6 +18,7 @@ def test_whatever_the_pieces_the_newest_bytes_are_held_and_nothing_is_lost(sizes
         sent += data
         released += b"".join(tail.push(data))
         assert tail.size == min(len(sent), HOLD)
+        assert b"".join(tail.held()) == sent[-tail.size :]
         assert len(released) == len(sent) - tail.size
 
     assert released + b"".join(tail.pop()) == sent

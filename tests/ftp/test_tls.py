@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -21,10 +22,25 @@ from pulp_dl.engine.downloader import Downloader
 from pulp_dl.engine.shared import Shared
 from pulp_dl.errors import ConnectFailed, DownloadError, ProtocolError, TimedOut, TLSFailed, Truncated, Unavailable
 from pulp_dl.model.auth import Basic
+from pulp_dl.model.expect import Digest, Measure, Size
 from pulp_dl.model.remote import Remote, Retries, Timeouts
 from pulp_dl.model.source import Source
 from pulp_dl.model.tls import TLS
-from pulp_dl.testing import AuthTLS, CutTLS, Data, FaultFTP, Hold, Reset, Script, Send, ServerTLS, reply
+from pulp_dl.testing import (
+    AuthTLS,
+    Close,
+    CutTLS,
+    Data,
+    FaultFTP,
+    Hold,
+    Recorder,
+    Reset,
+    RewindableRecorder,
+    Script,
+    Send,
+    ServerTLS,
+    reply,
+)
 from tests.ftp.conftest import MakeFetcher, put, verbs
 from tests.ftp.pyftpd import PyFTPd
 from tests.ftp.vsftpd import Vsftpd
@@ -268,6 +284,42 @@ async def test_an_end_without_close_notify_is_one_if_the_size_fits(
             async with Downloader(reactor, remote) as downloader:
                 with pytest.raises((Truncated, ProtocolError)):
                     await downloader.download(server.url("/a"), ToMemory())
+
+
+DIGEST = Digest("sha256", hashlib.sha256(BODY).hexdigest())
+
+
+@pytest.mark.parametrize("make", [Recorder, RewindableRecorder])
+async def test_an_end_without_close_notify_is_one_if_what_is_expected_holds(
+    reactor: Any, trust: TLS, identity: ServerTLS, make: Any
+) -> None:
+    """Where the server does not tell the size, whoever wants the file may know it, or a digest."""
+
+    async def bring(expect: Any, data: bytes, end: Script, size: Script) -> Any:
+        cut = (reply(150), Data((Send(data), end)), reply(226))
+        consumer, remote = make(), Remote(tls=trust, retries=Retries(count=0))
+        async with (
+            FaultFTP(reactor, FILES, {"RETR": cut, "SIZE": size}, tls=identity) as server,
+            Downloader(reactor, remote) as downloader,
+        ):
+            try:
+                report = await downloader.download(Source(server.url("/a"), expect), consumer)
+            except DownloadError as error:
+                assert not consumer.finished
+                return type(error), getattr(error, "unproven", None)
+        assert consumer.data == data
+        assert (consumer.finished, len(report.attempts)) == (True, 1)
+        return report.validated
+
+    unknown, known = reply(500), reply(213, str(len(BODY)))
+    for expect in (Size(len(BODY)), DIGEST, (Size(len(BODY)), DIGEST)):
+        assert await bring(expect, BODY, CutTLS(), unknown) is True
+        assert await bring(expect, BODY[:-1], CutTLS(), unknown) == (Truncated, True)
+        assert (await bring(expect, BODY, Reset(), unknown))[1] in {False, None}
+    assert await bring(DIGEST, BODY[:-1], CutTLS(), known) == (Truncated, False)
+    for nothing in ((), Measure(), Digest("sha256", DIGEST.value, enforced=False)):
+        assert await bring(nothing, BODY, CutTLS(), unknown) == (Truncated, True)
+        assert await bring(nothing, BODY, Close(), unknown) is False
 
 
 @pytest.mark.parametrize("verb", ["AUTH", "PBSZ", "RETR"])

@@ -260,10 +260,28 @@ class TestTLS:
             if end == Close():
                 await delivery
             else:
-                with pytest.raises(Truncated):
+                with pytest.raises(Truncated) as raised:
                     await delivery
+                assert raised.value.unproven is (
+                    end == CutTLS()
+                )  # nobody can forge a close_notify, but either of these
+                assert isinstance(raised.value.__cause__, ConnectionLost)
             assert sink.data == b"hello"
             assert told == ["gone"]
+
+    @pytest.mark.parametrize("framing", [b"Content-Length: 6", b"Transfer-Encoding: chunked"])
+    async def test_what_tells_its_end_itself_is_cut_by_whatever_comes_before_it(
+        self, reactor: Any, serve: Any, ca: trustme.CA, framing: bytes
+    ) -> None:
+        body = b"5\r\nhello\r\n" if b"chunked" in framing else b"hello"
+        for end in (Close(), CutTLS(), Reset()):
+            server = serve((Send(OK + framing + b"\r\n\r\n" + body), end), tls=True)
+            connection, _ = await connected(reactor, server, ca)
+            sink = Sink()
+            with pytest.raises(Truncated) as raised:
+                await (await connection.request(ASK, b"GET", URL)).deliver(sink)
+            assert sink.data == b"hello"
+            assert not raised.value.unproven
 
     async def test_the_records_of_a_large_body_come_joined_and_none_is_lost(
         self, reactor: Any, serve: Any, ca: trustme.CA

@@ -417,26 +417,70 @@ def test_nothing_that_has_ended_waits_for_the_collector() -> None:
         gc.enable()
 
 
+def test_a_fin_alone_is_told_from_all_other_ends() -> None:
+    """Both may be somebody's who is between; but after a FIN all that was sent has come."""
+
+    def ended(how: Callable[[Pair], object]) -> tuple[Any, bool]:
+        pair = Pair().established()
+        pair.transport.dataReceived(pair.server.record(b"half"))
+        how(pair)
+        assert pair.client.lost is not None
+        return pair.client.lost.type, pair.transport.unclean
+
+    assert ended(lambda pair: pair.bottom.loseConnection()) == (ConnectionLost, True)
+    assert ended(lambda pair: pair.transport.connectionLost(Failure(ConnectionLost()))) == (ConnectionLost, False)
+    assert ended(lambda pair: pair.transport.dataReceived(pair.server.goodbye())) == (ConnectionDone, False)
+    assert ended(lambda pair: pair.transport.dataReceived(b"garbage" * 10)) == (SSL.Error, False)
+    assert ended(lambda pair: pair.transport.loseConnection()) == (ConnectionDone, False)
+    assert ended(lambda pair: pair.transport.abortConnection())[1] is False
+
+
 # ---- layers
+
+
+class Double:
+    """TLS within TLS, and both handshakes are done."""
+
+    def __init__(self) -> None:
+        self.client, self.bottom = Client(), Bottom()
+        self.inner = TLSTransport(creator(TLS(ca=CA.cert_pem.bytes()), "h.example"), self.client)
+        self.outer = TLSTransport(creator(TLS(ca=CA.cert_pem.bytes()), "h.example"), self.inner)
+        self.bottom.protocol = self.outer
+        self.outside, self.inside = Layer(), Layer()
+        make_connection(self.outer, self.bottom)
+        for _ in range(6):
+            said = self.bottom.value()
+            self.bottom.clear()
+            read, answer = self.outside.heard(said)
+            if read and (within := self.inside.heard(read)[1]):
+                answer += self.outside.record(within)
+            if answer:
+                self.outer.dataReceived(answer)
+        assert self.client.shaken == 1
+
+
+def test_a_fin_alone_is_told_through_every_layer() -> None:
+    """A proxy that is reached over TLS may say goodbye, or not, where the server behind it has not."""
+
+    def ended(how: Callable[[Double], object]) -> tuple[Any, bool]:
+        double = Double()
+        how(double)
+        assert double.client.lost is not None
+        return double.client.lost.type, double.inner.unclean
+
+    assert ended(lambda double: double.bottom.loseConnection()) == (ConnectionLost, True)
+    assert ended(lambda double: double.outer.dataReceived(double.outside.goodbye())) == (ConnectionLost, True)
+    assert ended(lambda double: double.outer.connectionLost(Failure(ConnectionLost()))) == (ConnectionLost, False)
+    assert ended(lambda double: double.outer.dataReceived(b"garbage" * 10)) == (SSL.Error, False)
+    goodbye = ended(lambda double: double.outer.dataReceived(double.outside.record(double.inside.goodbye())))
+    assert goodbye == (ConnectionDone, False)
 
 
 def test_records_of_every_layer_are_seen() -> None:
     """A record in each of two records that came together: the outer layer hands on both, the inner one reads both."""
-    client, bottom = Client(), StringTransportWithDisconnection()
-    inner = TLSTransport(creator(TLS(ca=CA.cert_pem.bytes()), "h.example"), client)
-    outer = TLSTransport(creator(TLS(ca=CA.cert_pem.bytes()), "h.example"), inner)
-    bottom.protocol = outer
-    outside, inside = Layer(), Layer()
-    make_connection(outer, bottom)
-    for _ in range(6):  # two handshakes
-        said = bottom.value()
-        bottom.clear()
-        read, answer = outside.heard(said)
-        if read and (within := inside.heard(read)[1]):
-            answer += outside.record(within)
-        if answer:
-            outer.dataReceived(answer)
-    assert client.shaken == 1
+    double = Double()
+    client, bottom, inner, outer = double.client, double.bottom, double.inner, double.outer
+    outside, inside = double.outside, double.inside
 
     records = [outside.record(inside.record(data)) for data in (b"the answer", b"and what nobody asked for")]
     outer.dataReceived(records[0] + records[1][:9])

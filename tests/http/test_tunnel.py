@@ -12,10 +12,13 @@ from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
 
+from pulp_dl.consumers.memory import ToMemory
+from pulp_dl.engine.downloader import Downloader
 from pulp_dl.engine.shared import Shared
-from pulp_dl.errors import AuthFailed, ConnectFailed, ProxyFailed, TimedOut, TLSFailed
+from pulp_dl.errors import AuthFailed, ConnectFailed, ProxyFailed, TimedOut, TLSFailed, Truncated
 from pulp_dl.model.auth import Basic
-from pulp_dl.model.remote import Proxy, Remote, Timeouts
+from pulp_dl.model.expect import Size
+from pulp_dl.model.remote import Proxy, Remote, Retries, Timeouts
 from pulp_dl.model.source import Source
 from pulp_dl.model.tls import TLS
 from pulp_dl.protocols.http import HTTPFetcher, tunnel
@@ -25,6 +28,8 @@ from pulp_dl.protocols.http.proxy import route
 from pulp_dl.testing import (
     ESTABLISHED,
     Close,
+    Cut,
+    CutTLS,
     Drip,
     FaultServer,
     Hold,
@@ -85,6 +90,30 @@ async def failing(fetcher: Any, url: str) -> Any:
 
 
 # ---- it works
+
+
+async def test_how_it_ended_is_told_through_the_tunnel(reactor: Any, ca: trustme.CA, gate: Any) -> None:
+    """Whoever is between proxy and server can end it; so can the proxy, also where that is reached over TLS."""
+    script = Cut(answer(b"whole", framing="close"), 5, CutTLS())
+    async with gate.serve() as proxy, origin(reactor, ca, script) as server:
+        remote = Remote(proxy=gate.proxy(proxy), tls=trusting(ca), retries=Retries(count=0))
+        async with Downloader(reactor, remote) as downloader:
+            memory = ToMemory()
+            await downloader.download(Source(server.url("/"), Size(5)), memory)
+            assert memory.data == b"whole"
+            for expect in ((), Size(6)):
+                with pytest.raises(Truncated):
+                    await downloader.download(Source(server.url("/"), expect), ToMemory())
+
+
+async def test_a_proxy_over_tls_may_end_a_plain_answer_so(reactor: Any, ca: trustme.CA) -> None:
+    script = Cut(answer(b"whole", framing="close"), 5, CutTLS())
+    async with FaultServer(reactor, script, tls=identity(ca, "127.0.0.1")) as proxy:
+        way = Proxy(proxy.url("/"), tls=trusting(ca))
+        async with Downloader(reactor, Remote(proxy=way, retries=Retries(count=0))) as downloader:
+            await downloader.download(Source("http://h.example/", Size(5)), ToMemory())
+            with pytest.raises(Truncated):
+                await downloader.download("http://h.example/", ToMemory())
 
 
 async def test_one_tunnel_serves_many_requests(reactor: Any, fetching: MakeFetcher, ca: trustme.CA, gate: Any) -> None:

@@ -34,6 +34,7 @@ AREAS: Final[dict[str, dict[str, tuple[Tests, ...]]]] = {
         "flow/earlier.py": (of(flow="pipe"), *PIPE),
         "flow/heap.py": (of(flow="heap"),),
         "flow/outlet.py": (of(flow="outlet"), *PIPE),
+        "flow/passes.py": (of(flow="pipe"), *PIPE),
         "flow/pipe.py": (of(flow="pipe"), *PIPE),
         "flow/reading.py": (of(flow="reading"), ["tests/test_file_fetcher.py"], of(engine="sharing")),
         "flow/running.py": (of(flow="running"), of(engine="downloader"), of(http="fetcher", engine="many")),

@@ -16,6 +16,8 @@ REASONS: Final[dict[str, dict[str, str]]] = {
         "flow/pipe.py": """
             _opened = 0.0 → _opened = 1.0
             _opened = 0.0 → _opened = -1.0
+        """,
+        "flow/passes.py": """
             _found = Beginning(0) → _found = Beginning( -1)
             _found = Beginning(0) → _found = Beginning( 1)
         """,
@@ -48,7 +50,7 @@ REASONS: Final[dict[str, dict[str, str]]] = {
         "consumers/part.py": """
             @lru_cache(1) → @lru_cache( 0)
         """,
-        "flow/pipe.py": """
+        "flow/passes.py": """
             known = 0 if self._prefix is None else self._prefix.left → known = 1 if self._prefix is None else self._prefix.left
         """,
         "flow/workers.py": """

@@ -13,7 +13,7 @@ from zope.interface import implementer
 from pulp_dl import Digest, Downloader, Remote, Retries, Source, Timeouts
 from pulp_dl.interfaces import IExchange, ITold
 from pulp_dl.streamer import Answers, Content
-from pulp_dl.testing import FaultServer
+from pulp_dl.testing import FaultServer, ServerTLS
 from tests.streamer.client import Client, Seen, ask, connect
 from tests.streamer.importers import ByHeart
 
@@ -91,11 +91,13 @@ async def serving(
     answers: Answers | None = None,
     importer: Callable[[Downloader, dict[str, Any]], ByHeart] = ByHeart,
     mirrors: Any = None,
+    tls: ServerTLS | None = None,
 ) -> AsyncIterator[Serving]:
     """
     @param files: what is published, of the origin; if it is not given, C{/f} with this C{expect}.
+    @param tls: that of the origin.
     """
-    async with FaultServer(reactor, script) as origin:
+    async with FaultServer(reactor, script, tls=tls) as origin:
         published = files(origin) if files else {"/f": Source(origin.url("/f"), expect)}
         downloader = Downloader(reactor, remote, mirrors=mirrors and mirrors(origin))
         served = Serving(reactor, origin, importer(downloader, published), answers)

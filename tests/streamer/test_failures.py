@@ -8,14 +8,15 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.logger import LogEvent, globalLogPublisher
 
-from pulp_dl import Basic, Digest, Places, Remote, Retries, Size, Source, Timeouts
+from pulp_dl import TLS, Basic, Digest, Places, Remote, Retries, Size, Source, Timeouts
 from pulp_dl.errors import ConsumerGone, DigestMismatch, DownloadError, Truncated, Unavailable
-from pulp_dl.testing import Close, Cut, Entity, Hold, Nth, Reset, Send, answer
+from pulp_dl.testing import Close, Cut, CutTLS, Entity, Hold, Nth, Reset, Send, ServerTLS, answer
 from pulp_dl.testing.strategies import bodies, faults, framings
 from tests.streamer.serving import serving, sha256, until
 
@@ -122,6 +123,26 @@ async def test_without_a_digest_a_broken_body_is_a_broken_answer(reactor: Any, f
 
         assert not seen.whole
         assert isinstance((await served.ended()).error, Truncated)
+
+
+@pytest.mark.parametrize(
+    ("expect", "whole"),
+    [(SHA, True), (Size(len(DATA)), True), (sha256(BAD), False), (Size(len(BAD) + 1), False), ((), False)],
+)
+async def test_an_end_over_tls_that_nobody_has_confirmed_is_passed_on_if_it_is_proven(
+    reactor: Any, expect: Any, whole: bool
+) -> None:
+    ca = trustme.CA()
+    identity = ServerTLS(ca.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.bytes())
+    remote = Remote(tls=TLS(ca=ca.cert_pem.bytes()), retries=Retries(count=0))
+    script = Cut(answer(DATA, framing="close"), len(DATA), CutTLS())
+    async with serving(reactor, script, expect=expect, remote=remote, tls=identity) as served:
+        seen = await served.ask()
+
+        assert (seen.status, seen.whole) == (200, whole)
+        assert seen.body == DATA if whole or not expect else len(seen.body) < len(DATA)
+        ended = await served.ended()
+        assert (ended.error is None) is whole
 
 
 # ---- healing

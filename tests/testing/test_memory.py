@@ -81,6 +81,22 @@ def test_a_body_breaks_where_it_is_told_to() -> None:
     assert (sink.data, sink.unregistered, fetcher.running) == (b"", True, 0)
 
 
+@pytest.mark.parametrize("drop_at", [None, 1500])
+@pytest.mark.parametrize("length", [True, False])
+def test_an_end_may_be_unproven_where_nothing_else_tells_it(drop_at: int | None, length: bool) -> None:
+    fetcher = MemoryFetcher({A: Place(DATA, drop_at=drop_at, length=length, unproven=True)})
+    sink = Sink()
+    if length and drop_at is None:
+        result(open_(fetcher).deliver(sink))
+        assert sink.data == DATA
+        return
+    with pytest.raises(Truncated) as caught:
+        result(open_(fetcher).deliver(sink))
+    assert sink.data == DATA[:drop_at]
+    assert (caught.value.received, caught.value.unproven) == (len(sink.data), not length)
+    assert result(fetcher.head(Source(A))).status == 200
+
+
 def test_an_error_may_be_made_anew_for_each_request() -> None:
     fetcher = MemoryFetcher({A: Place(error=lambda: ConnectFailed("refused"))})
     errors = []

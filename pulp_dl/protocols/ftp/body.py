@@ -2,8 +2,9 @@
 The body of an FTP transfer.
 
 It is whole when the server says so (226), its connection was closed in good order, and it has the size that SIZE said:
-each of them alone is known to lie.  A part that ends before the file does is cut by us, at its last byte.  Some parts
-have to be proven after that.
+each of them alone is known to lie.  Over TLS that size makes up for an end without close_notify; without it, what is
+expected of the file may (C{Truncated.unproven}).  A part that ends before the file does is cut by us, at its last byte.
+Some parts have to be proven after that.
 """
 
 from __future__ import annotations
@@ -200,7 +201,8 @@ class Body:
         elif self._reply is not None and self._data.ended:
             missing = self._length is not None and self._received != self._length
             unproven = self._length is None and not self._data.clean
-            self._end(Truncated(self._received, self._length, self.url) if missing or unproven else None)
+            short = Truncated(self._received, self._length, self.url, unproven=unproven)
+            self._end(short if missing or unproven else None)
         else:
             return
         self._pump()

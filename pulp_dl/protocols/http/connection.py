@@ -355,7 +355,9 @@ class HTTPConnection(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._lost = reason
+        unclean = False
         if self._wire is not None:
+            unclean = self._wire.unclean
             self._wire.close()
             self._wire = None
         ready, self._getting_ready = self._getting_ready, None
@@ -368,7 +370,7 @@ class HTTPConnection(Protocol):
         if asking is not None and not asking.called:
             asking.errback(self._before_the_head(reason.value))
         if answer is not None:
-            error = self._within_the_body(answer, reason.value)
+            error = self._within_the_body(answer, reason.value, unclean=unclean)
             answer.ended(None if error is None else Failure(error))
             answer.pump()
 
@@ -387,11 +389,12 @@ class HTTPConnection(Protocol):
         error.__cause__ = cause
         return error
 
-    def _within_the_body(self, answer: Answer, cause: BaseException | None) -> BaseException | None:
+    def _within_the_body(self, answer: Answer, cause: BaseException | None, *, unclean: bool) -> BaseException | None:
         if self._aborted:
             return CancelledError()
-        if self._framing.until_close and isinstance(cause, ConnectionDone):
+        until_close = self._framing.until_close
+        if until_close and isinstance(cause, ConnectionDone):
             return None  # over TLS this is a close_notify; a cut without one is a ConnectionLost
-        error = Truncated(self._framing.received, answer.length, self._url)
+        error = Truncated(self._framing.received, answer.length, self._url, unproven=until_close and unclean)
         error.__cause__ = cause
         return error

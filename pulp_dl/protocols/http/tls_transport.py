@@ -12,7 +12,7 @@ read ends with an exception that says that there is no more, and another one tha
 
 All else is as there: the handshake begins with the connection, an C{IHandshakeListener} hears when it is done, and what
 is written before waits for it.  A close_notify of the other side is answered, and ends the connection in good order; an
-end without one is a C{ConnectionLost}; what TLS itself fails with is the reason of C{connectionLost}.
+end without one is a C{ConnectionLost}, and C{unclean}; what TLS itself fails with is the reason of C{connectionLost}.
 
 Two things are left out.  C{loseConnection} waits for no goodbye of the other side (RFC 8446 section 6.1 asks for none),
 and there is no C{registerProducer}, for what is sent here is short.
@@ -92,9 +92,11 @@ class TLSTransport(Protocol):
 
     @ivar protocol: whose transport this is.
     @ivar tls: it encrypts.
+    @ivar unclean: TCP ended in good order; TLS did not say that this is the end.
     """
 
     tls = True
+    unclean = False
     _established = False
     _over = False  # there is nothing to be read or written any more
     _reason: Failure | None = None  # why, if TLS knows it
@@ -192,8 +194,11 @@ class TLSTransport(Protocol):
         return ended
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if not self._over and reason.check(ConnectionDone):
-            reason = Failure(ConnectionLost())  # nobody said goodbye: what came may not be all
+        if not self._over:
+            self.unclean = self._below.unclean
+            if reason.check(ConnectionDone):
+                self.unclean = True
+                reason = Failure(ConnectionLost())  # nobody said goodbye: what came may not be all
         self._over = True
         self._below.close()
         self.protocol.connectionLost(self._reason or reason)

@@ -21,7 +21,10 @@ class Wire:
     Made when the transport is connected; C{close} it when that is lost.
 
     @ivar tls: the transport encrypts.  (Ours is a L{TLSTransport}, which needs no such thing; this is somebody else's.)
+    @ivar unclean: as that of ours; how the connection of somebody else's has ended is not known, and is no proof.
     """
+
+    unclean = False
 
     def __init__(self, transport: Any) -> None:
         self._transport = transport
