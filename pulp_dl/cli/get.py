@@ -321,13 +321,8 @@ def _to_files(items: Iterable[Item], remote: Remote, summary: Summary, mirrors: 
     from ..consumers.around import Progress
 
     progress = Progress()
-    with (
-        _downloader(remote, progress, mirrors) as downloader,
-        Ticker(summary, progress, whole=whole),
-        downloader.download_many(items) as outcomes,
-    ):
-        for outcome in outcomes:
-            summary.add(outcome, outcome.tag.path)
+    with _downloader(remote, progress, mirrors) as downloader, Ticker(summary, progress, whole=whole):
+        summary.follow(downloader.download_many(items), progress, lambda outcome: outcome.tag.path)
 
 
 def _to_stdout(source: Source, remote: Remote, summary: Summary, mirrors: IMirrors) -> None:
