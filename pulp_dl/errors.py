@@ -167,10 +167,18 @@ _PHASES = {
 
 
 class BadStatus(DownloadError):
-    """The server answered, but not with the file."""
+    """
+    The server answered, but not with the file.
 
-    def __init__(self, status: int, reason: str = "", url: str | None = None) -> None:
-        super().__init__(f"the server answered {status} {reason}".rstrip(), url)
+    @ivar status: what it answered; of a protocol that has no such numbers, what HTTP would have.
+    """
+
+    def __init__(self, status: int, reason: str = "", url: str | None = None, *, words: str | None = None) -> None:
+        """
+        @param reason: what it said beside the status.
+        @param words: what happened; None if it answered this very status.
+        """
+        super().__init__(f"the server answered {status} {reason}".rstrip() if words is None else words, url)
         self.status = status
 
 
@@ -202,8 +210,16 @@ class Unavailable(BadStatus):
     transient = True
     answer = 503
 
-    def __init__(self, status: int, reason: str = "", url: str | None = None, retry_after: float | None = None) -> None:
-        super().__init__(status, reason, url)
+    def __init__(
+        self,
+        status: int,
+        reason: str = "",
+        url: str | None = None,
+        retry_after: float | None = None,
+        *,
+        words: str | None = None,
+    ) -> None:
+        super().__init__(status, reason, url, words=words)
         self.retry_after = retry_after
 
 

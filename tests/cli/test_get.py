@@ -232,7 +232,7 @@ def test_what_makes_no_sense_is_2(args: list[str], text: str) -> None:
     [
         (2, ["gopher://h/bear.iso"], "gopher"),
         (3, ["{http}nothing"], "404"),
-        (3, ["file:///no/such/file"], "no/such/file"),
+        (3, ["file:///no/such/file"], "file: file:///no/such/file: No such file or directory\n"),
         (4, ["http://127.0.0.1:1/bear.iso", "--retries", "0"], "127.0.0.1:1"),
         (5, ["{https}bear.iso"], "certificate"),
         (6, ["{http}private/bear.iso"], "401"),
