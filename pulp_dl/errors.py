@@ -152,7 +152,8 @@ class TimedOut(DownloadError):
     answer = 504
 
     def __init__(self, phase: str, seconds: float, url: str | None = None) -> None:
-        super().__init__(f"timed out: {_PHASES.get(phase, phase)} for {seconds:g} s", url)
+        how = "in" if phase == "total" else "for"
+        super().__init__(f"timed out: {_PHASES.get(phase, phase)} {how} {seconds:g} s", url)
         self.phase = phase
         self.seconds = seconds
 
