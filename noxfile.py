@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 import nox
@@ -22,8 +23,10 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(python="3.11")
 def lowest(session: nox.Session) -> None:
-    """The tests, with the oldest versions that pyproject.toml allows."""
-    oldest = [requirement.replace(">=", "==") for requirement in PROJECT["dependencies"]]
+    """The tests, with the oldest versions that pyproject.toml allows: of what is needed, and of what may be wanted."""
+    extras = (PROJECT["optional-dependencies"][name] for name in ("metrics", "progress", "sftp"))
+    bounds = chain(PROJECT["dependencies"], *extras)
+    oldest = [requirement.replace(">=", "==") for requirement in bounds]
     session.install("--editable", ".[test]", *oldest)
     session.run("python", "-m", "pytest", *session.posargs)
 

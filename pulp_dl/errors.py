@@ -152,7 +152,8 @@ class TimedOut(DownloadError):
     answer = 504
 
     def __init__(self, phase: str, seconds: float, url: str | None = None) -> None:
-        super().__init__(f"timed out: {_PHASES.get(phase, phase)} for {seconds:g} s", url)
+        how = "in" if phase == "total" else "for"
+        super().__init__(f"timed out: {_PHASES.get(phase, phase)} {how} {seconds:g} s", url)
         self.phase = phase
         self.seconds = seconds
 
@@ -167,10 +168,18 @@ _PHASES = {
 
 
 class BadStatus(DownloadError):
-    """The server answered, but not with the file."""
+    """
+    The server answered, but not with the file.
 
-    def __init__(self, status: int, reason: str = "", url: str | None = None) -> None:
-        super().__init__(f"the server answered {status} {reason}".rstrip(), url)
+    @ivar status: what it answered; of a protocol that has no such numbers, what HTTP would have.
+    """
+
+    def __init__(self, status: int, reason: str = "", url: str | None = None, *, words: str | None = None) -> None:
+        """
+        @param reason: what it said beside the status.
+        @param words: what happened; None if it answered this very status.
+        """
+        super().__init__(f"the server answered {status} {reason}".rstrip() if words is None else words, url)
         self.status = status
 
 
@@ -202,15 +211,34 @@ class Unavailable(BadStatus):
     transient = True
     answer = 503
 
-    def __init__(self, status: int, reason: str = "", url: str | None = None, retry_after: float | None = None) -> None:
-        super().__init__(status, reason, url)
+    def __init__(
+        self,
+        status: int,
+        reason: str = "",
+        url: str | None = None,
+        retry_after: float | None = None,
+        *,
+        words: str | None = None,
+    ) -> None:
+        super().__init__(status, reason, url, words=words)
         self.retry_after = retry_after
 
 
 class ProtocolError(DownloadError):
-    """The server broke the rules of its protocol, or one of our limits on them (header size, redirects)."""
+    """
+    The server broke the rules of its protocol, or one of our limits on them (header size, redirects).  Redirects that
+    never end would be the same the next time; all else may be better then.
+    """
 
     transient = True
+
+    def __init__(self, message: str, url: str | None = None, *, transient: bool | None = None) -> None:
+        """
+        @param transient: None for what holds for most.
+        """
+        super().__init__(message, url)
+        if transient is not None:
+            self.transient = transient
 
 
 class Truncated(DownloadError):

@@ -137,7 +137,7 @@ def test_what_a_caller_can_ask_of_an_error() -> None:
         ("head", "no answer for 30 s"),
         ("idle", "no byte of the body for 30 s"),
         ("low_speed", "the body came too slowly for 30 s"),
-        ("total", "the download was not done for 30 s"),
+        ("total", "the download was not done in 30 s"),
     ],
 )
 def test_every_phase_has_words(phase: str, words: str) -> None:

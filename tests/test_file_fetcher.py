@@ -116,13 +116,24 @@ async def test_a_query_is_not_part_of_the_name(fetcher: FileFetcher, tmp_path: P
     assert data == b"x"
 
 
-@pytest.mark.parametrize("name", ["missing", "file/below", "x" * 300, "nul%00", "loop"])
-async def test_what_is_not_there_is_NotFound(fetcher: FileFetcher, tmp_path: Path, name: str) -> None:
-    """So is what cannot be there."""
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("missing", "No such file or directory"),
+        ("file/below", "Not a directory"),
+        ("x" * 300, "File name too long"),
+        ("nul%00", "no file has a NUL in its name"),
+        ("loop", "Too many levels of symbolic links"),
+    ],
+)
+async def test_what_is_not_there_is_NotFound(fetcher: FileFetcher, tmp_path: Path, name: str, words: str) -> None:
+    """So is what cannot be there.  A gateway has a status for it, but there is no server that has answered it."""
     (tmp_path / "file").touch()
     (tmp_path / "loop").symlink_to("loop")
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFound) as raised:
         await fetcher.open(Source(f"{tmp_path.as_uri()}/{name}"))
+
+    assert (raised.value.status, raised.value.message) == (404, words)
 
 
 async def test_what_may_not_be_read_is_AuthFailed(fetcher: FileFetcher, tmp_path: Path) -> None:
@@ -134,8 +145,9 @@ async def test_what_may_not_be_read_is_AuthFailed(fetcher: FileFetcher, tmp_path
     if us == 0:  # root reads everything
         os.seteuid(65534)
     try:
-        with pytest.raises(AuthFailed):
+        with pytest.raises(AuthFailed) as raised:
             await fetcher.open(Source(path.as_uri()))
+        assert (raised.value.status, raised.value.message) == (403, "Permission denied")
     finally:
         os.seteuid(us)
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import runpy
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import zipfile
 from collections.abc import AsyncIterator
+from itertools import chain
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -75,6 +79,24 @@ def python(tmp_path: Path) -> Path:
 def install(python: Path, *what: object) -> None:
     pip = (sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-build-isolation", "--quiet")
     run(*pip, "--force-reinstall", *what, cwd=python.parent)
+
+
+def test_the_lowest_versions_that_are_tried_are_those_of_the_extras_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody would notice a bound that is too low: wherever else an extra is installed, its newest version is."""
+    nox: Any = ModuleType("nox")
+    nox.options, nox.session = SimpleNamespace(), lambda function=None, **_: function or (lambda decorated: decorated)
+    monkeypatch.setitem(sys.modules, "nox", nox)
+    monkeypatch.chdir(ROOT)
+    installed: list[str] = []
+    session = SimpleNamespace(install=lambda *what: installed.extend(what), run=lambda *_: None, posargs=())
+    runpy.run_path("noxfile.py")["lowest"](session)
+
+    project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    for_users = extras.keys() - {"test", "lint", "types", "docs", "bench"}
+    bounds = [*project["dependencies"], *chain.from_iterable(extras[name] for name in for_users)]
+    assert {"metrics", "progress", "sftp"} <= for_users
+    assert {bound.replace(">=", "==") for bound in bounds} <= {*installed}
 
 
 def test_the_wheel_holds_the_package_its_types_and_the_plugins(wheel: Path) -> None:

@@ -16,7 +16,7 @@ from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from attrs import frozen
+from attrs import field, frozen
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
@@ -34,9 +34,15 @@ _WANT: Final = object()
 
 @frozen
 class _End:
-    """The last message: None, or a Failure that tells why."""
+    """
+    The last message.
+
+    @ivar result: None, or a Failure that tells why.
+    @ivar untaken: outcomes that did not come before it.
+    """
 
     result: Any
+    untaken: list[Outcome] = field(factory=list)
 
 
 def patience(error: BaseException | None) -> float | None:
@@ -49,6 +55,9 @@ class Outcomes:
     The outcomes of many downloads, in the order in which they end; made by L{BlockingDownloader.download_many}.
 
     For one thread.  What C{items} raises ends the iteration there, as with L{pulp_dl.Downloader.download_many}.
+
+    @ivar untaken: after C{close}, what nobody has taken: outcomes of downloads that had ended by then, and of those
+        that came to a good end all the same, as a file was on its way to its name.  What was cancelled has none.
     """
 
     def __init__(self, home: Home, items: Iterable[Item], many: Callable[[Any], Many]) -> None:
@@ -59,6 +68,7 @@ class Outcomes:
         self._error: tuple[BaseException, TracebackType | None] | None = None
         self._box: Box = SimpleQueue()
         self._ready: deque[Outcome | _End] = deque()
+        self.untaken: list[Outcome] = []
         # It must not know us, so that a loop which is left early lets go of us and of the caller's generator.
         self._batch = _Batch(self._box, many)
         self._thread: int | None = None
@@ -81,6 +91,7 @@ class Outcomes:
             if not isinstance(first, _End):
                 return first
             self._ended = True  # before another thread, which closes us, takes its turn to wait for this
+            self.untaken += first.untaken
         if isinstance(first.result, Failure):
             self._raise(first.result)
         raise StopIteration
@@ -146,14 +157,15 @@ class Outcomes:
             getattr(self._iterator, "close", lambda: None)()
 
     def _await_end(self, timeout: float | None) -> None:
-        here = any(isinstance(each, _End) for each in self._ready)
-        self._ready.clear()
-        if here:
-            return
         deadline = None if timeout is None else monotonic() + timeout
         with suppress(Empty, ReactorStopped):
-            while not isinstance(self._home.take(self._box, deadline), _End):
-                pass
+            while True:
+                message = self._ready.popleft() if self._ready else self._home.take(self._box, deadline)
+                if isinstance(message, _End):
+                    self.untaken += message.untaken
+                    return
+                if message is not _WANT:
+                    self.untaken.append(message)
 
     def __enter__(self) -> Self:
         return self
@@ -177,7 +189,10 @@ class _Batch:
 
     def start(self) -> None:
         """Ends with an L{_End} in the queue."""
-        Deferred.fromCoroutine(self._run()).addBoth(lambda result: self._box.put(_End(result)))
+        Deferred.fromCoroutine(self._run()).addBoth(self._end)
+
+    def _end(self, result: Any) -> None:
+        self._box.put(_End(result) if self._many is None else _End(result, self._many.untaken))
 
     async def _run(self) -> None:
         self._many = self._make(self)

@@ -20,7 +20,7 @@ from .options import Bytes, make_remote, make_source, output_options, remote_opt
 from .outcome import DISK, Failed, Summary, code_of, concluding
 from .places import Elsewhere, Listed, listed_mirrors, read_metalink_at, source_of
 from .progress import Ticker
-from .target import check_target, is_stdout
+from .target import check_target, is_stdout, make_directory
 from .words import blaming
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def get(
             if output is not None:
                 check_target(output)
             if directory is not None:
-                _make(directory)
+                make_directory(directory)
             items = _items(sources, paths, mtime=mtime)
             if lines is None:
                 summary.list_files()
@@ -280,13 +280,6 @@ def _refuse_twice(paths: list[Path]) -> None:
         raise click.UsageError(f"two of these URLs would be saved as {twice}; fetch them one by one, with -o")
 
 
-def _make(directory: str) -> None:
-    try:
-        Path(directory).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise Failed(error.strerror or str(error), directory, DISK) from error
-
-
 def name_of(source: Source) -> str:
     """
     A file name from a URL.
@@ -321,13 +314,8 @@ def _to_files(items: Iterable[Item], remote: Remote, summary: Summary, mirrors: 
     from ..consumers.around import Progress
 
     progress = Progress()
-    with (
-        _downloader(remote, progress, mirrors) as downloader,
-        Ticker(summary, progress, whole=whole),
-        downloader.download_many(items) as outcomes,
-    ):
-        for outcome in outcomes:
-            summary.add(outcome, outcome.tag.path)
+    with _downloader(remote, progress, mirrors) as downloader, Ticker(summary, progress, whole=whole):
+        summary.follow(downloader.download_many(items), progress, lambda outcome: outcome.tag.path)
 
 
 def _to_stdout(source: Source, remote: Remote, summary: Summary, mirrors: IMirrors) -> None:

@@ -25,7 +25,8 @@ from ..model.source import Source
 from ..urls import InvalidURL, parse, shown
 from .get import checked, name_of
 from .options import absolute, field_of
-from .outcome import DISK, USAGE, Failed
+from .outcome import USAGE, Failed
+from .target import make_directory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -140,10 +141,7 @@ class InputFile:
         if before is not None:
             other = f"line {before.line}" if before.line else "a URL of the command line"
             raise InputError(self._name, file.line, f"{path!r} is where {other} goes, too")
-        try:
-            Path(directory).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise Failed(error.strerror or str(error), directory, DISK) from error
+        make_directory(directory)
         return evolve(source, tag=Wanted(path, file.others)), ToFile(out, root=directory, part=True, mtime=self._mtime)
 
 

@@ -95,7 +95,7 @@ class Log:
             event = {**event, "log_format": in_options(event["log_format"])}
             if event.get("cause"):
                 event["cause"] = in_options(event["cause"])
-            if name == "waiting" and event["url"]:
+            if name == "waiting":
                 self._waits[urlsplit(event["url"]).netloc] = (monotonic() + event["seconds"], event["cause"])
             if _TOLD.get(name, ATTEMPTS) <= self.verbosity:
                 facts = {key: value for key, value in event.items() if not key.startswith("log_") and key != "event"}

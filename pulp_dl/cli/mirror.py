@@ -20,7 +20,7 @@ from ..consumers.root import SUFFIX
 from ..consumers.strays import strays
 from ..importers.sums import sum_line
 from .outcome import DISK, USAGE, Failed
-from .target import write_whole
+from .target import make_directory, write_whole
 
 if TYPE_CHECKING:
     from ..importers.file import Entry
@@ -59,8 +59,8 @@ class Mirror:
         @raise Failed: another run is at work in it, or it cannot be used.
         """
         path = self._directory / LOCK
+        make_directory(self.directory)
         try:
-            self._directory.mkdir(parents=True, exist_ok=True)
             fd = _locked(path)
         except BlockingIOError as error:
             raise Failed(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
@@ -17,7 +17,8 @@ from .signals import Interrupted
 from .words import in_options
 
 if TYPE_CHECKING:
-    from ..consumers.around import Counted
+    from ..blocking import Outcomes
+    from ..consumers.around import Counted, Progress
     from ..model.report import Attempt, Outcome
 
 __all__ = ["DISK", "INVALID", "SOME", "USAGE", "Failed", "Summary", "code_of", "concluding", "size_text"]
@@ -111,6 +112,7 @@ class Summary:
     @ivar deleted: what C{--delete} removed, or would remove; None without it.
     @ivar failures: what is known of them, up to a limit.
     @ivar received: bytes that came over the network, also those of attempts that failed.
+    @ivar gave_up: it was left at the first failure, as somebody wanted.
     @ivar log: where it is told what happens meanwhile.
     """
 
@@ -126,6 +128,7 @@ class Summary:
         self.there = self.aside = 0
         self.fetched = self.present = self.failed = self.wanted = self.received = self.replaced = 0
         self.deleted: int | None = None
+        self.gave_up = False
         self.failures: list[dict[str, str | None]] = []
         self._files: list[dict[str, Any]] | None = None
         self._parts: list[str] = []
@@ -135,6 +138,36 @@ class Summary:
     def list_files(self) -> None:
         """Also keep what was fetched; for lists that are short."""
         self._files = []
+
+    def follow(
+        self,
+        outcomes: Outcomes,
+        progress: Progress,
+        path: Callable[[Outcome], str] = lambda outcome: outcome.tag,
+        *,
+        fail_fast: bool = False,
+    ) -> None:
+        """
+        Add downloads as they end.  When it is left before the last one, those that ended beside it are added, too: they
+        are at their paths.
+
+        @param path: where one of them goes, for people.
+        @param fail_fast: leave at the first failure, whatever it is of.
+        """
+        running: tuple[Counted, ...] = ()
+        try:
+            with outcomes:
+                for outcome in outcomes:
+                    self.add(outcome, path(outcome))
+                    if fail_fast and self.failed:
+                        running = progress.running
+                        break
+        finally:
+            for outcome in outcomes.untaken:
+                self.add(outcome, path(outcome))
+        if fail_fast and self.failed:
+            self.gave_up = True
+            self.left(running, progress.brought)
 
     def add(self, outcome: Outcome, path: str) -> None:
         """One download has ended."""
@@ -192,7 +225,7 @@ class Summary:
 
     def left(self, downloads: Iterable[Counted], brought: int) -> None:
         """
-        It was interrupted.
+        It did not come to its end.
 
         @param downloads: what was under way.
         @param brought: bytes that came, also those of downloads that did not end.
@@ -225,10 +258,11 @@ class Summary:
             more = f"\n  and {self.failed - LISTED} more" if self.failed > LISTED else ""
             self.log.tell("failures", f"{self.failed} failed:{listed}{more}", ERRORS)
         self._parts = [path for path in self._parts if os.path.exists(path)]  # noqa: PTH110  # any str is fine
-        found = self._object(code, seconds, stopped=interrupted is not None)
+        stopped = self.gave_up or interrupted is not None
+        found = self._object(code, seconds, stopped=stopped)
         event = "done" if interrupted is None else "interrupted"
         counts = {name: value for name, value in found.items() if name not in {"ok", "files", "failures"}}
-        self.log.tell(event, self._text(seconds, stopped=interrupted is not None), **counts)
+        self.log.tell(event, self._text(seconds, stopped=stopped), **counts)
         if self._as_json:
             click.echo(json.dumps(found))
         return code
@@ -247,7 +281,10 @@ class Summary:
         if self._parts:
             many = f"{len(self._parts)} parts are" if len(self._parts) > 1 else "a part is"
             kept = f"; {many} kept in {_directory(self._parts)}"
-        return f"interrupted: {done}{there}{failed}{left}; {amount}{kept}; run the same command again to go on"
+        said = f"{done}{there}{failed}{left}; {amount}{kept}"
+        if self.gave_up:
+            return f"stopped at the first failure: {said}"
+        return f"interrupted: {said}; run the same command again to go on"
 
     @property
     def _left(self) -> int | None:

@@ -20,6 +20,7 @@ from .progress import Ticker
 
 if TYPE_CHECKING:
     from ..blocking import BlockingDownloader
+    from ..consumers.around import Progress
     from ..importers.file import Manifest
     from ..importers.ledger import Place, Publication
     from ..importers.store import Store
@@ -175,7 +176,7 @@ def publish(
             try:
                 with fetch_manifest_blocking(downloader, source) as manifest:
                     if policy == "immediate":
-                        _store(manifest, kept, downloader, summary, remote.limits.connections)
+                        _store(manifest, kept, downloader, progress, summary, remote.limits.connections)
                     if not summary.failed:
                         summary.publication = publishing.run(connection, kept, manifest)
             except DownloadError as error:
@@ -193,7 +194,14 @@ def _place(name: str | None, url: str) -> Place:
     return Place(source.url.rstrip("/") + "/", name)
 
 
-def _store(manifest: Manifest, kept: Store, downloader: BlockingDownloader, summary: Summary, connections: int) -> None:
+def _store(
+    manifest: Manifest,
+    kept: Store,
+    downloader: BlockingDownloader,
+    progress: Progress,
+    summary: Summary,
+    connections: int,
+) -> None:
     """Bring what is not there."""
 
     def wanted() -> Iterator[tuple[Any, Any]]:
@@ -204,9 +212,7 @@ def _store(manifest: Manifest, kept: Store, downloader: BlockingDownloader, summ
             else:
                 summary.present += 1
 
-    with downloader.download_many(wanted(), connections) as outcomes:
-        for outcome in outcomes:
-            summary.add(outcome, outcome.tag)
+    summary.follow(downloader.download_many(wanted(), connections), progress)
 
 
 @click.command(short_help="Take a repository out of a catalogue.")

@@ -157,6 +157,7 @@ def synchronize(
         complete = len(manifests) == len(sources)
         _measure(manifests, progress, summary)
         if fail_fast and not complete:
+            summary.gave_up, summary.files = True, None  # what the others list is not all there is
             return
         prune = _prune(manifests, mirror, digest_file, stack) if delete and complete else None
         refusal = None if prune is None or force else _objection(manifests, prune)
@@ -170,12 +171,9 @@ def synchronize(
                 raise refusal
             return
         wanted = ((entry.source, mirror.consumer(entry)) for entry in missing)
-        with downloader.download_many(wanted, remote.limits.connections) as outcomes:
-            for outcome in outcomes:
-                summary.add(outcome, outcome.tag)
-                if fail_fast and summary.failed:
-                    return
-        if complete:
+        outcomes = downloader.download_many(wanted, remote.limits.connections)
+        summary.follow(outcomes, progress, fail_fast=fail_fast)
+        if complete and not summary.gave_up:
             mirror.complete()
         if summary.failed:
             return

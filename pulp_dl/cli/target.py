@@ -10,7 +10,7 @@ from typing import Final
 
 from .outcome import DISK, Failed
 
-__all__ = ["check_target", "is_stdout", "write_whole"]
+__all__ = ["check_target", "is_stdout", "make_directory", "write_whole"]
 
 _STDOUTS: Final = {"-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}
 
@@ -33,6 +33,20 @@ def check_target(name: str) -> None:
         return
     if not (S_ISREG(mode) or S_ISDIR(mode)):
         raise Failed("a device, a pipe or a socket is there; give another path", name, DISK)
+
+
+def make_directory(name: str) -> None:
+    """
+    Make it, and what it is in, if they are missing.
+
+    @raise Failed: that cannot be done.
+    """
+    try:
+        Path(name).mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:  # which "File exists" would say as of something that is well
+        raise Failed("this is no directory; give another path", name, DISK) from error
+    except OSError as error:
+        raise Failed(error.strerror or str(error), name, DISK) from error
 
 
 def write_whole(path: Path, pieces: Iterable[bytes]) -> None:

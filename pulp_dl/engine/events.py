@@ -53,12 +53,12 @@ def tell_pace(url: str, connections: int) -> None:
     )
 
 
-def tell_wait(seconds: float, error: DownloadError | None) -> None:
-    """The next round comes after so many seconds; this is what made it necessary."""
+def tell_wait(seconds: float, error: DownloadError) -> None:
+    """The next round comes after so many seconds; this is what made it necessary, and it knows where it was."""
     log.debug(
         "waiting {seconds:.1f} s before another try: {url}: {cause}",
         event="waiting",
-        url=None if error is None else error.url,
-        cause=None if error is None else error.message,
+        url=error.url,
+        cause=error.message,
         seconds=seconds,
     )

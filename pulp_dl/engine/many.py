@@ -33,9 +33,13 @@ class Many:
     The outcomes of many downloads; made by L{Downloader.download_many}.
 
     Outcomes that nobody has taken stop new downloads, once there are as many of them as places.
+
+    @ivar untaken: after C{close}, what nobody has taken: outcomes of downloads that had ended by then, and of those
+        that came to a good end all the same, as a file was on its way to its name.  What was cancelled has none.
     """
 
     _started = False
+    _closing = False
     _source: _Items | None = None
     _asking: Deferred[Any] | None = None  # for an item
     _room: Deferred[None] | None = None  # the task waits for it
@@ -58,6 +62,7 @@ class Many:
         self._concurrency = concurrency
         self._running: set[Deferred[Any]] = set()
         self._outcomes: deque[Outcome] = deque()
+        self.untaken: list[Outcome] = []
         self._news: list[Deferred[None]] = []  # callers wait for it; several may share the work
         self._ended: Deferred[None] = Deferred()
 
@@ -130,7 +135,10 @@ class Many:
 
     def _came(self, result: Report | Failure, running: Deferred[Any], source: Source) -> None:
         self._running.discard(running)
-        if not isinstance(result, Failure):
+        if self._closing:
+            if not isinstance(result, Failure):  # an error may be what the cancel has led to
+                self.untaken.append(Outcome(source, result))
+        elif not isinstance(result, Failure):
             self._outcomes.append(Outcome(source, result))
         elif isinstance(result.value, DownloadError):
             self._outcomes.append(Outcome(source, error=result.value))
@@ -204,7 +212,8 @@ class Many:
         """
         if not self._ended.called and self._error is None:
             self._error = Failure(CancelledError("the downloads were closed"))
-        self._exhausted = True
+        self._closing = self._exhausted = True
+        self.untaken += self._outcomes
         self._outcomes.clear()
         for running in tuple(self._running):
             running.cancel()

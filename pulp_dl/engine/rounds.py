@@ -47,7 +47,7 @@ async def visit_all(clock: Clock, retries: Retries, places: Candidates, visit: C
     verdict: DownloadError | None = None
     asked = 0.0  # the shortest of the waits that servers asked for
     for wait in retries.waits():
-        if wait or asked:
+        if verdict is not None and (wait or asked):
             seconds = max(wait, asked)
             tell_wait(seconds, verdict)
             await deferLater(cast("IReactorTime", clock), seconds)
@@ -59,6 +59,7 @@ async def visit_all(clock: Clock, retries: Retries, places: Candidates, visit: C
             except (ConsumerFailed, ConsumerGone):
                 raise
             except DownloadError as error:
+                error.found_at(place.url)
                 if verdict is None or not isinstance(error, NotFound):
                     verdict = error
                 if not error.transient:

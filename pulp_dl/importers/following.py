@@ -99,14 +99,14 @@ class _Fetcher:
     def open(self, source: Source, span: Span | None = None, same_as: Validators | None = None) -> Deferred[IBody]:
         growing = self._store.growing(source.place.path.strip("/"))
         if growing is None or growing.head is None or source.conditions:
-            return fail(NotFound(404, "it is not being stored", source.url))
+            return fail(NotFound(404, url=source.url, words="it is not being stored"))
         first = growing.head
         total = first.total or 0
         if span is None:
             return succeed(self._body(growing, Head(source.url, 200, first.headers, total, None, total)))
         part = span.within(total)
         if part is None or part.stop is None or part.stop > growing.size:  # whoever has it can be asked for just that
-            return fail(NotFound(404, "this part is not stored yet", source.url))
+            return fail(NotFound(404, url=source.url, words="this part is not stored yet"))
         head = Head(source.url, 206, first.headers, part.stop - part.start, part, total)
         return succeed(self._body(growing, head))
 

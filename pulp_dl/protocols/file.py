@@ -228,9 +228,9 @@ def _check_kind(mode: int) -> None:
 def _refusal(error: OSError, url: str) -> DownloadError:
     why = error.strerror or type(error).__name__
     if error.errno in _NO_FILE:
-        return NotFound(404, why, url)
+        return NotFound(404, url=url, words=why)
     if error.errno in _NO_RIGHT:
-        return AuthFailed(403, why, url)
+        return AuthFailed(403, url=url, words=why)
     if error.errno in _NO_REGULAR_FILE:
         return Refused(f"this is no regular file: {why}", url)
-    return Unavailable(503, why, url)
+    return Unavailable(503, url=url, words=f"the file cannot be read: {why}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import traceback
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.task import deferLater
 
 from pulp_dl import Outcome, Source
-from pulp_dl.blocking import BlockingDownloader, call
+from pulp_dl.blocking import BlockingDownloader, Outcomes, call
 from pulp_dl.consumers.memory import ToMemory
 from pulp_dl.errors import NotFound
 from pulp_dl.testing import MemoryFetcher, Place
@@ -217,6 +218,40 @@ async def test_leaving_early_cancels_the_rest(reactor: Any) -> None:
                 next(outcomes)
 
     await in_thread(importer)
+
+
+@pytest.mark.parametrize("kind", [None, KeyboardInterrupt, ZeroDivisionError])
+async def test_what_had_ended_when_the_loop_was_left_can_be_told(
+    reactor: Any, kind: type[BaseException] | None
+) -> None:
+    """Their files are at their paths, so whoever counts them has to hear of them."""
+    memory = MemoryFetcher(places(5, silent=True))
+
+    def leave(outcomes: Outcomes) -> None:
+        with outcomes:
+            for outcome in outcomes:
+                assert outcome.tag == 0
+                if kind is not None:
+                    raise kind
+                break
+
+    def importer() -> None:
+        with blocking(memory) as downloader:
+            outcomes = downloader.download_many(map(item, range(5)), 5)
+            with nullcontext() if kind is None else pytest.raises(kind):
+                leave(outcomes)
+
+            assert [each.tag for each in outcomes.untaken] == [1, 2, 3]
+
+            outcomes.close()
+
+            assert len(outcomes.untaken) == 3
+
+    ended = in_thread(importer)
+    await until(reactor, lambda: len(memory.asked) == 5)
+    for number in range(4):
+        memory.release(url(number))
+    await ended
 
 
 async def test_an_abandoned_loop_is_ended_with_the_downloader(reactor: Any) -> None:

@@ -232,7 +232,7 @@ def test_what_makes_no_sense_is_2(args: list[str], text: str) -> None:
     [
         (2, ["gopher://h/bear.iso"], "gopher"),
         (3, ["{http}nothing"], "404"),
-        (3, ["file:///no/such/file"], "no/such/file"),
+        (3, ["file:///no/such/file"], "file: file:///no/such/file: No such file or directory\n"),
         (4, ["http://127.0.0.1:1/bear.iso", "--retries", "0"], "127.0.0.1:1"),
         (5, ["{https}bear.iso"], "certificate"),
         (6, ["{http}private/bear.iso"], "401"),
@@ -242,6 +242,7 @@ def test_what_makes_no_sense_is_2(args: list[str], text: str) -> None:
         (7, ["{http}bear.iso", "--max-size", "9k"], "9216"),
         (8, ["{http}bear.iso", "-o", "no/such/directory/bear.iso"], "its directory does not exist; make it"),
         (8, ["{http}bear.iso", "-d", "/dev/null/x"], "/dev/null"),
+        (8, ["{http}bear.iso", "-d", "/dev/null"], "/dev/null: this is no directory; give another path\n"),
         (1, ["{http}nothing", "{http}private/bear.iso"], "2 failed"),
         (3, ["{http}nothing", "{http}bear.iso"], "1 failed"),
     ],
@@ -273,7 +274,7 @@ async def test_a_redirect_that_is_not_followed_is_the_servers_doing(
     [
         ("https", Hold(), "--connect-timeout", "timed out: no connection for 0.3 s"),
         ("http", (Send(response_head(200)), Send(b"x"), Hold()), "--idle-timeout", "no byte of the body for 0.3 s"),
-        ("http", Hold(), "--max-time", "timed out: the download was not done for 0.3 s"),
+        ("http", Hold(), "--max-time", "timed out: the download was not done in 0.3 s"),
     ],
     ids=["connect", "idle", "total"],
 )

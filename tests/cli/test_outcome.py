@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import click
@@ -9,10 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pulp_dl import errors
+from pulp_dl import Outcome, Progress, ToMemory, errors
 from pulp_dl.cli.log import printable
 from pulp_dl.cli.options import Bytes
 from pulp_dl.cli.outcome import Summary, code_of, size_text
+from pulp_dl.cli.signals import Interrupted
+from pulp_dl.testing import MemoryFetcher, Place
+from tests.blocking.threads import blocking, in_thread
+from tests.sinks import until
 
 QUIET = {"as_json": False, "verbose": False, "quiet": True}
 ERRORS: dict[type[errors.DownloadError], tuple[Any, ...]] = {
@@ -108,3 +113,35 @@ def test_whatever_else_is_no_size(text: str) -> None:
 @given(st.integers(0, 2**60))
 def test_sizes_are_written_short(size: int) -> None:
     assert len(size_text(size)) <= 14
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+async def test_what_ended_beside_what_made_it_stop_is_added(reactor: Any, interrupted: bool) -> None:
+    """Ctrl-C comes at any moment, also while there is more to be added: it is at its path."""
+    places: dict[str, Any] = {f"memory://h/{number}": Place(b"12345", silent=True) for number in range(5)}
+    if not interrupted:
+        places["memory://h/0"] = Place(error=lambda: errors.NotFound(404), silent=True)
+    memory = MemoryFetcher(places)
+    summary, progress = Summary(QUIET), Progress()
+    begun: list[str] = []
+
+    def path(outcome: Outcome) -> str:
+        if interrupted and not begun:
+            begun.append(outcome.source.url)
+            raise Interrupted(2)
+        return outcome.source.url
+
+    def command() -> None:
+        with blocking(memory, progress=progress) as downloader:
+            outcomes = downloader.download_many([(each, ToMemory()) for each in places], 5)
+            with pytest.raises(Interrupted) if interrupted else nullcontext():
+                summary.follow(outcomes, progress, path, fail_fast=not interrupted)
+
+    ended = in_thread(command)
+    await until(reactor, lambda: len(memory.asked) == 5)
+    for number in range(4):
+        memory.release(f"memory://h/{number}")
+    await ended
+
+    assert (summary.fetched, summary.failed, summary.received) == (3, not interrupted, 15)
+    assert summary.gave_up is not interrupted

@@ -319,6 +319,7 @@ async def test_a_symlink_leads_nowhere_else(nginx: Nginx, tmp_path: Path) -> Non
         (5, ["{https}PULP_MANIFEST", "-d", "mirror"]),
         (6, ["{http}private/PULP_MANIFEST", "-d", "mirror"]),
         (8, ["{http}PULP_MANIFEST", "-d", "/dev/null/mirror"]),
+        (8, ["{http}PULP_MANIFEST", "-d", "/dev/null"]),
         (8, ["{http}PULP_MANIFEST", "-d", "/proc/mirror"]),
     ],
 )
@@ -331,6 +332,7 @@ async def test_without_a_manifest_or_a_directory_nothing_is_done(
 
     assert end.code == code, end.err
     assert "Traceback" not in end.err
+    assert "File exists" not in end.err  # which nobody can do anything with
     assert not (tmp_path / "mirror").exists() or files(tmp_path / "mirror") == {}
 
 

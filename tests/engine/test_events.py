@@ -57,6 +57,16 @@ def test_an_attempt_that_failed_and_the_wait_after_it_are_told(events: list[dict
     assert 0.5 <= waiting["seconds"] <= 1
 
 
+@pytest.mark.parametrize("error", [lambda: e.Unavailable(503), lambda: e.Truncated(1), lambda: e.ConnectFailed("no")])
+def test_a_wait_says_where_whoever_failed_without_saying_so(events: list[dict[str, Any]], error: Any) -> None:
+    """A protocol of somebody else need not give a URL to each of its errors."""
+    download({A: Place(error=error)})
+    _, waiting, _ = events
+
+    assert (waiting["event"], waiting["url"]) == ("waiting", A)
+    assert f" s before another try: {A}: " in formatEvent(waiting)
+
+
 def test_that_a_host_gets_fewer_connections_is_told(events: list[dict[str, Any]]) -> None:
     clock = Clock()
     slow, full = Place(b"abc", every=9), Place(error=e.Unavailable(503, "", A))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -223,6 +223,48 @@ def test_closing_before_the_first_is_read_is_told_to_the_reader() -> None:
 
     assert bench.over[0].check(CancelledError)
     assert bench.started == []
+
+
+def test_what_had_ended_when_the_block_was_left_can_be_told() -> None:
+    bench = Bench(urls(100), concurrency=4)
+    bench.read(limit=1)
+    bench.running["memory://h/2"].callback("report")
+    bench.running["memory://h/0"].errback(NotFound(404))
+    bench.running["memory://h/1"].callback("report")
+    bench.turn()
+
+    assert [each.source.url for each in bench.got] == ["memory://h/2"]
+    assert [(each.source.url, each.ok) for each in bench.many.untaken] == [
+        ("memory://h/0", False),
+        ("memory://h/1", True),
+    ]
+    bench.close()
+    assert len(bench.many.untaken) == 2
+
+
+def test_a_download_that_cannot_be_cancelled_any_more_is_told_and_one_that_was_is_not() -> None:
+    """A file that is being renamed is there, whoever has left; what fails after a cancel may do so because of it."""
+    ends: dict[str, Any] = {"memory://h/0": "report", "memory://h/1": DownloadError("x"), "memory://h/2": None}
+
+    def download(source: Source, consumer: Any) -> Deferred[Any]:
+        def cancelled(running: Deferred[Any]) -> None:
+            end = ends[source.url]
+            if end is not None:
+                running.errback(end) if isinstance(end, Exception) else running.callback(end)
+
+        return Deferred(cancelled)
+
+    clock, items = Clock(), cast("Any", urls(3))
+    many = Many(clock, download, items, 3)
+    many.start()
+    clock.pump([0] * 10)
+
+    assert many.untaken == []
+
+    many.close()
+    clock.pump([0] * 10)
+
+    assert [each.source.url for each in many.untaken] == ["memory://h/0"]
 
 
 def test_outcomes_can_be_read_once() -> None:

@@ -517,14 +517,16 @@ async def test_what_a_refusal_means(reactor: Any, code: int, kind: type[Download
     async with FaultFTP(reactor, FILES, {"RETR": reply(code, "first", "not this one")}) as server:
         error = await fails(reactor, server)
     assert type(error) is kind
-    assert f"{code} not this one" in str(error)
+    assert error.message.endswith(f"the server answered {code} not this one")
+    assert error.message.startswith("there is no such file") is (code == 550)
 
 
 async def test_a_refusal_leaves_the_session_in_order(reactor: Any, fetching: MakeFetcher) -> None:
     async with FaultFTP(reactor, FILES, {"RETR b": reply(550), "SIZE b": reply(213, "5")}) as server:
         fetcher = fetching()
-        with pytest.raises(NotFound):
+        with pytest.raises(NotFound) as raised:
             await fetcher.open(Source(server.url("/b")))
+        assert raised.value.status == 550
         _, data = await read(fetcher, server.url("/a"))
         assert data == BODY
         assert server.commands.count("USER anonymous") == 1

@@ -10,7 +10,7 @@ from attrs import field, frozen
 from ...errors import AuthFailed, BadStatus, DownloadError, NotFound, ProtocolError, Unavailable
 from ..said import printable
 
-__all__ = ["LINES", "SIZE", "Reply", "ReplyReader", "is_crowded", "refusal"]
+__all__ = ["LINES", "SIZE", "Reply", "ReplyReader", "is_crowded", "missing", "refusal"]
 
 LINES: Final = 100
 SIZE: Final = 64 * 1024
@@ -89,7 +89,7 @@ def refusal(reply: Reply, url: str) -> DownloadError:
     """What it means when a server says no."""
     code, said = reply.code, reply.said()
     if code == 550:
-        return NotFound(code, said, url)
+        return missing(reply, url)
     if code in {530, 532, 331, 332}:
         return Unavailable(code, said, url) if is_crowded(reply) else AuthFailed(code, said, url)
     if 400 <= code < 500:
@@ -97,6 +97,15 @@ def refusal(reply: Reply, url: str) -> DownloadError:
     if code >= 500:
         return BadStatus(code, said, url)
     return ProtocolError(f"the server answered {code} {said}, which is no answer to that", url)
+
+
+def missing(reply: Reply, url: str) -> NotFound:
+    """What 550 means to whoever wants a file: RFC 959 has it for both."""
+    return NotFound(
+        reply.code,
+        url=url,
+        words=f"there is no such file, or it may not be read: the server answered {reply.code} {reply.said()}".rstrip(),
+    )
 
 
 def is_crowded(reply: Reply) -> bool:

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from ...errors import NotFound
 from ...flow.steady import wall
 from ...interfaces import IBody
 from ...model.source import Head, Source, Span, Validators
 from ..entity import Entity
 from .body import Answer, Body
 from .data import DataConnection, open_data
-from .replies import Reply, refusal
+from .replies import Reply, missing, refusal
 from .session import Session
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ async def look(session: Session, path: bytes, now: float) -> Entity | None:
     time = await _fact(session, b"MDTM", path)
     # One of them alone may be forbidden; whether the file is there, RETR will then tell.
     if size is not None and time is not None and size.code == time.code == 550:
-        raise NotFound(550, size.said(), session.client.url)
+        raise missing(size, session.client.url)
     total = modified = etag = None
     found = None if size is None else _SIZE.fullmatch(size.lines[-1])
     if found is not None:

@@ -119,7 +119,8 @@ class Trail:
         if self._seen is None:
             self._seen = {self._state()}
         if len(self._seen) > self._remote.limits.redirects:
-            raise ProtocolError(f"more than {self._remote.limits.redirects} redirects (Limits.redirects)", str(here))
+            text = f"more than {self._remote.limits.redirects} redirects (Limits.redirects)"
+            raise ProtocolError(text, str(here), transient=False)
         try:
             place = join(here, self._location(pairs))
         except InvalidURL as error:
@@ -139,7 +140,7 @@ class Trail:
         self.cookies = jar.fields(place) if jar is not None and self.inside else ()
         state = self._state()
         if state in self._seen:
-            raise ProtocolError("redirects that lead round in circles", str(place))
+            raise ProtocolError("redirects that lead round in circles", str(place), transient=False)
         self._seen.add(state)
 
     def _state(self) -> tuple[str, bool, bool, Pairs]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from ...errors import DownloadError
+from ...errors import AuthFailed, DownloadError
 
-__all__ = ["Broken"]
+__all__ = ["Broken", "no_login"]
 
 
 class Broken(Exception):
@@ -30,3 +31,8 @@ class Broken(Exception):
     def told(self, url: str) -> DownloadError:
         """The error of whoever wanted this URL."""
         return self.kind(*self._facts, url=url)
+
+
+def no_login(why: str) -> Broken:
+    """The server does not let us in."""
+    return Broken(partial(AuthFailed, 401, words=why))

@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
-from ...errors import AuthFailed, ConnectFailed, HostKeyFailed, ProtocolError, RedirectRefused, TimedOut
+from ...errors import ConnectFailed, HostKeyFailed, ProtocolError, RedirectRefused, TimedOut
 from ...flow.deadline import deadline
 from ...flow.timers import Clock
 from ...interfaces import IWorkers
@@ -25,7 +25,7 @@ from ...urls import URL
 from ..endpoint import reach, translate
 from ..said import printable
 from ..spaces import Bounded, Space
-from .broken import Broken
+from .broken import Broken, no_login
 from .client import FileClient
 from .hosts import Known, known
 from .login import Identity, Login
@@ -231,7 +231,7 @@ class Transport(rfc4253.SSHClientTransport):
     def receiveError(self, reasonCode: int, description: bytes) -> None:
         text = printable(description)
         if not self.ready.called and (reasonCode in _AUTHENTICATION or "authentication" in text.lower()):
-            self.fail(Broken(AuthFailed, 401, f"the server ended the login: {text}"))
+            self.fail(no_login(f"the server ended the login: {text}"))
         else:
             self.fail(Broken(ConnectFailed, f"the server ended the connection: {text}"))
 

@@ -193,7 +193,7 @@ class SFTPFetcher:
 def _path(source: Source) -> bytes:
     path = unquote_to_bytes(source.place.target)
     if b"\0" in path:
-        raise NotFound(404, "no file has a NUL in its name", source.url)
+        raise NotFound(404, url=source.url, words="no file has a NUL in its name")
     return path
 
 
@@ -208,7 +208,8 @@ def _refusal(error: Exception, url: str) -> DownloadError:
     if not isinstance(error, SFTPError):
         return ProtocolError("the server does not answer as SFTP has it", url)
     if error.code == FX_NO_SUCH_FILE:
-        return NotFound(404, "no such file", url)
+        return NotFound(404, url=url, words="no such file")
     if error.code == FX_PERMISSION_DENIED:
-        return AuthFailed(403, "permission denied", url)
-    return Unavailable(503, f"{error.message} ({error.code})" if error.message else f"code {error.code}", url)
+        return AuthFailed(403, url=url, words="permission denied")
+    said = f"{error.message} ({error.code})" if error.message else f"code {error.code}"
+    return Unavailable(503, url=url, words=f"the server says: {said}")

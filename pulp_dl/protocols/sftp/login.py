@@ -17,10 +17,9 @@ from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
-from ...errors import AuthFailed
 from ...model.ssh import SSH
 from ..said import printable
-from .broken import Broken
+from .broken import no_login
 
 __all__ = ["Identity", "Login"]
 
@@ -132,13 +131,13 @@ class Login(SSHUserAuthClient):
         trying.addErrback(self._failed)
 
     def _failed(self, failure: Failure) -> None:
-        self.transport.fail(Broken(AuthFailed, 401, f"logging in failed: {failure.getErrorMessage()}"))
+        self.transport.fail(no_login(f"logging in failed: {failure.getErrorMessage()}"))
 
     def refused(self, methods: bytes) -> None:
         """Nothing is left to try."""
         user, tried = self._identity.user, ", ".join(self._tried) or "nothing: no key, no agent, no password"
         takes = ", ".join(each for each in printable(methods).split(",") if each) or "nothing"
-        self.transport.fail(Broken(AuthFailed, 401, f"no login as {user!r}; tried: {tried}; the server takes: {takes}"))
+        self.transport.fail(no_login(f"no login as {user!r}; tried: {tried}; the server takes: {takes}"))
 
     # keys
 
@@ -194,7 +193,7 @@ class Login(SSHUserAuthClient):
         return succeed(self._passwords.pop())
 
     def ssh_USERAUTH_PK_OK_password(self, packet: bytes) -> None:
-        self.transport.fail(Broken(AuthFailed, 401, "the password has expired; set a new one with ssh"))
+        self.transport.fail(no_login("the password has expired; set a new one with ssh"))
 
     def auth_keyboard_interactive(self) -> bool:
         if not self._answers:
