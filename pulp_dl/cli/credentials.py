@@ -202,26 +202,27 @@ def proxies(options: Options) -> IProxies | None:
     url, direct = options["proxy"], options["noproxy"]
     if url == "" or (direct or "").strip() == "*":
         return None
-    if url is None:
-        try:
-            found = Proxies.from_environment()
-        except ValueError as error:
-            raise click.UsageError(f"{error}; or --noproxy '*'") from error
-    else:
-        with blaming("proxy"):
-            one = Proxy(url if "://" in url else f"http://{url}")
-        found = Proxies(one, one, os.environ.get("no_proxy", os.environ.get("NO_PROXY", "")))
-    if found.http is None and found.https is None:
-        return None
-    if direct is not None:
-        found = evolve(found, direct=direct)
     login, trust = _login(options, "proxy_"), _proxy_tls(options)
 
     def known(proxy: Proxy | None) -> Proxy | None:
-        return None if proxy is None else evolve(proxy, auth=login or proxy.auth, tls=trust)
+        with blaming("proxy_user"):
+            return None if proxy is None else evolve(proxy, auth=login or proxy.auth, tls=trust)
 
-    with blaming("proxy_user"):
-        return evolve(found, http=known(found.http), https=known(found.https))
+    if url is not None:
+        if direct is None:
+            direct = os.environ.get("no_proxy", os.environ.get("NO_PROXY", ""))
+        with blaming("proxy"):
+            one = Proxy(url if "://" in url else f"http://{url}", direct=direct)
+        return known(one)
+    try:
+        found = Proxies.from_environment()
+    except ValueError as error:
+        raise click.UsageError(f"{error}; or --noproxy '*'") from error
+    if found.http is found.https is found.ftp is None:
+        return None
+    if direct is not None:
+        found = evolve(found, direct=direct)
+    return evolve(found, http=known(found.http), https=known(found.https), ftp=known(found.ftp))
 
 
 def _proxy_tls(options: Options) -> TLS:

@@ -19,6 +19,8 @@ _PHRASES: Final = {
     "TLS.verify is off": "certificates are not checked",
     "give Proxy(auth=Basic(...))": "give --proxy-user",
     "give it as Proxy(auth=...)": "give --proxy-user",
+    "leave Remote.proxy out": "give its host as --noproxy",
+    "give Proxies that leave it out": "give its host as --noproxy",
     "give it as Source.span": "a file is fetched as a whole",
     "give it as Source.conditions": "a file is fetched in any case",
     " (Limits.redirects)": "",

@@ -365,6 +365,27 @@ async def test_no_proxy_keeps_hosts_out_of_it(server: FaultServer, tmp_path: Pat
     assert sorted(each.target for each in server.requests[-2:]) == ["/g", "http://far.example/f"]
 
 
+async def test_who_has_to_use_a_proxy_is_never_led_around_it(server: FaultServer, tmp_path: Path) -> None:
+    """What it is not asked for is not asked for at all."""
+    gate = server.url("/").replace("//", "//elmer:wabbit@")
+    for given in ({"http_proxy": gate, "ftp_proxy": gate}, {"ftp_proxy": gate}, {}):
+        options = () if given else ("--proxy", gate)
+        end = await run("get", "ftp://far.example/f", *options, cwd=tmp_path, **given)
+        assert (end.code, (tmp_path / "f").read_bytes()) == (0, b"x")
+        (tmp_path / "f").unlink()
+    login = await run(
+        "get", "ftp://far.example/f", "--proxy-user", "elmer:wabbit", cwd=tmp_path, ftp_proxy=server.url("/")
+    )
+    assert login.code == 0
+    assert {request.target for request in server.requests} == {"ftp://far.example/f"}
+    assert [request.get(b"proxy-authorization") for request in server.requests] == [ELMER] * 4
+    for url in ("sftp://far.example/f", "ftps://far.example/f"):
+        end = await run("get", url, "--proxy", gate, cwd=tmp_path)
+        assert end.code == 2
+        assert "proxy; give its host as --noproxy" in end.err
+    assert len(server.requests) == 4
+
+
 async def test_a_proxy_for_https_breaks_nothing_else(server: FaultServer, tmp_path: Path) -> None:
     """Where it is asked and is not there, it is not gone around."""
     gate = {"https_proxy": "http://127.0.0.1:1"}
