@@ -30,6 +30,8 @@ from pulp_dl.errors import DownloadError
 
 CANCELLED = 0.05  # of all downloads
 PULSE = 0.01  # seconds
+WHILES = 20
+WARM = 0.3  # of the time; as of whoever looks at the process
 
 rng = random.Random(3)
 
@@ -48,6 +50,8 @@ class Soak:
         self.longest = 0.0, 0.0, 0.0  # what the latest pulse was late by; and this thread has worked, and was queued
         self.busiest = 0.0  # the longest time that it has worked between two pulses
         self.begun = 0.0  # the same before the first download has ended: a protocol is imported, once
+        self._begin = self._last
+        self._blocks = [0] * WHILES  # the least that Python has had in use in each while
 
     def pulse(self) -> None:
         """
@@ -58,11 +62,25 @@ class Soak:
         late = max(now - self._last - PULSE, 0.0)
         worked, queued = spent[0] - self._spent[0], spent[1] - self._spent[1]
         self._last, self._spent = now, spent
+        span, blocks = self._span(now), sys.getallocatedblocks()
+        self._blocks[span] = min(self._blocks[span] or blocks, blocks)
         if not self.ends:
             self.begun = max(self.begun, worked)
             return
         self.longest = max(self.longest, (late, worked, queued))
         self.busiest = max(self.busiest, worked)
+
+    def _span(self, now: float) -> int:
+        done = (now - self._begin) / (self._end - self._begin)
+        return min(int(done * WHILES), WHILES - 1)
+
+    @property
+    def blocks(self) -> tuple[int, int]:
+        """
+        Blocks of memory that Python's objects had, when warm and at the end: if it is these that grow, something is
+        kept; if it is the process alone, its room has gaps.
+        """
+        return self._blocks[int(WARM * WHILES)], self._blocks[-1]
 
     def _spends(self) -> tuple[float, float]:
         """Seconds for which this thread has worked so far, and has been queued."""
@@ -161,6 +179,7 @@ async def run(reactor: Any, job: Job, seconds: float) -> None:
         "latest pulse, ms": [round(each * 1000) for each in soak.longest],
         "longest work, ms": round(soak.busiest * 1000),
         "work to begin, ms": round(soak.begun * 1000),
+        "blocks": soak.blocks,
         "timers": timers,
         "descriptors": [name for name in open_files() if name not in descriptors],
         "objects": left,
