@@ -225,20 +225,9 @@ class Unavailable(BadStatus):
 
 
 class ProtocolError(DownloadError):
-    """
-    The server broke the rules of its protocol, or one of our limits on them (header size, redirects).  Redirects that
-    never end would be the same the next time; all else may be better then.
-    """
+    """The server broke the rules of its protocol, or one of our limits on them (header size, redirects)."""
 
     transient = True
-
-    def __init__(self, message: str, url: str | None = None, *, transient: bool | None = None) -> None:
-        """
-        @param transient: None for what holds for most.
-        """
-        super().__init__(message, url)
-        if transient is not None:
-            self.transient = transient
 
 
 class Truncated(DownloadError):

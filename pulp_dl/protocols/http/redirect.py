@@ -119,8 +119,7 @@ class Trail:
         if self._seen is None:
             self._seen = {self._state()}
         if len(self._seen) > self._remote.limits.redirects:
-            text = f"more than {self._remote.limits.redirects} redirects (Limits.redirects)"
-            raise ProtocolError(text, str(here), transient=False)
+            raise ProtocolError(f"more than {self._remote.limits.redirects} redirects (Limits.redirects)", str(here))
         try:
             place = join(here, self._location(pairs))
         except InvalidURL as error:
@@ -140,7 +139,7 @@ class Trail:
         self.cookies = jar.fields(place) if jar is not None and self.inside else ()
         state = self._state()
         if state in self._seen:
-            raise ProtocolError("redirects that lead round in circles", str(place), transient=False)
+            raise ProtocolError("redirects that lead round in circles", str(place))
         self._seen.add(state)
 
     def _state(self) -> tuple[str, bool, bool, Pairs]:
