@@ -163,7 +163,7 @@ async def test_a_loop_is_found_at_once(reactor: Any, fetching: MakeFetcher) -> N
 async def test_a_loop_that_was_one_for_a_while_is_healed(reactor: Any) -> None:
     """As of a balancer whose servers begin again: by the next round it may lead to the file."""
     async with FaultServer(reactor, Nth([redirect("/a"), answer(b"file")])) as server:
-        async with Downloader(reactor, Remote(retries=Retries(base=0))) as downloader:
+        async with Downloader(reactor, Remote(retries=Retries(base=0.001))) as downloader:
             body = ToMemory()
             report = await downloader.download(server.url("/a"), body)
 

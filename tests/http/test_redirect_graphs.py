@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import event, given
+from hypothesis import event, example, given
 from hypothesis import strategies as st
 
 from pulp_dl import TLS, Basic, Source
@@ -35,7 +35,11 @@ def asked(stages: list[Any], places: tuple[str, ...]) -> list[tuple[str, bool]]:
     return found
 
 
+B0, A1 = "http://b.example/0", "http://a.example/1"
+
+
 @given(graph=redirect_graphs(ORIGINS), scoped=st.booleans(), found=st.booleans())
+@example(graph=Redirects((B0, A1), ((301, A1), (301, B0)), (1, 0)), scoped=True, found=False)
 def test_whatever_servers_make_of_it_a_chain_ends_where_it_leads(graph: Redirects, scoped: bool, found: bool) -> None:
     trail, there = graph.trail()
     settings: dict[str, Any] = {"tls": TRUST, "auth": Basic("elmer", "wabbit"), "headers": {"X-Secret": "wabbit"}}

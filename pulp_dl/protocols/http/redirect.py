@@ -51,7 +51,7 @@ class Trail:
     cookies: Pairs = ()
     _farthest = Space.MACHINE
     _met: dict[str, Space] | None = None
-    _seen: set[tuple[str, bool, bool, Pairs]] | None = None
+    _seen: set[tuple[str, bool, Basic | None, Pairs]] | None = None
 
     def __init__(self, remote: Remote, source: Source) -> None:
         self.place = source.place
@@ -142,9 +142,9 @@ class Trail:
             raise ProtocolError("redirects that lead round in circles", str(place))
         self._seen.add(state)
 
-    def _state(self) -> tuple[str, bool, bool, Pairs]:
+    def _state(self) -> tuple[str, bool, Basic | None, Pairs]:
         # All that a request is made of: the same one again would get the same answer.
-        return str(self.place), self.inside, self.own, self.cookies
+        return str(self.place), self.inside, self.auth, self.cookies
 
     @staticmethod
     def _location(pairs: Pairs) -> str:
