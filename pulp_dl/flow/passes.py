@@ -89,15 +89,16 @@ class Passes:
 
     def begins(self, ask: Ask, head: Head) -> bool:
         """Has nothing been read yet of the body that this answer is, or is the rest of?"""
-        return not ask.continues or head.status == 200 or (bool(self._earlier) and self.offset == self._found.size)
+        if not ask.continues or head.status == 200:
+            return True
+        # What waits for the consumer may go through at any moment, and then it was there.
+        return bool(self._earlier) and self.offset == self._found.size and not self.valve.kept
 
     async def expect(self, more: tuple[IExpectation, ...], ask: Ask, head: Head) -> None:
         """More is expected, of this body, which C{begins}, and of all that follow; and of what is there of it."""
         self._source = evolve(self._source, expect=(*self._source.expect, *more))
         self._demands = self._demands.of(self._source.expect)
         if ask.continues and head.status != 200:
-            assert self._checks is not None
-            self._checks.drop()
             self._go_on(await look_again(self._found, self._source, self._demands, self._start_checks))
 
     def ask(self, place: Source) -> Ask:

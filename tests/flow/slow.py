@@ -33,6 +33,7 @@ class Slow(InlineWorkers):
         for job in self.jobs:
             job()
         self.jobs.clear()
+        self.relieved()
         return succeed(None)
 
     def drop(self) -> Deferred[None]:

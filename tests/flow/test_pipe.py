@@ -71,8 +71,10 @@ class Case:
         with pytest.raises(Truncated):
             self.attempt(body(answer or head(3000), DATA[:size], error=Truncated(size, 3000)), place)
 
-    def expect(self, more: Any) -> None:
-        result(Deferred.fromCoroutine(self.pipe.expect((more,), Ask(None, None, False), head(3000))))
+    def expect(self, more: Any, answer: Head | None = None) -> None:
+        """Of what the next attempt asks for and this answer begins."""
+        ask = Ask(None, None, False) if answer is None else self.pipe.ask(PLACE)
+        result(Deferred.fromCoroutine(self.pipe.expect((more,), ask, answer or head(3000))))
 
     def finish(self) -> Any:
         return result(Deferred.fromCoroutine(self.pipe.finish()))
@@ -141,6 +143,15 @@ def test_the_rest_of_a_part_ends_where_the_part_does_and_comes_from_its_place_on
     case.attempt(body(head(3000, Span(700, 2000), length=1300), DATA[700:2000]))
     case.finish()
     assert case.consumer.data == DATA[500:2000]
+
+
+def test_of_a_part_that_has_all_come_nothing_is_left_to_be_asked_for() -> None:
+    case = Case(span=Span(500, 2000), consumer=Recorder())
+    answer = head(3000, Span(500, 2000), length=1500)
+    with pytest.raises(Truncated):
+        case.attempt(body(answer, DATA[500:2000], error=Truncated(1500, 1500)))
+
+    assert case.pipe.ask(PLACE) == Ask(Span(500, 2000), None, False)
 
 
 def test_what_waits_for_the_consumer_is_not_asked_for_again() -> None:
@@ -308,6 +319,36 @@ def test_a_response_goes_on_only_if_the_same_bytes_come_again(other: bytes, join
             again()
         assert case.consumer.data == DATA[:1000]
         assert case.pipe.offset == 0
+
+
+def test_a_response_may_be_brought_the_same_bytes_as_often_as_it_takes() -> None:
+    """What it has is more each time."""
+    case = Case(consumer=Recorder())
+    answer = head(3000, ETag=None)
+    for size in (1000, 1500, 2000):
+        case.broken(size, answer=answer)
+        assert case.consumer.data == DATA[:size]
+    case.attempt(body(answer, DATA))
+    case.finish()
+    assert case.consumer.data == DATA
+
+
+def test_what_is_held_back_of_a_whole_body_is_no_beginning_of_a_part() -> None:
+    """A place that passes over the range, and breaks off; and another one, whose part has no digest."""
+    case = Case(SHA, consumer=Recorder(), span=Span(500, 2000))
+    case.broken(1000, answer=head(None, ETag=None))
+    assert case.consumer.data == b""
+    case.attempt(body(head(3000, Span(500, 2000), length=1500), DATA[500:2000]), OTHER)
+    case.finish()
+    assert case.consumer.data == DATA[500:2000]
+
+
+def test_a_limit_holds_where_neither_answer_tells_the_size() -> None:
+    case = Case(SHA, max_size=3000)
+    case.broken(1000, answer=head(None))
+    case.attempt(body(head(None, Span(1000, 3000), length=2000), DATA[1000:]))
+    case.finish()
+    assert case.consumer.data == DATA
 
 
 def test_a_whole_answer_begins_a_body_and_a_rest_does_not() -> None:
@@ -521,6 +562,15 @@ def test_all_bytes_are_enough_though_the_end_never_came() -> None:
     assert case.consumer.data == DATA
 
 
+@pytest.mark.parametrize("make", [Recorder, RewindableRecorder])
+def test_the_end_is_judged_though_a_thread_has_not_come_to_it(make: Any) -> None:
+    data = DATA * 100
+    case = Case(Digest("sha256", hashlib.sha256(data).hexdigest()), consumer=make(), workers=Slow())
+    case.attempt(body(head(len(data)), data[:INLINE], data[INLINE:]))
+    case.finish()
+    assert case.consumer.data == data
+
+
 def test_only_what_is_enforced_of_what_the_consumer_got_is_validation() -> None:
     case = Case(SHA)
     assert not case.pipe.validated
@@ -542,6 +592,16 @@ def test_more_may_be_expected_of_the_next_body() -> None:
     case.expect(SHA)
     with pytest.raises(SizeMismatch):
         case.attempt(body(head(3000), DATA))
+
+
+def test_more_may_be_expected_of_a_whole_body_that_comes_in_place_of_the_rest() -> None:
+    case = Case()
+    case.broken()
+    assert case.pipe.ask(PLACE).continues
+    case.expect(SHA, head(3000))
+    case.attempt(body(head(3000), DATA[::-1]))
+    with pytest.raises(DigestMismatch):
+        case.finish()
 
 
 def test_of_a_part_only_what_holds_for_parts_is_expected() -> None:
@@ -641,6 +701,14 @@ def test_an_end_before_is_not_held_against_an_attempt() -> None:
     case.pipe.attempt()
     result(Deferred.fromCoroutine(case.pipe.admit(unchanged, OTHER, case.pipe.ask(OTHER))))
     assert case.finish()[0] == unchanged
+
+
+def test_whether_it_is_an_end_is_known_though_a_thread_has_not_come_to_it() -> None:
+    data = DATA * 100
+    case = Case(Digest("sha256", hashlib.sha256(data).hexdigest()), workers=Slow())
+    case.attempt(body(LATER, data[:INLINE], data[INLINE:], error=Truncated(len(data), None, URL, unproven=True)))
+    case.finish()
+    assert case.consumer.data == data
 
 
 @pytest.mark.parametrize("make", [Recorder, RewindableRecorder])
@@ -836,8 +904,8 @@ def test_checks_hear_that_the_consumer_pauses() -> None:
 class Resumed(RewindableRecorder):
     """Has bytes of an earlier run."""
 
-    def __init__(self, kept: bytes | None, answer: Head) -> None:
-        super().__init__()
+    def __init__(self, kept: bytes | None, answer: Head, **how: Any) -> None:
+        super().__init__(**how)
         self.asked = 0
         self._kept = None if kept is None else Kept(len(kept), answer, lambda: iter([kept]))
         self.writes.extend([kept] if kept else [])
@@ -902,6 +970,54 @@ def test_what_is_of_no_use_any_more_is_not_gone_on_with_but_has_to_be_forgotten(
 ) -> None:
     pipe = resuming(Case(*expect, max_size=most, consumer=Resumed(DATA[:1000], kept_head(total))))
     assert (pipe.offset, pipe.outlet.given) == (0, 1000)
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_more_may_be_expected_of_what_is_there_and_its_rest(*, right: bool) -> None:
+    """The checks begin again, and see what is there."""
+    data = DATA if right else b"!" + DATA[1:]
+    case = Case(consumer=Resumed(data[:1000], kept_head()))
+    pipe = resuming(case)
+    assert pipe.begins(pipe.ask(PLACE), rest().head)
+    case.expect(SHA, rest().head)
+    assert (pipe.offset, pipe.outlet.given) == (1000, 1000)
+    case.attempt(rest())
+    assert not pipe.begins(case.asked[0], rest().head)
+    if right:
+        assert case.finish()[1] == {"sha256": SHA.value}
+    else:
+        with pytest.raises(DigestMismatch):
+            case.finish()
+
+
+def test_bytes_that_wait_for_the_consumer_have_been_read() -> None:
+    """They may go through at any moment: what is there could not be looked at again without them."""
+    case = Case(consumer=Resumed(DATA[:1000], kept_head(), pause_after=0))
+    answer = head(3000, Span(1000, 3000), length=2000)
+    resuming(case)
+    running = case.begin(body(answer, DATA[1000:1500], error=Truncated(500, 2000)))
+    assert (case.pipe.offset, case.pipe.valve.kept) == (1000, 500)
+    assert not case.pipe.begins(case.pipe.ask(PLACE), rest(1500).head)
+
+    with pytest.raises(Truncated):
+        result(running)
+    case.consumer.resume()
+    case.attempt(rest(1500))
+    case.finish()
+    assert case.consumer.data == DATA
+
+
+def test_what_is_there_may_turn_out_to_be_of_no_use_when_its_rest_has_been_asked_for() -> None:
+    case = Case(consumer=Resumed(DATA[:1000], kept_head(None)))
+    ask = resuming(case).ask(PLACE)
+    case.expect(Size(999), rest().head)
+    with pytest.raises(NotResumable, match="no part of what is expected"):
+        result(Deferred.fromCoroutine(case.pipe.admit(rest().head, PLACE, ask)))
+    assert case.pipe.ask(PLACE) == Ask(None, None, False)
+
+    case.attempt(body(head(999), DATA[:999]))
+    case.finish()
+    assert case.consumer.data == DATA[:999]
 
 
 def test_all_that_is_expected_may_be_there() -> None:

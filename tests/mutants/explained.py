@@ -163,6 +163,9 @@ REASONS: Final[dict[str, dict[str, str]]] = {
         "flow/unhurried.py": """
             result = ends[0] → result = ends[ -1]
         """,
+        "flow/backlog.py": """
+            if self._asked is not None and at <= self._asked[0] <= to: → if self._asked is not None and at < self._asked[0] <= to:
+        """,
         "flow/seen.py": """
             continue → break
         """,
