@@ -217,6 +217,17 @@ def test_what_was_said_long_ago_is_forgotten(seconds: float) -> None:
     assert gates.refusal(proxy, "a") is None
 
 
+def test_who_was_let_in_meanwhile_is_not_refused() -> None:
+    """Two were on their way to the proxy, and somebody unlocked the account between them."""
+    gates, proxy = Gates(Clock()), Proxy(GATE, WRONG)
+    for host in ("a", "b"):
+        gates.refused(proxy, host, NO)
+    gates.let_in(proxy, "a")
+
+    assert gates.refusal(proxy, "a") is None
+    assert gates.refusal(proxy, "b") is not None
+
+
 def test_a_certificate_for_the_proxy_is_another_login() -> None:
     gates = Gates(Clock())
     one, other = (Proxy("https://gate.example", tls=TLS(verify=verify)) for verify in (True, False))

@@ -7,10 +7,15 @@ from typing import Any
 import pytest
 import trustme
 from OpenSSL import SSL
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from pulp_dl.consumers.memory import ToMemory
 from pulp_dl.engine.downloader import Downloader
@@ -364,6 +369,7 @@ async def test_a_proxy_that_answers_wrongly_is_told_so(
 
         assert isinstance(error, ProxyFailed)
         assert words in error.message
+        assert error.transient is (words not in {"switched protocols", "interim", "before anything was sent into it"})
         assert "hunter2" not in str(error)
 
 
@@ -575,6 +581,85 @@ def test_whoever_hears_that_there_is_no_tunnel_may_open_another_socket(way: str)
     assert len(heard) == 1
     assert heard[0] < 2, "both ends of the connection are open"
     assert network.connections == 0
+
+
+class Nobody(Factory):
+    """Has no protocol for anybody."""
+
+    def buildProtocol(self, addr: Any) -> None:
+        """None: the connection is not wanted."""
+
+
+def test_who_does_not_want_the_connection_any_more_hears_that_it_is_closed() -> None:
+    network = MemoryNetwork()
+    network.serve("proxy.example", HONEST, port=3128)
+    network.serve("h.example", Hold(), port=443)
+    way = HostnameEndpoint(network, "proxy.example", 3128)
+    connecting = tunnel.Tunnel(way, lambda: Connect(parse("https://h.example/"), ())).connect(Nobody())
+    with pytest.raises(tunnel.ProxyLost) as caught:
+        network.result(connecting)
+
+    assert isinstance(caught.value.cause, CancelledError)
+    network.run()
+    assert network.connections == 0
+
+
+class Insisting:
+    """Says no, and then yes."""
+
+    complete = False
+
+    def begin(self) -> bytes:
+        return b"please"
+
+    def feed(self, data: bytes) -> bytes:
+        self.complete = data == b"yes"
+        if not self.complete:
+            raise tunnel.Refusal("no", 403)
+        return b"thanks"
+
+
+@implementer(IStreamClientEndpoint)
+class Deaf:
+    """
+    A transport that brings what it has, aborted or not, as TLS may; it is lost when a test says so.
+
+    @param answers: is there one at all?
+    """
+
+    def __init__(self, *, answers: bool = True) -> None:
+        self.transport = StringTransport()
+        self._answers = answers
+
+    def connect(self, protocolFactory: Any) -> Any:
+        if not self._answers:
+            return Deferred()
+        self.protocol = protocolFactory.buildProtocol(None)
+        self.protocol.makeConnection(self.transport)
+        return succeed(self.protocol)
+
+
+def test_nothing_that_comes_behind_a_refusal_is_heard() -> None:
+    way = Deaf()
+    connecting = tunnel.Tunnel(way, Insisting).connect(Nobody())
+    for said in (b"no", b"yes"):
+        way.protocol.dataReceived(said)
+    assert way.transport.value() == b"please"
+    assert way.transport.disconnected
+    way.protocol.connectionLost(Failure(ConnectionDone()))
+
+    caught: list[Failure] = []
+    connecting.addErrback(caught.append)
+    assert [str(each.value) for each in caught] == ["no"]
+
+
+def test_cancelling_before_there_is_a_socket_waits_for_none() -> None:
+    connecting = tunnel.Tunnel(Deaf(answers=False), Insisting).connect(Nobody())
+    connecting.cancel()
+
+    caught: list[Any] = []
+    connecting.addErrback(caught.append)
+    assert [type(each.value.cause) for each in caught] == [CancelledError]
 
 
 async def test_a_refusal_gives_the_slot_back_when_its_socket_is_closed(reactor: Any, ca: trustme.CA, gate: Any) -> None:

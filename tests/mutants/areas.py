@@ -75,6 +75,7 @@ AREAS: Final[dict[str, dict[str, tuple[Tests, ...]]]] = {
         "protocols/http/pool.py": (of(http="pool"), of(http="fetcher sockets")),
         "protocols/http/proxy.py": WAY,
         "protocols/http/fetcher.py": WAY,
+        "protocols/http/gates.py": (of(http="gates"),),
     },
 }
 """Area: file of pulp_dl: tests, in the order in which they are run until some notice."""

@@ -113,6 +113,9 @@ REASONS: Final[dict[str, dict[str, str]]] = {
         """,
     },
     "it is only how a text looks": {
+        "protocols/http/gates.py": """
+            gates: Gates = field(repr=False) → gates: Gates = field(repr=True)
+        """,
         "model/expect.py": """
             known: Mapping[int, str] = field(default=_NOTHING, kw_only=True, eq=False, repr=False) → known: Mapping[int, str] = field(default=_NOTHING, kw_only=True, eq=False, repr=True)
         """,
