@@ -16,6 +16,7 @@ from .words import blaming
 if TYPE_CHECKING:
     from ..interfaces import IAuth, IProxies
     from ..model.auth import Basic
+    from ..model.proxy import Proxy
     from ..model.ssh import SSH
     from ..model.tls import TLS
 
@@ -202,27 +203,37 @@ def proxies(options: Options) -> IProxies | None:
     url, direct = options["proxy"], options["noproxy"]
     if url == "" or (direct or "").strip() == "*":
         return None
+    if url is not None:
+        if direct is None:
+            direct = os.environ.get("no_proxy", os.environ.get("NO_PROXY", ""))
+        with blaming("proxy"):
+            one = Proxy(url if "://" in url else f"http://{url}", direct=direct)
+        return _known(options)(one)
+    try:
+        found = Proxies.from_environment()
+    except ValueError as error:
+        raise click.UsageError(f"{error}; or --noproxy '*'") from error
+    if found == Proxies(direct=found.direct):
+        return None
+    if direct is not None:
+        found = evolve(found, direct=direct)
+    known = _known(options)
+    return evolve(
+        found, http=known(found.http), https=known(found.https), ftp=known(found.ftp), other=known(found.other)
+    )
+
+
+def _known(options: Options) -> Callable[[Proxy | None], Proxy | None]:
+    """What adds to a proxy, if there is one, its login and whom to take for it."""
+    from attrs import evolve
+
     login, trust = _login(options, "proxy_"), _proxy_tls(options)
 
     def known(proxy: Proxy | None) -> Proxy | None:
         with blaming("proxy_user"):
             return None if proxy is None else evolve(proxy, auth=login or proxy.auth, tls=trust)
 
-    if url is not None:
-        if direct is None:
-            direct = os.environ.get("no_proxy", os.environ.get("NO_PROXY", ""))
-        with blaming("proxy"):
-            one = Proxy(url if "://" in url else f"http://{url}", direct=direct)
-        return known(one)
-    try:
-        found = Proxies.from_environment()
-    except ValueError as error:
-        raise click.UsageError(f"{error}; or --noproxy '*'") from error
-    if found.http is found.https is found.ftp is None:
-        return None
-    if direct is not None:
-        found = evolve(found, direct=direct)
-    return evolve(found, http=known(found.http), https=known(found.https), ftp=known(found.ftp))
+    return known
 
 
 def _proxy_tls(options: Options) -> TLS:

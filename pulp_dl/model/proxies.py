@@ -26,6 +26,8 @@ class Proxies:
     @ivar http: for C{http:} URLs; None for no proxy.
     @ivar https: for C{https:} URLs; None for no proxy.
     @ivar ftp: for C{ftp:} URLs, which an HTTP proxy is asked for as for C{http:} ones; None for no proxy.
+    @ivar other: for all other schemes, as C{ftps:} and C{sftp:}; where they know no proxies, they fail, and are not led
+        around it.  None for no proxy.
     @ivar direct: hosts that are reached without one, as in C{no_proxy}: C{example.org} (and all below it),
         C{example.org:8080}, an address, a network (C{10.0.0.0/8}, C{fd00::/8}), or C{*} for all; with commas or spaces
         between them.  A name is never looked up to find its address.
@@ -35,13 +37,14 @@ class Proxies:
     https: Proxy | None = None
     direct: str = ""
     ftp: Proxy | None = None
+    other: Proxy | None = None
     _direct: Direct = field(init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         object.__setattr__(self, "_direct", Direct(self.direct))
 
     def to(self, place: URL) -> Proxy | None:
-        proxy = {"http": self.http, "https": self.https, "ftp": self.ftp}.get(place.scheme)
+        proxy = {"http": self.http, "https": self.https, "ftp": self.ftp}.get(place.scheme, self.other)
         return None if proxy is None or self._direct.covers(place) else proxy.to(place)
 
     @classmethod
@@ -58,8 +61,7 @@ class Proxies:
 
         found = getproxies_environment()
 
-        def proxy(scheme: str) -> Proxy | None:
-            name = scheme if scheme in found else "all"
+        def proxy(name: str) -> Proxy | None:
             url = found.get(name)
             if not url:
                 return None
@@ -69,11 +71,9 @@ class Proxies:
                 blamed = str(error).replace("Proxy.url", f"{name}_proxy").replace("Proxy.auth", f"{name}_proxy")
                 raise ValueError(blamed) from None
 
-        http, https = proxy("http"), proxy("https")
+        http, https = (proxy(scheme if scheme in found else "all") for scheme in ("http", "https"))
         try:
-            ftp = proxy("ftp")
+            other = proxy("all")
         except ValueError:
-            if "ftp" in found:
-                raise
-            ftp = None  # what all_proxy names cannot be asked for ftp:, and both others name another one
-        return cls(http, https, found.get("no", ""), ftp)
+            other = None  # it is nobody's: both others name another one
+        return cls(http, https, found.get("no", ""), proxy("ftp") if "ftp" in found else other, other)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import socket
 from enum import IntEnum
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any, Final
 
@@ -99,6 +100,7 @@ def _embedded(address: IPv6Address) -> tuple[IPv4Address, ...] | None:
     return None
 
 
+@lru_cache(1024)  # each answer tells its address
 def literal(host: str) -> Space | None:
     """
     The space of a host that is an address, in whatever spelling (C{127.1}, C{0x7f000001}), or names this machine; None

@@ -386,6 +386,14 @@ async def test_who_has_to_use_a_proxy_is_never_led_around_it(server: FaultServer
     assert len(server.requests) == 4
 
 
+async def test_what_is_for_a_proxy_is_for_nobody_where_there_is_none(server: FaultServer, tmp_path: Path) -> None:
+    """It may stand in the settings of somebody who is not always behind one."""
+    trust = "--proxy-user", "elmer", "--proxy-cacert", "/nonexistent"
+    end = await run("get", server.url("/f"), *trust, cwd=tmp_path)
+
+    assert end.code == 0
+
+
 async def test_a_proxy_for_https_breaks_nothing_else(server: FaultServer, tmp_path: Path) -> None:
     """Where it is asked and is not there, it is not gone around."""
     gate = {"https_proxy": "http://127.0.0.1:1"}

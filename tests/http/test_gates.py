@@ -75,8 +75,8 @@ REFUSALS = pytest.mark.parametrize("refusal", [answer(b"no", 407), answer(b"no",
 
 @pytest.mark.parametrize("head", [False, True])
 @REFUSALS
-def test_a_login_that_is_refused_is_shown_for_two_hosts_however_many_there_are(refusal: Any, head: bool) -> None:
-    """One of them may be the only one for which it is refused."""
+def test_a_login_that_is_refused_is_shown_for_three_hosts_however_many_there_are(refusal: Any, head: bool) -> None:
+    """It may be refused for some of them alone."""
     case = Case(refusal)
     error = case.run(head=head)
 
@@ -84,7 +84,7 @@ def test_a_login_that_is_refused_is_shown_for_two_hosts_however_many_there_are(r
     assert (error.status, error.gate, error.login_refused) == (refusal.status, GATE, True)
     assert len(error.attempts) == 8
     assert {getattr(each.error, "status", None) for each in error.attempts} == {refusal.status}
-    assert case.asked == ["m0.example:443", "m1.example:443"]
+    assert case.asked == ["m0.example:443", "m1.example:443", "m2.example:443"]
     case.end()
 
 
@@ -98,7 +98,7 @@ def test_so_is_one_that_a_socks_proxy_refuses(scheme: str, says: bytes) -> None:
 
     assert isinstance(error, ProxyFailed)
     assert (error.login_refused, error.gate) == (True, f"{scheme}://gate.example:3128/")
-    assert case.gate.connections.total == 2
+    assert case.gate.connections.total == 3
     case.end()
 
 
@@ -133,7 +133,7 @@ def test_who_leads_there_by_a_redirect_shows_it_no_more_often() -> None:
     error = case.run("http://origin.example/file")
 
     assert isinstance(error, ProxyFailed)
-    assert (error.gate, len(error.attempts), len(case.asked)) == (GATE, 8, 2)
+    assert (error.gate, len(error.attempts), len(case.asked)) == (GATE, 8, 3)
     case.end()
 
 
@@ -143,7 +143,7 @@ def test_who_is_reached_without_that_proxy_is_still_asked() -> None:
     direct = case.network.serve("m5.example", answer(DATA))
 
     assert isinstance(case.run("http://origin.example/file"), Report)
-    assert (len(case.asked), len(direct.requests)) == (2, 1)
+    assert (len(case.asked), len(direct.requests)) == (3, 1)
     case.end()
 
 
@@ -154,7 +154,7 @@ def test_another_proxy_is_asked_too() -> None:
     second = case.network.serve("other.example", answer(b"no", 407), port=3128)
 
     assert isinstance(case.run(), ProxyFailed)
-    assert len(case.asked) == len(second.requests) == 2
+    assert len(case.asked) == len(second.requests) == 3
     case.end()
 
 
@@ -170,12 +170,12 @@ def test_who_only_refuses_one_host_is_asked_for_the_others(status: int) -> None:
 def test_another_login_is_shown_to_it() -> None:
     """What it says of one is nothing that it says of the other."""
     remotes = [Remote(proxy=Proxy(GATE, each)) for each in (WRONG, OTHER, None)]
-    places = [Source(f"https://m{n}.example/file", remote=remotes[n % 3]) for n in range(9)]
+    places = [Source(f"https://m{n}.example/file", remote=remotes[n % 3]) for n in range(15)]
     case = Case(answer(b"no", 407), mirrors=Given(places))
 
     assert isinstance(case.run(), ProxyFailed)
     shown = [request.get(b"proxy-authorization") for request in case.gate.requests]
-    assert shown == [WRONG.header, OTHER.header, None] * 2
+    assert shown == [WRONG.header, OTHER.header, None] * 3
     case.end()
 
 
@@ -185,7 +185,7 @@ def test_the_same_login_in_other_settings_is_not() -> None:
     case = Case(answer(b"no", 407), mirrors=Given(places))
 
     assert isinstance(case.run(), ProxyFailed)
-    assert len(case.asked) == 2
+    assert len(case.asked) == 3
     case.end()
 
 
@@ -197,7 +197,7 @@ def test_who_is_known_there_is_refused_for_one_host_alone() -> None:
         return refused if request.target.startswith("no") else [ESTABLISHED, Close()]
 
     case = Case(rules, mirrors=None, retries=Retries(count=0))
-    for host, asked in [("yes", 1), ("no1", 2), ("no2", 3), ("no1", 3), ("no3", 4), ("yes", 5), ("other", 6)]:
+    for host, asked in [("no1", 1), ("no2", 2), ("no1", 2), ("yes", 3), ("no1", 4), ("no2", 5), ("yes", 6), ("no3", 7)]:
         error = case.run(Source(f"https://{host}.example/file"))
         assert isinstance(error, ConnectFailed)
         assert (getattr(error, "status", None) == 407) == host.startswith("no")
@@ -218,14 +218,16 @@ def test_what_was_said_long_ago_is_forgotten(seconds: float) -> None:
 
 
 def test_who_was_let_in_meanwhile_is_not_refused() -> None:
-    """Two were on their way to the proxy, and somebody unlocked the account between them."""
+    """Then it was for those hosts alone."""
     gates, proxy = Gates(Clock()), Proxy(GATE, WRONG)
-    for host in ("a", "b"):
+    for host in "abc":
         gates.refused(proxy, host, NO)
-    gates.let_in(proxy, "a")
-
-    assert gates.refusal(proxy, "a") is None
-    assert gates.refusal(proxy, "b") is not None
+    assert gates.refusal(proxy, "d") is not None
+    gates.let_in(proxy)
+    assert gates.refusal(proxy, "d") is None
+    for host in "ab":
+        gates.refused(proxy, host, NO)
+    assert gates.refusal(proxy, "d") is None
 
 
 def test_a_certificate_for_the_proxy_is_another_login() -> None:
@@ -237,18 +239,16 @@ def test_a_certificate_for_the_proxy_is_another_login() -> None:
     assert gates.refusal(other, "a") is None
 
 
-def test_only_so_many_logins_and_hosts_are_remembered() -> None:
+def test_only_so_many_logins_are_remembered() -> None:
     gates = Gates(Clock())
     proxies = [Proxy(GATE, Basic("user", str(number))) for number in range(MOST + 1)]
     for each in proxies:
         gates.refused(each, "a", NO)
     assert [gates.refusal(each, "a") is None for each in proxies] == [True] + [False] * MOST
 
-    gates.let_in(proxies[0], "b")
-    hosts = [str(number) for number in range(MOST + 1)]
-    for host in hosts:
-        gates.refused(proxies[0], host, NO)
-    assert [gates.refusal(proxies[0], host) is None for host in hosts] == [True] + [False] * MOST
+    gates.refused(proxies[1], "b", NO)  # so it is in use
+    gates.refused(proxies[0], "a", NO)
+    assert [gates.refusal(each, "a") is None for each in proxies[:4]] == [False, False, True, False]
 
 
 @implementer(IMirrors)

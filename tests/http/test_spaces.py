@@ -535,3 +535,25 @@ def test_a_realm_is_named_by_a_server(realms: list[str]) -> None:
         network.result(stage.abort())
 
     assert len(tokens.requests) == len(realms)
+
+
+@pytest.mark.parametrize("first", [["start"], []])
+@pytest.mark.parametrize("led", [["start"], ["list"]])
+def test_whoever_has_answered_is_no_closer_than_it_was(first: list[str], led: list[str]) -> None:
+    """Also if only a redirect led there, or its connection is used again (DNS rebinding)."""
+    network = MemoryNetwork()
+    network.names.update({"start.example": ["8.8.4.4"], "list.example": ["8.8.8.8"]})
+    network.serve("start.example", redirect("http://list.example/b"))
+    network.serve("list.example", answer(b"list"))
+    inner = network.serve("127.0.0.1", answer(b"secret"), port=8080)
+    remote = Remote(url="http://list.example/", retries=Retries(count=0))
+    downloader = Downloader(network, remote)
+    for host in (*first, *led):
+        network.result(downloader.download(f"http://{host}.example/a", ToMemory()))
+    network.names["list.example"] = ["127.0.0.1"]
+    found = Source("http://list.example:8080/secret", found=True, scope="http://list.example/")
+    with pytest.raises(RedirectRefused):
+        network.result(downloader.download(found, ToMemory()))
+    network.result(downloader.close())
+
+    assert inner.requests == []

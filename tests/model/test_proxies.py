@@ -162,6 +162,18 @@ def test_the_environment_says_it_as_it_says_it_to_others(
     assert (found.http, found.https) == (http, https)
 
 
+def test_what_knows_no_proxies_is_not_led_around_the_one_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So its protocol refuses it; those that are for one scheme are for no other one."""
+    monkeypatch.setenv("http_proxy", "http://gate.example:3128")
+    monkeypatch.setenv("ftp_proxy", "http://gate.example:3128")
+    assert Proxies.from_environment().to(parse("sftp://h/")) is None
+    monkeypatch.setenv("all_proxy", "socks5h://h")
+    found = Proxies.from_environment()
+
+    assert [found.to(parse(f"{each}://h/")) for each in ("ftps", "sftp")] == [Proxy("socks5h://h:1080")] * 2
+    assert found.to(parse("ftp://h/")) == found.to(parse("http://h/")) == GATE
+
+
 def test_no_proxy_comes_from_the_environment_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://user:password@gate.example:3128")
     monkeypatch.setenv("NO_PROXY", "example.org")

@@ -30,8 +30,8 @@ MOST: Final = 64
 FORGOTTEN: Final = 10.0
 """Seconds after which a login that was refused is shown again: somebody may have unlocked the account."""
 
-SEVERAL: Final = 2
-"""Hosts for which a login that was never let in has to be refused, until nobody else need ask."""
+SEVERAL: Final = 3
+"""Hosts for which a login has to be refused, one after the other, until nobody else need ask."""
 
 
 @define
@@ -39,12 +39,10 @@ class _Login:
     """
     One user and password at a proxy.
 
-    @ivar good: it has let them in.
-    @ivar refused: the hosts for which it did not, and when.
+    @ivar refused: the hosts and ports for which it did not let them in, and when; since it last did.
     @ivar refusal: what it said.
     """
 
-    good: bool = False
     refused: dict[str, float] = field(factory=dict)
     refusal: Refusal | None = None
 
@@ -55,7 +53,7 @@ class Gates:
 
     A login that a proxy refuses to who wants a tunnel is not shown to it again for a while: thousands of files, or a
     list of mirrors, would lock the account.  But it may have refused it for that host alone, as Squid's rules can: so
-    others are asked for still, until it has refused several and let nobody in.
+    others are asked for still, until it has refused several and let nobody in meanwhile.
 
     (Where the proxy answers for a server, nobody knows which of the two has refused it: who believed that could be kept
     from all other servers by a single one.)
@@ -74,7 +72,7 @@ class Gates:
         return Encrypted(way, self._creators[proxy])
 
     def guarded(self, proxy: Proxy, host: str, tunnel: IStreamClientEndpoint) -> IStreamClientEndpoint:
-        """An endpoint as this tunnel to a host, which is not tried while the proxy is known to refuse us."""
+        """An endpoint as this tunnel to a host and port, which is not tried while the proxy is known to refuse us."""
         return _Guarded(self, proxy, host, tunnel)
 
     def refusal(self, proxy: Proxy, host: str) -> Refusal | None:
@@ -84,27 +82,20 @@ class Gates:
             return None
         now = self._clock.seconds()
         login.refused = {name: since for name, since in login.refused.items() if 0 <= now - since < FORGOTTEN}
-        everybody = not login.good and len(login.refused) >= SEVERAL
-        return login.refusal if everybody or host in login.refused else None
+        return login.refusal if len(login.refused) >= SEVERAL or host in login.refused else None
 
     def refused(self, proxy: Proxy, host: str, refusal: Refusal) -> None:
         """It has just said this."""
-        login = self._login(proxy)
+        login = self._logins.pop(_key(proxy), None) or _Login()
+        _make_room(self._logins)
+        self._logins[_key(proxy)] = login  # the latest one is the last
+        login.refused.pop(host, None)
         _make_room(login.refused)
         login.refused[host], login.refusal = self._clock.seconds(), refusal.again()
 
-    def let_in(self, proxy: Proxy, host: str) -> None:
-        """It has just made a tunnel."""
-        login = self._login(proxy)
-        login.good = True
-        login.refused.pop(host, None)
-
-    def _login(self, proxy: Proxy) -> _Login:
-        key = _key(proxy)
-        if key not in self._logins:
-            _make_room(self._logins)
-            self._logins[key] = _Login()
-        return self._logins[key]
+    def let_in(self, proxy: Proxy) -> None:
+        """It has just made a tunnel: so what it refused was not the login."""
+        self._logins.pop(_key(proxy), None)
 
 
 def _key(proxy: Proxy) -> Hashable:
@@ -132,7 +123,7 @@ class _Guarded:
         return connecting.addCallbacks(self._let_in, self._refused)
 
     def _let_in(self, protocol: IProtocol) -> IProtocol:
-        self.gates.let_in(self.proxy, self.host)
+        self.gates.let_in(self.proxy)
         return protocol
 
     def _refused(self, failure: Failure) -> Failure:

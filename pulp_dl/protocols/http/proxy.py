@@ -72,7 +72,7 @@ def route(
         key = PoolKey(gate, ("proxy", place.scheme, place.host, place.port, *known))
         return Route(key, _entrance(reactor, proxy, gates), 0, host, _login(proxy), True)
     key = PoolKey(gate, (place.scheme, place.host, place.port, tls, *known))
-    tunnel = gates.guarded(proxy, place.host, _tunnel(reactor, proxy, place, gates, floor))
+    tunnel = gates.guarded(proxy, place.netloc, _tunnel(reactor, proxy, place, gates, floor))
     return Route(key, secured(tunnel, place.host, tls), origin_form, host)
 
 

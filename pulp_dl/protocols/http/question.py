@@ -91,7 +91,7 @@ class Question:
         answer = unwrapped(response)
         trail, login, status = self._trail, self._login, answer.status
         try:
-            if not answer.connection.reused and trail.place is self._source.place:
+            if trail.named or trail.place is self._source.place:
                 self._fetcher.homes.learn(trail.place, answer.address)
             if self._fetcher.cookies is not None and trail.inside:
                 self._fetcher.cookies.keep(trail.place, answer.pairs)
