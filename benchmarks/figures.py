@@ -158,9 +158,7 @@ class Figures:
     def load(cls, path: Path) -> Figures:
         facts = json.loads(path.read_text())
         found = cls(facts["machine"], facts["versions"], [_row(row) for row in facts["rows"]])
-        # What was kept with an "idle" had one start-up for all rows.
-        starts = facts["starts"] if "starts" in facts else {"": facts["idle"]} if facts["idle"] else {}
-        found.starts = {scheme: _costs(costs) for scheme, costs in starts.items()}
+        found.starts = {scheme: _costs(costs) for scheme, costs in facts["starts"].items()}
         return found
 
 
