@@ -103,8 +103,9 @@ class Summary:
     """
     Counts what was done.
 
-    @ivar files: how many are wanted in all, if that is known; C{total}: how many bytes they have, if that is known
-        before they come; C{there}: how many of these were there already.
+    @ivar files: how many are wanted in all, if that is known; a line of a list that cannot be used is one of them.
+    @ivar total: how many bytes they have, if that is known before they come; C{there}: how many of these were there
+        already.
     @ivar aside: bytes that came to tell what is wanted, and count for nothing else.
     @ivar fetched: files that were brought; C{present}: files that were there already; C{failed}: files that were not
         brought; C{wanted}: files that a dry run would fetch.
@@ -290,7 +291,8 @@ class Summary:
     @property
     def _left(self) -> int | None:
         """How many of the files nobody knows anything of yet."""
-        return None if self.files is None else max(0, self.files - self.fetched - self.present - self.failed)
+        known = self.fetched + self.wanted + self.present + self.failed
+        return None if self.files is None else max(0, self.files - known)
 
     @property
     def lists(self) -> bool:
