@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from .log import ATTEMPTS, ERRORS, FILES, RUN, Log
-from .signals import Interrupted
+from .signals import Interrupted, postponed
 from .words import in_options
 
 if TYPE_CHECKING:
@@ -103,8 +103,9 @@ class Summary:
     """
     Counts what was done.
 
-    @ivar files: how many are wanted in all, if that is known; C{total}: how many bytes they have, if that is known
-        before they come; C{there}: how many of these were there already.
+    @ivar files: how many are wanted in all, if that is known; a line of a list that cannot be used is one of them.
+    @ivar total: how many bytes they have, if that is known before they come; C{there}: how many of these were there
+        already.
     @ivar aside: bytes that came to tell what is wanted, and count for nothing else.
     @ivar fetched: files that were brought; C{present}: files that were there already; C{failed}: files that were not
         brought; C{wanted}: files that a dry run would fetch.
@@ -149,22 +150,23 @@ class Summary:
     ) -> None:
         """
         Add downloads as they end.  When it is left before the last one, those that ended beside it are added, too: they
-        are at their paths.
+        are at their paths.  So a signal ends it between two of them, not in the middle of adding one.
 
         @param path: where one of them goes, for people.
         @param fail_fast: leave at the first failure, whatever it is of.
         """
         running: tuple[Counted, ...] = ()
-        try:
-            with outcomes:
-                for outcome in outcomes:
+        with postponed(outcomes.interrupt):
+            try:
+                with outcomes:
+                    for outcome in outcomes:
+                        self.add(outcome, path(outcome))
+                        if fail_fast and self.failed:
+                            running = progress.running
+                            break
+            finally:
+                for outcome in outcomes.untaken:
                     self.add(outcome, path(outcome))
-                    if fail_fast and self.failed:
-                        running = progress.running
-                        break
-        finally:
-            for outcome in outcomes.untaken:
-                self.add(outcome, path(outcome))
         if fail_fast and self.failed:
             self.gave_up = True
             self.left(running, progress.brought)
@@ -289,7 +291,8 @@ class Summary:
     @property
     def _left(self) -> int | None:
         """How many of the files nobody knows anything of yet."""
-        return None if self.files is None else max(0, self.files - self.fetched - self.present - self.failed)
+        known = self.fetched + self.wanted + self.present + self.failed
+        return None if self.files is None else max(0, self.files - known)
 
     @property
     def lists(self) -> bool:

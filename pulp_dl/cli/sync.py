@@ -167,6 +167,7 @@ def synchronize(
         if summary.dry_run:
             _list(missing, summary)
             _list_going(prune, summary)
+            summary.gave_up = fail_fast and summary.failed > 0
             if refusal is not None:
                 raise refusal
             return
@@ -206,22 +207,29 @@ def _measure(manifests: Sequence[Manifest], progress: Progress, summary: Summary
 def _missing(
     manifests: Sequence[Manifest], paths: Paths, mirror: Mirror, summary: Summary, *, fail_fast: bool
 ) -> Iterator[Entry]:
+    for entry in _entries(manifests, paths, summary, fail_fast=fail_fast):
+        found = mirror.look(entry)
+        if found == "right":
+            summary.present += 1
+            summary.there += entry.expected[0]
+            continue
+        if found == "wrong":
+            summary.replaced += 1
+            summary.say(f"there but wrong: {entry.path}")
+        yield entry
+
+
+def _entries(manifests: Sequence[Manifest], paths: Paths, summary: Summary, *, fail_fast: bool) -> Iterator[Entry]:
+    from ..importers.file import ManifestError
     from ..urls import shown
 
     for manifest in manifests:
         bad = partial(summary.fail, path=shown(manifest.source.url))
-        for entry in manifest.entries(bad, paths):
-            if fail_fast and summary.failed:  # a line that cannot be read; with the next outcome what runs is cancelled
-                return
-            found = mirror.look(entry)
-            if found == "right":
-                summary.present += 1
-                summary.there += entry.expected[0]
-                continue
-            if found == "wrong":
-                summary.replaced += 1
-                summary.say(f"there but wrong: {entry.path}")
-            yield entry
+        try:
+            yield from manifest.entries(None if fail_fast else bad, paths)
+        except ManifestError as error:
+            bad(error)
+            return  # with the next outcome what runs is cancelled
 
 
 def _list(entries: Iterator[Entry], summary: Summary) -> None:

@@ -155,8 +155,7 @@ class Pipe(Passes):
             facts, advisories = checks.verify()
         except DownloadError as error:
             self.offset = 0  # nothing of this pass can be continued
-            error.found_at(head.url)
-            raise
+            raise error.found_at(head.url) from error.__cause__
         if tail:
             await self._give_last(tail, head)
         return await self.outlet.finish(head), facts, advisories

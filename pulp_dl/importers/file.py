@@ -225,14 +225,17 @@ class Manifest:
         """
         About how many files it lists, and how many bytes they have together.
 
-        That is what the ends of its lines say, at a small part of the cost of reading it.
+        That is what the ends of its lines say, at a small part of the cost of reading it.  A line that cannot be used
+        counts as a file, too: as one that fails.
         """
         self.file.seek(0)
         files = size = 0
         for line in bounded_lines(self.file):
+            if line.startswith(b"#") or line.isspace():
+                continue
+            files += 1
             last = line.rpartition(b",")[2].strip()
-            if last.isdigit() and len(last) < 20 and not line.startswith(b"#"):
-                files += 1
+            if last.isdigit() and len(last) < 20:
                 size += int(last)
         return files, size
 

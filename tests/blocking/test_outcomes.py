@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 
 from pulp_dl import Outcome, Source
@@ -349,6 +349,146 @@ async def test_another_thread_may_close_the_downloader_while_one_works(reactor: 
 
     assert await in_thread(importer) == closers[0]
     assert len(closers) == 1
+
+
+async def test_another_thread_may_close_the_outcomes_while_the_generator_works(reactor: Any) -> None:
+    """Who closes has all that nobody has taken, and does not wait for the generator, which may wait for it."""
+    memory = MemoryFetcher(places(3) | {url(3): Place(b"abc", silent=True)})
+    taken: list[int] = []
+    untaken: list[int] = []
+    left: list[int] = []
+
+    def importer() -> None:
+        def close() -> None:
+            outcomes.close()
+            left.append(memory.running)
+            untaken.extend(outcome.tag for outcome in outcomes.untaken)
+
+        def wanted() -> Iterator[Item]:
+            yield from map(item, range(4))
+            while len(memory.asked) < 4:
+                call(lambda: deferLater(reactor, 0))
+            other = threading.Thread(target=close)
+            other.start()
+            other.join()
+            yield item(4)
+
+        with blocking(memory) as downloader:
+            outcomes = downloader.download_many(wanted(), 9)
+            with pytest.raises(CancelledError):
+                taken.extend(outcome.tag for outcome in outcomes)
+
+    await in_thread(importer)
+
+    assert left == [0]
+    assert sorted(taken + untaken) == [0, 1, 2]
+    assert len(memory.asked) == 4
+
+
+async def test_another_thread_may_close_the_outcomes_while_one_waits(reactor: Any) -> None:
+    """Nothing is left when it comes back."""
+    memory = MemoryFetcher(places(3, silent=True))
+    downloader = await in_thread(blocking, memory)
+    outcomes = await in_thread(downloader.download_many, map(item, range(3)), 3)
+
+    def close() -> int:
+        outcomes.close()
+        return memory.running
+
+    def importer() -> None:
+        with pytest.raises(CancelledError):
+            list(outcomes)
+
+    ended = in_thread(importer)
+    await until(reactor, lambda: memory.running == 3)
+
+    assert await in_thread(close) == 0
+
+    await ended
+    await in_thread(downloader.close)
+
+
+async def test_who_closes_them_for_another_thread_waits_no_longer_than_it_wants(reactor: Any) -> None:
+    last = Slow()
+    downloader = await in_thread(blocking, MemoryFetcher(places(1)))
+    outcomes = await in_thread(downloader.download_many, [(url(0), last)])
+
+    def importer() -> None:
+        with pytest.raises(CancelledError):
+            list(outcomes)
+
+    ended = in_thread(importer)
+    await until(reactor, lambda: last.asked)
+    await in_thread(outcomes.close, 0.01)
+
+    assert not outcomes.untaken
+
+    last.made.callback(None)
+    await ended
+    await in_thread(downloader.close)
+
+    assert [outcome.source.url for outcome in outcomes.untaken] == [url(0)]
+
+
+async def test_what_interrupts_the_iteration_comes_between_two_outcomes(reactor: Any) -> None:
+    """From another thread, too, and also if nothing ever comes; what has ended by then is not lost."""
+    memory = MemoryFetcher(places(4, silent=True))
+    downloader = await in_thread(blocking, memory)
+    outcomes = await in_thread(downloader.download_many, map(item, range(4)), 4)
+    taken: list[int] = []
+
+    def importer() -> None:
+        with pytest.raises(SystemExit, match="7"), outcomes:
+            taken.extend(outcome.tag for outcome in outcomes)
+
+        assert memory.running == 0
+
+    ended = in_thread(importer)
+    await until(reactor, lambda: memory.running == 4)
+    memory.release(url(2))
+    outcomes.interrupt(SystemExit(7))
+    await ended
+    await in_thread(downloader.close)
+
+    assert taken + [outcome.tag for outcome in outcomes.untaken] == [2]
+
+
+async def test_who_is_interrupted_on_the_way_out_does_not_wait_for_ever(reactor: Any) -> None:
+    """As long as after an interrupt inside of the loop, for what cannot be cancelled any more."""
+    memory, last = MemoryFetcher(places(2)), Slow()
+    downloader = await in_thread(blocking, memory)
+    outcomes = await in_thread(downloader.download_many, [(url(1), last), item(0)], 2)
+    left = threading.Event()
+
+    def importer() -> None:
+        with outcomes:
+            for _ in outcomes:
+                left.set()
+                break
+
+    ended = in_thread(importer)
+    await until(reactor, left.is_set)
+    outcomes.interrupt(SystemExit(7))
+    await ended
+
+    assert memory.running == 0
+    assert outcomes.untaken == []
+
+    last.made.callback(None)
+    await in_thread(downloader.close)
+
+
+class Slow(ToMemory):
+    """A file that takes its time to get its name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: Deferred[None] = Deferred()
+        self.asked = False
+
+    def finish(self) -> Deferred[None]:  # type: ignore[override]  # as the interface has it
+        self.asked = True
+        return self.made
 
 
 async def test_a_generator_may_close_its_own_downloader() -> None:

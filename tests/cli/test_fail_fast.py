@@ -88,3 +88,29 @@ async def test_parts_of_files_that_were_not_come_to_stay(server: FaultServer, tm
 
     assert end.code == 7
     assert files(tmp_path / "mirror") == before
+
+
+async def test_of_several_lines_that_cannot_be_read_the_first_has_failed(server: FaultServer, tmp_path: Path) -> None:
+    """The others are left, as what comes after them, whatever they look like."""
+    bad = b"nonsense\n../evil,nonsense,3\nnonsense again\n"
+    server.script = OnPath({"/PULP_MANIFEST": answer(b"# a list\n\n" + bad + manifest(FILES))})
+    url = server.url("/PULP_MANIFEST")
+    end = await run("sync", url, "-d", "mirror", "--fail-fast", "--json", cwd=tmp_path)
+
+    assert (end.code, end.json["fetched"], end.json["failed"]) == (7, 0, 1)
+    assert "line 3 of the manifest" in end.json["failures"][0]["message"]
+    assert end.json["left"] == len(FILES) + 2
+
+
+@pytest.mark.parametrize("before", [0, 5])
+async def test_a_dry_run_stops_there_too(server: FaultServer, tmp_path: Path, before: int) -> None:
+    lines = manifest(FILES).splitlines(keepends=True)
+    lines.insert(before, b"nonsense\n")
+    server.script = OnPath({"/PULP_MANIFEST": answer(b"".join(lines))})
+    end = await run("sync", server.url("/PULP_MANIFEST"), "-d", "mirror", "--fail-fast", "-n", cwd=tmp_path)
+
+    assert end.code == 7
+    assert len(end.out.splitlines()) == before
+    last = end.err.splitlines()[-1]
+    left = len(FILES) - before
+    assert last.startswith(f"stopped at the first failure: {before} to fetch, 1 failed, {left} left; ")

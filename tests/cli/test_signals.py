@@ -196,3 +196,92 @@ async def test_ctrl_c_twice_gives_the_cursor_back(tmp_path: Path) -> None:
             return shown.exit_code(), shown.cursor
 
     assert await deferToThread(press) == (130, True)
+
+
+# ---- in the middle of counting
+
+FOLLOWING = """
+import os, signal, sys, threading
+from pulp_dl import Progress, ToMemory
+from pulp_dl.blocking import BlockingDownloader
+from pulp_dl.cli.outcome import Summary
+from pulp_dl.cli.signals import Interrupted, interruptible
+from pulp_dl.errors import NotFound
+from pulp_dl.testing import MemoryFetcher, MemoryScheme, Place
+
+where, count = sys.argv[1], int(sys.argv[2])
+numbers = [signal.Signals[name] for name in sys.argv[3:]]
+places = {f"memory://h/{number}": Place(b"12345") for number in range(count)}
+consumers = {url: ToMemory() for url in places}
+summary, progress = Summary({"as_json": False, "verbose": 0, "quiet": True}), Progress()
+pressed = False
+
+def press():
+    global pressed
+    if not pressed:
+        pressed = True
+        for number in numbers:
+            os.kill(os.getpid(), number)
+
+def answer():  # in the reactor thread, while the main thread waits
+    press()
+    return NotFound(404)
+
+def wanted():
+    yield from consumers.items()
+    try:
+        while where == "leaving":
+            yield "memory://h/missing", ToMemory()
+    finally:
+        if where == "leaving":
+            press()
+    if where == "waiting":
+        places["memory://h/silent"] = Place(b"", silent=True)
+        yield "memory://h/silent", ToMemory()
+        places["memory://h/last"] = Place(error=answer)
+        yield "memory://h/last", ToMemory()
+    if where == "generator":
+        press()
+        threading.Event().wait()
+
+def path(outcome):
+    if where == "counting":
+        press()
+    return outcome.source.url
+
+def is_there(consumer):
+    try:
+        return bool(consumer.data)
+    except RuntimeError:
+        return False
+
+try:
+    with interruptible(), BlockingDownloader(schemes=[MemoryScheme(MemoryFetcher(places))]) as downloader:
+        summary.follow(downloader.download_many(wanted(), count + 3), progress, path, fail_fast=True)
+except Interrupted as interrupted:
+    print(interrupted.code, summary.fetched - sum(map(is_there, consumers.values())), flush=True)
+"""
+
+
+def follow(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """A run that is interrupted there; it says its code, and how many more were counted than are at their places."""
+    command = [sys.executable, "-c", FOLLOWING, *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+
+
+@pytest.mark.parametrize("count", [1, 5])
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_what_is_just_being_counted_is_counted(count: int, number: signal.Signals, code: int) -> None:
+    assert follow("counting", count, number.name).stdout == f"{code} 0\n"
+
+
+@pytest.mark.parametrize("where", ["waiting", "generator", "leaving"])
+def test_who_follows_is_interrupted_at_once(where: str) -> None:
+    """Before the alarm, which would end it without a word."""
+    assert follow(where, 3, "SIGINT").stdout == "130 0\n"
+
+
+def test_the_second_signal_does_not_wait_for_what_is_being_counted() -> None:
+    end = follow("counting", 3, "SIGINT", "SIGTERM")
+
+    assert (end.returncode, end.stdout) == (143, "")

@@ -244,11 +244,11 @@ async def test_it_is_downloaded_in_the_reactor(reactor: Any) -> None:
 
 
 def test_it_tells_how_much_it_lists_before_it_is_read(tmp_path: Path) -> None:
-    """Not of lines that nobody could use, whatever they end with."""
+    """A line that nobody can use is one that fails, and has no bytes, whatever it ends with."""
     path = tmp_path / "manifest"
     path.write_text("# path,sha256,9\n\n" + line("a", size=7) + line("b,c", size=" 50 ") + "d,5x\n" + "e," + "9" * 99)
     with path.open("rb") as file:
-        assert Manifest(Source(BASE), file).extent() == (2, 57)
+        assert Manifest(Source(BASE), file).extent() == (4, 57)
         path.write_text(line("a", size=8) + line("b", size=0).rstrip())
         assert Manifest(Source(BASE), file).extent() == (2, 8)
 
