@@ -10,8 +10,7 @@ Cancelling is not in the tree: it stays L{twisted.internet.defer.CancelledError}
 
 from __future__ import annotations
 
-from copy import copy
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .urls import shown
 
@@ -46,8 +45,6 @@ __all__ = [
     "ValidationError",
 ]
 
-E = TypeVar("E", bound="DownloadError")
-
 
 class DownloadError(Exception):
     """
@@ -73,30 +70,18 @@ class DownloadError(Exception):
         self.url = None if url is None else shown(url)
         super().__init__(message if self.url is None else f"{self.url}: {message}")
 
-    def found_at(self, url: str) -> Self:
-        """The same, and it was there; a copy if whoever raised it did not know, for others may have been given it."""
-        if self.url is not None:
-            return self
-        found = copy(self)
-        found.url = shown(url)
-        found.args = (f"{found.url}: {found.message}",)
-        return found
-
-    def __copy__(self) -> Self:
-        """For another download, which adds notes and attempts of its own."""
-        other = _again(type(self), self.args)
-        other.__dict__ |= self.__dict__
-        if hasattr(self, "__notes__"):
-            other.__notes__ = [*self.__notes__]
-        other.__cause__ = self.__cause__
-        return other
+    def found_at(self, url: str) -> None:
+        """It was there, which whoever raised it did not know."""
+        if self.url is None:
+            self.url = shown(url)
+            self.args = (f"{self.url}: {self.message}",)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The classes are made of different things; what they were made into is copied, not their making.
         return _again, (type(self), self.args), self.__dict__
 
 
-def _again(kind: type[E], arguments: tuple[object, ...]) -> E:
+def _again(kind: type[DownloadError], arguments: tuple[object, ...]) -> DownloadError:
     return kind.__new__(kind, *arguments)
 
 

@@ -261,30 +261,3 @@ async def test_an_error_passes_through_a_deferred(error: DownloadError) -> None:
     with pytest.raises(type(error)) as caught:
         await waiting
     assert caught.value is error
-
-
-def test_a_copy_has_the_history_and_one_of_its_own_from_then_on() -> None:
-    error = AuthFailed(401, words="nobody gives us a token")
-    error.__cause__ = LookupError("token")
-    error.add_note("first")
-
-    other = copy.copy(error)
-    other.add_note("second")
-
-    assert (type(other), str(other), other.status, other.__cause__) == (AuthFailed, str(error), 401, error.__cause__)
-    assert (error.__notes__, other.__notes__) == (["first"], ["first", "second"])
-
-
-def test_where_it_was_is_told_once_and_to_nobody_else() -> None:
-    """Several downloads may share an error of somebody who did not know."""
-    error = AuthFailed(401, words="nobody gives us a token")
-
-    assert [str(error.found_at(url)) for url in (URL, "http://h/b")] == [
-        f"{URL}: nobody gives us a token",
-        "http://h/b: nobody gives us a token",
-    ]
-    assert error.url is None
-
-    known = error.found_at(URL)
-
-    assert known.found_at("http://h/b") is known

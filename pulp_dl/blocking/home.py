@@ -29,7 +29,7 @@ from twisted.python.failure import Failure
 from ..errors import TimedOut
 from ..flow.steady import steady
 
-__all__ = ["GRACE", "Box", "Home", "ReactorStopped", "acquire", "call"]
+__all__ = ["GRACE", "Box", "Home", "ReactorStopped", "call"]
 
 SLICE: Final = 0.5
 """
@@ -101,8 +101,9 @@ class Home:
         self._waiting.add(box)
         try:
             while True:
+                seconds = SLICE if deadline is None else min(SLICE, deadline - monotonic())
                 try:
-                    message = box.get(timeout=_slice(deadline))
+                    message = box.get(timeout=max(0.0, seconds))
                 except Empty:
                     # What came first is told first, so this is asked last.
                     if not self.usable:
@@ -159,22 +160,6 @@ class Home:
                 if message is not _STOPPED:
                     return message
         return _NOTHING
-
-
-def _slice(deadline: float | None) -> float:
-    return SLICE if deadline is None else max(0.0, min(SLICE, deadline - monotonic()))
-
-
-def acquire(lock: Any, deadline: float | None = None) -> bool:
-    """
-    Acquire a lock; signals and exceptions for this thread interrupt it.
-
-    @return: False if that was not possible until the deadline, on the monotonic clock.
-    """
-    while not lock.acquire(timeout=_slice(deadline)):
-        if deadline is not None and monotonic() >= deadline:
-            return False
-    return True
 
 
 def call(function: Callable[..., Any], *args: Any, timeout: float | None = None, reactor: Any = None) -> Any:

@@ -20,7 +20,7 @@ from attrs import field, frozen
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
-from .home import GRACE, Box, Home, ReactorStopped, acquire
+from .home import GRACE, Box, Home, ReactorStopped
 
 if TYPE_CHECKING:
     from ..engine.many import Item, Many
@@ -66,9 +66,8 @@ class Outcomes:
         self._iterator: Iterator[Item] | None = None
         self._advancing = False
         self._error: tuple[BaseException, TracebackType | None] | None = None
-        self._interruption: BaseException | None = None
         self._box: Box = SimpleQueue()
-        self._ready: deque[Outcome | _End | Any] = deque()
+        self._ready: deque[Outcome | _End] = deque()
         self.untaken: list[Outcome] = []
         # It must not know us, so that a loop which is left early lets go of us and of the caller's generator.
         self._batch = _Batch(self._box, many)
@@ -83,53 +82,41 @@ class Outcomes:
         if self._ended:
             raise StopIteration
         self._home.check()
-        try:
-            if self._iterator is None and not self._closed:
-                self._thread = threading.get_ident()
-                self._iterator = iter(self._items)
-                self._home.tell(self._batch.start)
-            with self._turn:
-                # Only what is there now: a slow generator must not keep outcomes back.
-                for _ in range(self._box.qsize()):
-                    self._note()
-            while (first := self._next()) is _WANT:
-                self._advance()
-        except BaseException as error:
-            self.close(patience(error))
-            raise
-        if not isinstance(first, _End):
-            return first
+        with self._turn:
+            try:
+                first = self._next()
+            except BaseException as error:
+                self.close(patience(error))
+                raise
+            if not isinstance(first, _End):
+                return first
+            self._ended = True  # before another thread, which closes us, takes its turn to wait for this
+            self.untaken += first.untaken
         if isinstance(first.result, Failure):
             self._raise(first.result)
         raise StopIteration
 
-    def _next(self) -> Outcome | _End | Any:
-        """What is to be done: a free place comes first, then outcomes and, last, the end."""
-        with self._turn:
-            while not self._ready:
-                if self._closed:
-                    raise CancelledError("the downloads were closed")
-                self._note()
-            first = self._ready.popleft()
-            if isinstance(first, _End):
-                self._ended = True  # before another thread, which closes us, takes its turn to wait for this
-                self.untaken += first.untaken
-            return first
+    def _next(self) -> Outcome | _End:
+        if self._iterator is None and not self._closed:
+            self._thread = threading.get_ident()
+            self._iterator = iter(self._items)
+            self._home.tell(self._batch.start)
+        # Free places first, but only those that are free now: a slow generator must not keep outcomes back.
+        for _ in range(self._box.qsize()):
+            self._note(self._home.take(self._box))
+        while not self._ready:
+            if self._closed:
+                raise CancelledError("the downloads were closed")
+            self._note(self._home.take(self._box))
+        return self._ready.popleft()
 
-    def _note(self) -> None:
-        message = self._home.take(self._box)
-        if message is _WANT:
-            self._ready.appendleft(message)
-        else:
+    def _note(self, message: Any) -> None:
+        if message is not _WANT:
             self._ready.append(message)
-
-    def _advance(self) -> None:
-        """In nobody's turn: another thread, which closes us, does not wait for the generator."""
+            return
         assert self._iterator is not None
+        self._advancing = True
         try:
-            self._advancing = True
-            if self._interruption is not None:
-                raise self._interruption
             item: Any = next(self._iterator)
         except StopIteration:
             item = Failure(StopAsyncIteration())
@@ -146,21 +133,6 @@ class Outcomes:
             raise failure.value.with_traceback(self._error[1])
         failure.raiseException()
 
-    def interrupt(self, error: BaseException) -> None:
-        """
-        Raise this in the caller's thread and lose no outcome, as the handler of a signal would that raised in the
-        middle of taking one.  It waits for nothing, and may be called by such a handler or by another thread.
-
-        The iteration raises it instead of advancing the generator, at once if it waits for an outcome.  If the
-        generator is at work and this is its thread, it is raised right here.
-
-        @param error: C{KeyboardInterrupt}, C{SystemExit} or their like; an C{Exception} would be the generator's own.
-        """
-        self._interruption = error
-        self._box.put(_WANT)
-        if self._advancing and self._thread == threading.get_ident():
-            raise error
-
     def close(self, timeout: float | None = None) -> None:
         """
         Cancel what still runs, wait until nothing is left, and close the generator.  May be called again.  Who iterates
@@ -172,12 +144,11 @@ class Outcomes:
             if self._iterator is not None and self._home.usable:
                 self._home.check()
                 self._home.tell(self._batch.cancel)
-                # Another thread may wait for outcomes: it will hear of the end, and has its turn until then.
-                deadline = None if timeout is None else monotonic() + timeout
-                if acquire(self._turn, deadline):
+                # Called by another thread than the one that waits for outcomes?  That one will hear of the end.
+                if self._turn.acquire(blocking=False):
                     try:
                         if not self._ended:
-                            self._await_end(deadline)
+                            self._await_end(timeout)
                         self._closed = True  # before the thread that iterates comes back to wait for more
                     finally:
                         self._turn.release()
@@ -185,7 +156,8 @@ class Outcomes:
         if self._iterator is not None and self._thread == threading.get_ident() and not self._advancing:
             getattr(self._iterator, "close", lambda: None)()
 
-    def _await_end(self, deadline: float | None) -> None:
+    def _await_end(self, timeout: float | None) -> None:
+        deadline = None if timeout is None else monotonic() + timeout
         with suppress(Empty, ReactorStopped):
             while True:
                 message = self._ready.popleft() if self._ready else self._home.take(self._box, deadline)
@@ -194,8 +166,6 @@ class Outcomes:
                     return
                 if message is not _WANT:
                     self.untaken.append(message)
-                elif self._interruption is not None and deadline is None:
-                    deadline = monotonic() + GRACE
 
     def __enter__(self) -> Self:
         return self

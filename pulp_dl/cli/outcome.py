@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from .log import ATTEMPTS, ERRORS, FILES, RUN, Log
-from .signals import Interrupted, postponed
+from .signals import Interrupted
 from .words import in_options
 
 if TYPE_CHECKING:
@@ -150,23 +150,22 @@ class Summary:
     ) -> None:
         """
         Add downloads as they end.  When it is left before the last one, those that ended beside it are added, too: they
-        are at their paths.  So a signal ends it between two of them, not in the middle of adding one.
+        are at their paths.
 
         @param path: where one of them goes, for people.
         @param fail_fast: leave at the first failure, whatever it is of.
         """
         running: tuple[Counted, ...] = ()
-        with postponed(outcomes.interrupt):
-            try:
-                with outcomes:
-                    for outcome in outcomes:
-                        self.add(outcome, path(outcome))
-                        if fail_fast and self.failed:
-                            running = progress.running
-                            break
-            finally:
-                for outcome in outcomes.untaken:
+        try:
+            with outcomes:
+                for outcome in outcomes:
                     self.add(outcome, path(outcome))
+                    if fail_fast and self.failed:
+                        running = progress.running
+                        break
+        finally:
+            for outcome in outcomes.untaken:
+                self.add(outcome, path(outcome))
         if fail_fast and self.failed:
             self.gave_up = True
             self.left(running, progress.brought)

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Final
 
-__all__ = ["Interrupted", "interruptible", "on_interrupt", "postponed"]
+__all__ = ["Interrupted", "interruptible", "on_interrupt"]
 
 LAST: Final = 4
 """Seconds until the process ends in any case.  What has no name yet is then gone with it."""
@@ -18,8 +18,6 @@ LAST: Final = 4
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 _hooks: list[tuple[Callable[[], object], Callable[[], object]]] = []
-
-_instead: list[Callable[[Interrupted], object]] = []
 
 
 class Interrupted(BaseException):
@@ -63,28 +61,6 @@ def on_interrupt(first: Callable[[], object], last: Callable[[], object]) -> Ite
         _hooks.remove(hook)
 
 
-@contextmanager
-def postponed(tell: Callable[[Interrupted], object]) -> Iterator[None]:
-    """
-    In this block the first signal does not raise L{Interrupted}; if nobody else does, that comes at its end.
-
-    @param tell: called with it in the middle of anything, as the hooks of L{on_interrupt} are.
-    """
-    came: list[Interrupted] = []
-
-    def hear(interrupted: Interrupted) -> None:
-        came.append(interrupted)
-        tell(interrupted)
-
-    _instead.append(hear)
-    try:
-        yield
-    finally:
-        _instead.remove(hear)
-        if came:
-            raise came[0]
-
-
 def _interrupt(number: int, _frame: FrameType | None) -> None:
     def now(again: int, _frame: FrameType | None) -> None:
         # The alarm ends what the first signal began; who presses Ctrl-C twice is told of the second.
@@ -100,7 +76,4 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
     for first, _ in _hooks:
         with suppress(Exception):  # the main thread may be printing right now, for instance
             first()
-    interrupted = Interrupted(number)
-    if not _instead:
-        raise interrupted
-    _instead[-1](interrupted)
+    raise Interrupted(number)

@@ -110,10 +110,11 @@ class Visits:
             error = self._interruption
         if isinstance(error, DownloadError):
             mirrors = self._candidates.failure
-            # It was another download's, too, or may be told to others yet.
-            if error.attempts or error.url is None or error is mirrors:
+            if error.attempts or error is mirrors:  # it was another download's, too
                 error = copy(error)
-            error.url = error.url or shown(self._source.url)
+                error.__notes__ = [*getattr(error, "__notes__", ())]
+            if error.url is None:
+                error.url = shown(self._source.url)
             error.attempts = self._attempts
             known = getattr(error, "__notes__", ())
             notes = {attempt.url: str(attempt) for attempt in self._attempts if not attempt.outrun}

@@ -176,7 +176,7 @@ class Candidates:
     def _none(self) -> DownloadError:
         """There was no place at all."""
         if self._left_out is None:
-            return NoPlace("no mirror knows a place for it", self._source.url)
+            return NoPlace("no mirror knows a place for it")
         return RedirectRefused(
             f"no digest is expected of it, and its mirrors ({self._left_out.place.scheme}:) are not protected as it is;"
             " Remote(allow_downgrade=True) permits it",

@@ -59,8 +59,9 @@ async def visit_all(clock: Clock, retries: Retries, places: Candidates, visit: C
             except (ConsumerFailed, ConsumerGone):
                 raise
             except DownloadError as error:
+                error.found_at(place.url)
                 if verdict is None or not isinstance(error, NotFound):
-                    verdict = error.found_at(place.url)
+                    verdict = error
                 if not error.transient:
                     places.drop(index)
                 elif isinstance(error, ValidationError):

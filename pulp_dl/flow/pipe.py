@@ -155,7 +155,8 @@ class Pipe(Passes):
             facts, advisories = checks.verify()
         except DownloadError as error:
             self.offset = 0  # nothing of this pass can be continued
-            raise error.found_at(head.url) from error.__cause__
+            error.found_at(head.url)
+            raise
         if tail:
             await self._give_last(tail, head)
         return await self.outlet.finish(head), facts, advisories

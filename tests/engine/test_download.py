@@ -893,18 +893,6 @@ def test_an_error_that_two_downloads_share_has_the_history_of_each() -> None:
     assert [each.url for each in two[0].value.attempts] == [B]
 
 
-@pytest.mark.parametrize("error", [AuthFailed(401, words="no token"), ConsumerFailed("no")])
-def test_an_error_that_names_no_place_has_another_one_for_each_download(error: DownloadError) -> None:
-    error.__cause__ = LookupError("token")
-    case = Case({A: Place(error=error), B: Place(error=error)})
-    ends = [case.start(url, Recorder())[1][0].value for url in (A, B)]
-
-    assert [each.url for each in ends] == [A, B]
-    assert [[attempt.url for attempt in each.attempts] for each in ends] == [[A], [B]]
-    assert all(each.__cause__ is error.__cause__ for each in ends)
-    assert (error.url, error.attempts) == (None, ())
-
-
 def test_a_mirror_list_without_an_end_is_not_read_for_ever() -> None:
     case = Case({})
     case.downloader = Downloader(

@@ -112,5 +112,5 @@ def test_without_a_place_nobody_is_said_to_have_answered() -> None:
     assert asked == []
     assert isinstance(error, NotFound)
     assert error.status == 404
-    assert str(error) == "http://own/f: no mirror knows a place for it"
-    assert error.url == "http://own/f"
+    assert "no mirror knows a place for it" in str(error)
+    assert "answered" not in str(error)
