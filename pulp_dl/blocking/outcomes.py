@@ -56,8 +56,9 @@ class Outcomes:
 
     For one thread.  What C{items} raises ends the iteration there, as with L{pulp_dl.Downloader.download_many}.
 
-    @ivar untaken: after C{close}, what nobody has taken: outcomes of downloads that had ended by then, and of those
-        that came to a good end all the same, as a file was on its way to its name.  What was cancelled has none.
+    @ivar untaken: after C{close} by the thread that iterates, what nobody has taken: outcomes of downloads that had
+        ended by then, and of those that came to a good end all the same, as a file was on its way to its name.  What
+        was cancelled has none.
     """
 
     def __init__(self, home: Home, items: Iterable[Item], many: Callable[[Any], Many]) -> None:

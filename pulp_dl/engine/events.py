@@ -11,6 +11,7 @@ from twisted.logger import Logger
 
 from ..errors import DownloadError
 from ..model.report import Attempt
+from ..urls import shown
 
 __all__ = ["tell_failed", "tell_outrun", "tell_pace", "tell_wait"]
 
@@ -53,12 +54,12 @@ def tell_pace(url: str, connections: int) -> None:
     )
 
 
-def tell_wait(seconds: float, error: DownloadError) -> None:
-    """The next round comes after so many seconds; this is what made it necessary, and it knows where it was."""
+def tell_wait(seconds: float, error: DownloadError, url: str) -> None:
+    """The next round comes after so many seconds; this made it necessary, and was there if it does not say where."""
     log.debug(
         "waiting {seconds:.1f} s before another try: {url}: {cause}",
         event="waiting",
-        url=error.url,
+        url=error.url or shown(url),
         cause=error.message,
         seconds=seconds,
     )

@@ -45,11 +45,12 @@ async def visit_all(clock: Clock, retries: Retries, places: Candidates, visit: C
         the last other error; at once, if the consumer failed or is gone.
     """
     verdict: DownloadError | None = None
+    where = ""  # of whom it is
     asked = 0.0  # the shortest of the waits that servers asked for
     for wait in retries.waits():
         if verdict is not None and (wait or asked):
             seconds = max(wait, asked)
-            tell_wait(seconds, verdict)
+            tell_wait(seconds, verdict, where)
             await deferLater(cast("IReactorTime", clock), seconds)
         asked = retries.retry_after_cap
         index = 0
@@ -59,9 +60,8 @@ async def visit_all(clock: Clock, retries: Retries, places: Candidates, visit: C
             except (ConsumerFailed, ConsumerGone):
                 raise
             except DownloadError as error:
-                error.found_at(place.url)
                 if verdict is None or not isinstance(error, NotFound):
-                    verdict = error
+                    verdict, where = error, place.url
                 if not error.transient:
                     places.drop(index)
                 elif isinstance(error, ValidationError):
