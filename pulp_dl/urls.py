@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from ipaddress import IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from socket import inet_aton
 from typing import Final
 from urllib.parse import quote, unquote
 
 import idna
 from attrs import field, frozen
 
-__all__ = ["URL", "InvalidURL", "join", "parse", "shown"]
+__all__ = ["URL", "InvalidURL", "address_of", "join", "parse", "shown"]
 
 DEFAULT_PORTS: Final = {"http": 80, "https": 443, "ftp": 21, "ftps": 990, "sftp": 22}
 
@@ -232,6 +233,19 @@ def _without_dots(path: str) -> str:
     if last == "..":
         del done[-1:]
     return "/" + "/".join([*done, "" if last in {".", ".."} else last])
+
+
+def address_of(host: str) -> IPv4Address | IPv6Address | None:
+    """The address that a host is, in whatever spelling (C{127.1}, C{0x7f000001}, C{127.0.0.1.}); None of a name."""
+    host = host.removesuffix(".")
+    try:
+        return ip_address(host)
+    except ValueError:
+        pass
+    try:
+        return IPv4Address(inet_aton(host))
+    except (OSError, ValueError):
+        return None
 
 
 def shown(text: str) -> str:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from socket import inet_aton
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Final
 
 from attrs import field, frozen
 
-from ..urls import URL, InvalidURL, parse
+from ..urls import URL, InvalidURL, address_of, parse
 
 __all__ = ["Direct"]
 
@@ -28,24 +27,11 @@ class _Rule:
     def covers(self, place: URL) -> bool:
         if self.port is not None and self.port != place.port:
             return False
-        address = _address(place.host)
+        address = address_of(place.host)
         if self.network is not None:
             return address is not None and address in self.network
         # An address has no domain: what it ends with is nobody's name.
         return not self.name or (address is None and f".{place.host.removesuffix('.')}".endswith(self.name))
-
-
-def _address(host: str) -> IPv4Address | IPv6Address | None:
-    """In whatever spelling (C{127.1}, C{0x7f000001}, C{127.0.0.1.}); None of a name."""
-    host = host.removesuffix(".")
-    try:
-        return ip_address(host)
-    except ValueError:
-        pass
-    try:
-        return IPv4Address(inet_aton(host))
-    except (OSError, ValueError):
-        return None
 
 
 def _rule(entry: str) -> _Rule | None:

@@ -11,10 +11,9 @@ And whether what is ours, the secrets of a Remote, may go there.
 
 from __future__ import annotations
 
-import socket
 from enum import IntEnum
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_network
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, succeed
@@ -26,7 +25,7 @@ from ..flow.deadline import deadline
 from ..interfaces import IShared
 from ..model.remote import Remote
 from ..model.source import Source
-from ..urls import URL, parse
+from ..urls import URL, address_of, parse
 
 __all__ = [
     "Bounded",
@@ -108,14 +107,8 @@ def literal(host: str) -> Space | None:
     """
     if host.removesuffix(".") == "localhost" or host.removesuffix(".").endswith(".localhost"):
         return Space.MACHINE  # RFC 6761 section 6.3
-    try:
-        return space_of(ip_address(host))
-    except ValueError:
-        pass
-    try:
-        return space_of(IPv4Address(socket.inet_aton(host.removesuffix("."))))
-    except OSError:
-        return None
+    address = address_of(host)
+    return None if address is None else space_of(address)
 
 
 def space_at(address: str) -> Space:

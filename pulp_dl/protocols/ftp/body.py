@@ -201,8 +201,8 @@ class Body:
         elif self._reply is not None and self._data.ended:
             missing = self._length is not None and self._received != self._length
             unproven = self._length is None and not self._data.clean
-            short = Truncated(self._received, self._length, self.url, unproven=unproven)
-            self._end(short if missing or unproven else None)
+            whole = not (missing or unproven)
+            self._end(None if whole else Truncated(self._received, self._length, self.url, unproven=unproven))
         else:
             return
         self._pump()

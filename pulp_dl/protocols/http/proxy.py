@@ -43,15 +43,7 @@ class Route:
     proxied: bool = False
 
 
-def route(
-    reactor: Any,
-    remote: Remote,
-    place: URL,
-    *,
-    inside: bool,
-    gates: Gates,
-    floor: Space | None = None,
-) -> Route:
+def route(reactor: Any, remote: Remote, place: URL, *, inside: bool, gates: Gates, floor: Space | None = None) -> Route:
     """
     The route that a Remote takes to an origin.
 
