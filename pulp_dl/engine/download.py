@@ -279,10 +279,12 @@ class Download(Visits):
         finally:
             place, seconds = self._place, self._clock.seconds() - self._since
             answer, received = self._answer, pipe.received
-            status = None if answer is None else answer.status
             if asked:
-                numbers = offset, received, seconds, pipe.open_seconds
-                self._record(Attempt(place, *numbers, status, failed, self._waited, answer, yielded=yielded))
+                status, opened = None if answer is None else answer.status, pipe.open_seconds
+                waited = self._waited
+                self._record(
+                    Attempt(place, offset, received, seconds, opened, status, failed, waited, answer, yielded=yielded)
+                )
         return self._report(head, facts, advisories)
 
     def _report(self, head: Head, facts: Mapping[str, object], advisories: tuple[ValidationError, ...]) -> Report:

@@ -112,8 +112,9 @@ class Many:
         return len(self._running) >= self._concurrency or len(self._outcomes) >= self._concurrency
 
     def _look_for_room(self) -> None:
-        if self._room is not None and (self._exhausted or not self._full):
-            room, self._room = self._room, None
+        room = self._room
+        if room is not None and (self._exhausted or not self._full):
+            self._room = None
             room.callback(None)
 
     def _no_more(self, failure: Failure) -> None:
@@ -145,8 +146,10 @@ class Many:
         else:
             self._no_more(result)
         self._tell()
-        self._look_for_room()
-        self._look_for_the_end()
+        if self._room is not None:
+            self._look_for_room()
+        if self._read:
+            self._look_for_the_end()
 
     def _done(self, _: object) -> None:
         self._read = True

@@ -97,7 +97,8 @@ class Outlet:
 
     def end(self, head: Head) -> Deferred[None] | None:
         """All has been given: have it made last.  What is returned must not be cancelled."""
-        self.begin(head)
+        if self.head is None:
+            self.begin(head)
         self._unregister()
         return self._call(self._consumer.finish)
 
