@@ -154,6 +154,11 @@ def _aiohttp_sha256(setting: Setting) -> list[str]:
     return [*_aiohttp(setting), "--digests", str(setting.manifest)]
 
 
+def _bare(kind: str) -> Callable[[Setting], list[str]]:
+    script = str(HERE / "proxies" / "bare.py")
+    return lambda setting: [sys.executable, script, str(setting.port), setting.base, kind]
+
+
 def program(name: str) -> str:
     return shutil.which(name, path=SBIN) or name
 
@@ -163,11 +168,13 @@ class Contender(NamedTuple):
     @ivar command: writes what has to be written, and says how it is started.
     @ivar version: a command that prints it.
     @ivar schemes: over which it asks an origin.
+    @ivar whole: False of what is no streamer, but a part of ours, which tells what that takes for small files.
     """
 
     command: Callable[[Setting], list[str]]
     version: Sequence[str]
     schemes: Sequence[str] = ("http", "https")
+    whole: bool = True
 
 
 CONTENDERS = {
@@ -179,6 +186,9 @@ CONTENDERS = {
     "nginx unbuffered": Contender(_nginx_unbuffered, [program("nginx"), "-v"]),
     "squid": Contender(_squid, [program("squid"), "-v"]),
     "varnish": Contender(_varnish, [program("varnishd"), "-V"], ["http"]),
+    "bare": Contender(_bare("constant"), module("twisted"), ["http"], whole=False),
+    "bare+client": Contender(_bare("client"), module("pulp_dl"), ["http"], whole=False),
+    "bare+engine": Contender(_bare("engine"), module("pulp_dl"), ["http"], whole=False),
 }
 
 
