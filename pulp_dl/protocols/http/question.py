@@ -16,7 +16,6 @@ from ...urls import shown
 from ..spaces import Space
 from .answer import Answer
 from .body import Body
-from .client import unwrapped
 from .fields import wanted
 from .judge import announced, judge, make_head
 from .redirect import REDIRECTS, Trail
@@ -84,11 +83,10 @@ class Question:
             trail.cookies = cookies.fields(trail.place)
             credentials = (*trail.cookies, *credentials)
         fields = self._fetcher.fields.select(self._source, credentials, self._asked, inside=trail.inside)
-        response = self._fetcher.client(trail).request(self._method, self._url, fields)
-        return response.addCallback(self._answered)
+        asking = self._fetcher.client(trail).request(self._method, self._url, fields)
+        return asking.addCallback(self._answered)
 
-    def _answered(self, response: object) -> Body | Deferred[Body]:
-        answer = unwrapped(response)
+    def _answered(self, answer: Answer) -> Body | Deferred[Body]:
         trail, login, status = self._trail, self._login, answer.status
         try:
             if trail.named or trail.place is self._source.place:
