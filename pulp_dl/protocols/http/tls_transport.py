@@ -278,9 +278,9 @@ class TLSTransport(Protocol):
     def silent(self) -> bool:
         return not self._more and self._below.silent()
 
-    def exhausted(self, *, drained: bool) -> bool:
+    def emptied(self, *, drained: bool) -> bool:
         # How much was read tells nothing here; how much of it was encrypted does.
-        return not self._more and self._below.exhausted(drained=self._drained)
+        return not self._more and self._below.emptied(drained=self._drained)
 
     @property
     def _more(self) -> bool:
