@@ -9,7 +9,6 @@ no Deferred in this file: bytes in, bytes out.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Final
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpResponseParser
@@ -29,7 +28,6 @@ OVERHEAD_PER_CHUNK: Final = 32
 _START = re.compile(rb"HTTP/1\.([01]) ([1-5])")
 _START_LENGTH = len(b"HTTP/1.1 2")
 _CONNECTION = frozenset({b"connection", b"proxy-connection"})
-_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class Malformed(Exception):
@@ -38,12 +36,6 @@ class Malformed(Exception):
 
 class NoAnswer(Malformed):
     """It does not even begin as an answer: who speaks is no server of HTTP, nor a proxy."""
-
-
-@lru_cache(16)  # a head may be large
-def _framing(names: tuple[bytes, ...]) -> tuple[int, ...]:
-    """Which of these fields say where a body ends; most answers of a server have the same ones."""
-    return tuple(at for at, name in enumerate(names) if name.lower() in _FRAMING)
 
 
 def _kept(pairs: Pairs) -> bool:
@@ -219,14 +211,14 @@ class Framing:
         length = coding = None
         pairs = self._fields
         found = tuple(pairs) if self._tidy else tuple([(name, value.rstrip(b" \t")) for name, value in pairs])
-        for at in _framing(tuple([name for name, _ in pairs])):
-            name, value = pairs[at]
-            if name.lower() == b"content-length":
+        for name, value in pairs:
+            field = name.lower()
+            if field == b"content-length":
                 try:
                     length = int(value)
                 except ValueError:  # llhttp passes over any number of zeros, int() does not
                     raise Malformed("a Content-Length of too many digits") from None
-            else:
+            elif field == b"transfer-encoding":
                 # Of anything else (even of a tab behind it) llhttp would hand out the chunks as body, framing and all.
                 if coding is not None or value.rstrip(b" ").lower() != b"chunked":
                     raise Malformed("a Transfer-Encoding that is not just chunked")
