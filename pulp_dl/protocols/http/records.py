@@ -104,7 +104,7 @@ class Direct(Plain):
 
     def _feed_some(self, data: bytes, at: int) -> int:
         size = min(FED, len(data) - at)
-        if lib.BIO_write(self.tls._into_ssl, ffi.from_buffer(data) + at, size) != size:
+        if lib.BIO_write(self.tls._into_ssl, ffi.from_buffer(data) + at if at else data, size) != size:
             raise MemoryError("OpenSSL has no room for what came")
         return at + size
 
@@ -128,7 +128,8 @@ class Direct(Plain):
             finally:
                 if end:
                     pieces.append(ffi.buffer(room, end)[:])
-        self.feed(data, fed)
+        if fed < len(data):
+            self.feed(data, fed)
 
     def write(self, data: bytes) -> int:
         connection = self.tls._ssl

@@ -188,8 +188,10 @@ class TLSTransport(Protocol):
             at += _HEADER + length
             if at <= size or length > _LONGEST:  # no record at all, which OpenSSL will say
                 ended += 1
-        self._missing = max(0, at - size)
-        if at < size:
+        self._missing = 0
+        if at > size:
+            self._missing = at - size
+        elif at < size:
             self._header = data[at:]
         return ended
 
