@@ -127,7 +127,7 @@ class Direct(Plain):
                         self.tls._raise_ssl_error(connection, got)
             finally:
                 if end:
-                    pieces.append(ffi.buffer(room, end)[:])
+                    pieces.append(ffi.unpack(room, end))
         if fed < len(data):
             self.feed(data, fed)
 
@@ -141,7 +141,7 @@ class Direct(Plain):
     def drain(self) -> bytes:
         room = _allocate("char[]", SENT)
         got = lib.BIO_read(self.tls._from_ssl, room, SENT)
-        return ffi.buffer(room, got)[:] if got > 0 else b""
+        return ffi.unpack(room, got) if got > 0 else b""
 
 
 def records_of(tls: SSL.Connection) -> Plain:
