@@ -124,7 +124,7 @@ class _Exchange:
             raise
         return answer
 
-    def _again(self, failure: Failure) -> Failure | Deferred[Answer]:
+    def _again(self, failure: Failure) -> Deferred[Answer]:
         # The server may close an idle connection at any time, also in the moment that we use it (RFC 9112 section
         # 9.3.1).  It has not seen the request then, so this is no attempt.  A fresh one ends the loop.
         stale = self._connection.reused and self._connection.silent
@@ -133,7 +133,7 @@ class _Exchange:
         blamed = failed(failure.value, self._url) if self._agent.route.proxied else None
         if blamed is not None:
             raise blamed from failure.value
-        return failure
+        return fail(failure)
 
 
 @implementer(IResponse)
