@@ -232,9 +232,10 @@ class HTTPConnection(Protocol):
             answer = self._begin()
         if body:
             answer.arrived(body)
-            self._came(len(data))
         if framing.complete:
             self._complete(answer, drained=drained)
+        elif body:
+            self._came(len(data))
         # From here on the connection may be at work for somebody else.
         if asking is not None:
             self._hand_over(asking, answer)

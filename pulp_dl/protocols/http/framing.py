@@ -95,8 +95,6 @@ class Framing:
         self._interim = 0
         self._held = b""  # the beginning of a start line, too short to be judged
         self._begun = False  # a head has begun
-        self._careful = False  # the parser must not see a byte behind this head
-        self._tidy = False  # this head came in one piece, and no value has white space behind it
         self._fed = 0
         self._chunked = False
         self._chunks = 0
@@ -179,9 +177,10 @@ class Framing:
             raise NoAnswer("this does not begin as an answer of HTTP/1.0 or HTTP/1.1 with a status from 100 to 599")
         self.version = int(start[1])
         self._begun = True
+        # It came in one piece, and no value has white space behind it.
         end = data.find(b"\r\n\r\n", at)
         self._tidy = end >= 0 > data.find(b" \r\n", at, end + 2) and data.find(b"\t\r\n", at, end + 2) < 0
-        self._careful = self._bodiless or start[2] == b"1"
+        self._careful = self._bodiless or start[2] == b"1"  # the parser must not see a byte behind this head
 
     def _parse(self, data: bytes) -> None:
         try:
