@@ -50,7 +50,7 @@ class Line:
         self.waiting: list[Deferred[Any]] = []
         self.on_idle: Callable[[], object] = bool
         self.on_gone: Callable[[], object] = bool
-        self.connection = HTTPConnection(self.clock, self._idle, self._resting, self._gone)
+        self.connection = HTTPConnection(self.clock, self._idle, self._gone)
         self.server = Server()
         self.near, self.far = pipe(self._later, NOBODY, NOBODY, lambda: segments or repeat(65536))
         self.near.protocol, self.far.protocol = self.connection, self.server
@@ -69,9 +69,6 @@ class Line:
         assert self.near.reading, "idle and paused"
         self.told.append("idle")
         self.on_idle()
-
-    def _resting(self, connection: HTTPConnection) -> None:
-        self.told.append("resting")
 
     def _gone(self, connection: HTTPConnection) -> None:
         assert not self.near.connected, "its socket is open"

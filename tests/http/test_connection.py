@@ -111,7 +111,7 @@ class TestRequest:
             assert line.connection.reused is reused
             line.send(HELLO)
             result(asking).abandon()
-        assert line.told == ["idle", "resting"] * 3
+        assert line.told == ["idle"] * 3
 
     def test_silent_until_the_first_byte_of_each_answer(self, line: Line) -> None:
         for _ in range(2):
@@ -173,7 +173,7 @@ class TestRequest:
         asking.addCallback(lambda answer: 1 / 0)
         line.send(HELLO)
         error(asking, ZeroDivisionError)
-        assert line.told == ["idle", "resting"]
+        assert line.told == ["idle"]
 
 
 class TestDeliver:
@@ -212,7 +212,7 @@ class TestDeliver:
     def test_nor_if_the_whole_body_is_here_with_its_head(self, line: Line) -> None:
         answer = answered(line, HELLO)
         assert line.near.reading
-        assert line.told == ["idle", "resting"]
+        assert line.told == ["idle"]
         answer.abandon()
 
     def test_a_body_that_nobody_takes_yet_is_not_read(self, line: Line) -> None:
@@ -283,14 +283,7 @@ class TestDeliver:
         _, _, delivery = delivered(line, OK + b"Content-Length: 5\r\n\r\n")
         delivery.addCallback(lambda _: line.told.append("delivered"))
         line.send(b"hello")
-        assert line.told == ["idle", "delivered", "resting"]
-
-    def test_resting_is_not_told_if_another_request_was_sent_meanwhile(self, line: Line) -> None:
-        asked: list[Deferred[Answer]] = []
-        _, _, delivery = delivered(line, OK + b"Content-Length: 5\r\n\r\n")
-        delivery.addCallback(lambda _: asked.append(line.ask()))
-        line.send(b"hello")
-        assert line.told == ["idle"]
+        assert line.told == ["idle", "delivered"]
 
     def test_a_request_sent_while_idle_is_told_does_not_mix_with_the_answer_before(self, line: Line) -> None:
         asked: list[Deferred[Answer]] = []
@@ -372,7 +365,7 @@ class TestBackpressure:
         _, sink, _ = delivered(line, OK + b"Content-Length: 5\r\n\r\n")
         sink.producer.pauseProducing()
         line.connection.dataReceived(b"hello")  # the rest of a receive buffer
-        assert line.told == ["idle", "resting"] * 2
+        assert line.told == ["idle"] * 2
         assert line.near.reading
 
     def test_a_body_that_is_over_does_not_open_what_the_next_one_holds(self, line: Line) -> None:
@@ -480,7 +473,7 @@ class TestConsumersThatFail:
             _, _, delivery = delivered(line, HELLO, sink=sink)
         assert error(delivery, OSError).args == (28, where)
         assert not line.run().closed
-        assert line.told == ["idle", "resting"]
+        assert line.told == ["idle"]
 
     def test_what_went_wrong_first_counts(self, line: Line) -> None:
         _, _, delivery = delivered(line, OK + b"Content-Length: 5\r\n\r\n", sink=Broken("unregister"))
@@ -717,7 +710,7 @@ class TestEnds:
         assert line.connection.usable()
         line.fin()
         assert not line.connection.usable()
-        assert line.told == ["idle", "resting", "gone"]
+        assert line.told == ["idle", "gone"]
 
 
 class TestHEAD:
@@ -731,7 +724,7 @@ class TestHEAD:
             line.run()
             assert result(delivery) is None
             assert sink.data == b""
-        assert line.told == ["idle", "resting"] * 2
+        assert line.told == ["idle"] * 2
 
     def test_a_body_all_the_same_is_never_taken_for_the_next_answer(self, line: Line) -> None:
         for segments in ((OK + b"Content-Length: 99\r\n\r\n" + HELLO,), (OK + b"Content-Length: 99\r\n\r\n", HELLO)):
@@ -956,7 +949,7 @@ def test_records_that_came_together_with_the_end_are_not_lost(reason: Exception)
     """Of a body without a length nobody could tell."""
     clock = Clock()
     told: list[HTTPConnection] = []
-    connection: Any = HTTPConnection(clock, told.append, told.append, told.append)
+    connection: Any = HTTPConnection(clock, told.append, told.append)
     transport = Records()
     alsoProvides(transport, ISSLTransport)
     connection.makeConnection(transport)

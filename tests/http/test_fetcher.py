@@ -16,17 +16,26 @@ from twisted.internet.defer import CancelledError, Deferred, succeed
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from pulp_dl.errors import AuthFailed, BadStatus, DownloadError, NotFound, ProtocolError, Refused, Unavailable
+from pulp_dl.errors import (
+    AuthFailed,
+    BadStatus,
+    ConnectFailed,
+    DownloadError,
+    NotFound,
+    ProtocolError,
+    Refused,
+    Unavailable,
+)
 from pulp_dl.interfaces import IAuth, IAuthenticator, IBody, IDownloader, IFetcher
 from pulp_dl.model.auth import Basic
-from pulp_dl.model.remote import Remote
+from pulp_dl.model.remote import Limits, Remote
 from pulp_dl.model.source import Head, Source, Span, Validators
 from pulp_dl.protocols.http import HTTPFetcher
 from pulp_dl.protocols.http.judge import judge, make_head, retry_after
 from pulp_dl.testing import Entity, FaultServer, Hold, Nth, Send, answer, redirect, response_head
 from tests.http.conftest import MakeFetcher
 from tests.servers import free_ports
-from tests.sinks import Sink, read, sharing, turn
+from tests.sinks import Sink, read, sharing, turn, until
 
 
 def raw(head: bytes, body: bytes = b"") -> Send:
@@ -620,6 +629,63 @@ async def test_close_ends_a_body_alone(reactor: Any, fetching: MakeFetcher) -> N
         assert server.connections.open == 0
         with pytest.raises(CancelledError):
             await reading
+
+
+@implementer(IAuth, IAuthenticator)
+class Pondering:
+    """Never comes to an end: with what is to be sent, or with a challenge."""
+
+    def __init__(self, *, first: bool) -> None:
+        self._first = first
+        self.asked: list[Deferred[Any]] = []
+
+    def start(self, direct: IDownloader) -> Pondering:
+        return self
+
+    def authorize(self, method: bytes, url: str, headers: dict[bytes, bytes]) -> Deferred[None]:
+        return self._ponder() if self._first else succeed(None)
+
+    def challenged(self, method: bytes, url: str, head: Head, sent: Any) -> Deferred[bool]:
+        return self._ponder()
+
+    def _ponder(self) -> Deferred[Any]:
+        self.asked.append(Deferred())
+        return self.asked[-1]
+
+
+@pytest.mark.parametrize("first", [True, False])
+async def test_close_ends_a_login(reactor: Any, fetching: MakeFetcher, first: bool) -> None:
+    auth = Pondering(first=first)
+    async with FaultServer(reactor, answer(b"who?", 401)) as server:
+        fetcher = fetching(auth=auth)
+        opening = fetcher.open(Source(server.url("/a")))
+        await until(reactor, lambda: auth.asked)
+        await fetcher.close()
+        with pytest.raises(CancelledError):
+            await opening
+        assert auth.asked[0].called
+
+
+async def test_close_ends_who_waits_for_its_turn(reactor: Any, fetching: MakeFetcher) -> None:
+    async with FaultServer(reactor, answer(b"x")) as server:
+        fetcher = fetching(limits=Limits(requests_per_second=0.01))
+        await read(fetcher, server.url("/a"))
+        opening = fetcher.open(Source(server.url("/b")))
+        await fetcher.close()
+        with pytest.raises(CancelledError):
+            await opening
+
+
+async def test_nothing_is_left_to_close_of_what_has_ended(reactor: Any, fetching: MakeFetcher) -> None:
+    async with FaultServer(reactor, {"/a": answer(b"x"), "/b": redirect("/a")}) as server:
+        fetcher = fetching()
+        await read(fetcher, server.url("/b"))
+        with pytest.raises(NotFound):
+            await fetcher.open(Source(server.url("/missing")))
+        port = server.port
+    with pytest.raises(ConnectFailed):
+        await fetcher.open(Source(f"http://127.0.0.1:{port}/a"))
+    assert fetcher.close().called
 
 
 def test_one_that_has_nothing_to_do_is_closed_at_once(fetching: MakeFetcher) -> None:

@@ -23,8 +23,7 @@ class Bench:
         self.outbox = outbox = Outbox(self.clock)
         self.transports = [StringTransport() for _ in range(number)]
         self.connections = [
-            HTTPConnection(self.clock, lambda _: None, lambda _: None, lambda _: None, outbox=outbox)
-            for _ in range(number)
+            HTTPConnection(self.clock, lambda _: None, lambda _: None, outbox=outbox) for _ in range(number)
         ]
         for connection, transport in zip(self.connections, self.transports, strict=True):
             make: Any = connection

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from twisted.internet.defer import CancelledError, Deferred, fail, gatherResults
 from twisted.internet.endpoints import TCP4ClientEndpoint
-from twisted.internet.error import ConnectError, DNSLookupError
+from twisted.internet.error import ConnectError, ConnectionLost, DNSLookupError
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 from twisted.web import client
 from zope.interface import implementer
 
@@ -523,6 +524,31 @@ class TestFailing:
         assert not result(getting).alive
         assert world.free()
 
+    def test_with_a_connection_that_closes_within_its_abort(self) -> None:
+        """Nor is another one that others seek meanwhile forgotten."""
+        world = World(1, 1)
+        world.prompt, world.deaf = False, True
+        getting = world.get()
+        dial = world.dials[0]
+        server = dial.build()
+        others: list[Deferred[HTTPConnection]] = []
+
+        def close() -> None:
+            server.connection.connectionLost(Failure(ConnectionLost()))
+            others.append(world.get())
+
+        transport: Any = server.near
+        transport.abortConnection = close
+        getting.addErrback(lambda failure: failure.trap(CancelledError)).cancel()
+        dial.succeed(server.connection)
+        world.dials[0].succeed()
+        connection = result(others[0])
+        world.work(connection)
+        assert result(world.get()) is connection
+        connection.abort()
+        world.run()
+        assert world.free()
+
 
 class TestIdling:
     def test_for_a_minute_and_no_longer(self) -> None:
@@ -551,16 +577,32 @@ class TestIdling:
             assert len(world.clock.getDelayedCalls()) == (left > 0)
         assert not world.clock.getDelayedCalls()
 
-    def test_no_timer_runs_when_nothing_idles(self) -> None:
+    def test_no_timer_runs_when_nothing_has_idled_or_nothing_is_open(self) -> None:
         world = World()
         connection = result(world.get())
         assert not world.clock.getDelayedCalls()
         world.work(connection)
         assert len(world.clock.getDelayedCalls()) == 1
-        assert result(world.get()) is connection
+        result(world.get()).abort()
+        world.run()
         assert not world.clock.getDelayedCalls()
 
-    def test_nor_is_one_started_for_a_connection_that_is_used_again_at_once(self) -> None:
+    def test_one_that_is_at_work_when_the_timer_fires_idles_for_a_minute_after_that(self) -> None:
+        world = World()
+        connection = result(world.get())
+        world.work(connection)
+        world.run(IDLE - 10)
+        assert result(world.get()) is connection
+        world.run(20)
+        assert not world.clock.getDelayedCalls()
+        world.work(connection)
+        world.run(IDLE - 1)
+        assert world.server(connection).near.connected
+        world.run(1)
+        world.run()
+        assert not world.open
+
+    def test_no_other_timer_is_set_for_a_connection_that_is_used_again(self) -> None:
         world = World(1, 1)
         calls: list[float] = []
         clock: Any = world.clock
@@ -579,14 +621,12 @@ class TestIdling:
                 await answer.deliver(Sink())
 
         running = Deferred.fromCoroutine(two())
-        world.servers[0].send(HELLO)
-        world.run()
-        assert not running.called
-        assert set(calls) == {0}
-        world.servers[0].send(HELLO)
-        world.run()
+        for _ in range(2):
+            assert not running.called
+            world.servers[0].send(HELLO)
+            world.run()
         assert result(running) is None
-        assert IDLE in calls
+        assert [delay for delay in calls if delay] == [IDLE]
 
 
 class TestClosing:

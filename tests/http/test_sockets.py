@@ -29,7 +29,6 @@ def listened(reactor: Any, told: list[str]) -> HTTPConnection:
     return HTTPConnection(
         reactor,
         lambda idle: told.append("idle" if idle.usable() else "of no use"),
-        lambda _: told.append("resting"),
         lambda _: told.append("gone"),
     )
 
@@ -174,7 +173,7 @@ class TestSockets:
         transport.pauseProducing()  # as if the reactor had not come to it
         server.release()
         await until(reactor, lambda: not connection.usable())
-        assert told == ["idle", "resting"]
+        assert told == ["idle"]
         connection.abort()
         await gone(reactor, told)
 

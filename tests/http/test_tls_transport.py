@@ -90,8 +90,9 @@ class Client(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         self.pieces.append(data)
-        self.exhausted.append(wire(self.transport).exhausted(drained=True))
-        self.silent.append(wire(self.transport).silent())
+        below = wire(self.transport)
+        self.exhausted.append(below.emptied(drained=True) or below.silent())
+        self.silent.append(below.silent())
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         assert self.lost is None

@@ -29,7 +29,8 @@ REASONS: Final[dict[str, dict[str, str]]] = {
     },
     "sums of floats are rounded by more than that": {
         "protocols/http/pool.py": """
-            if now - since < IDLE - _ROUNDING: → if now - since <= IDLE - _ROUNDING:
+            young = [since for _, since in idle if now - since < IDLE - _ROUNDING] → young = [since for _, since in idle if now - since <= IDLE - _ROUNDING]
+            if now - since >= IDLE - _ROUNDING: → if now - since > IDLE - _ROUNDING:
         """,
         "flow/timers.py": """
             for limit in [limit for limit in self._limits if limit.due <= now]: → for limit in [limit for limit in self._limits if limit.due < now]:

@@ -67,20 +67,18 @@ class Agent:
         if bodyProducer is not None:
             return fail(ValueError("a download sends no body"))
         url = uri.url if isinstance(uri, URI) else uri.decode("ascii")
-        try:
-            data = self._serialise(method, url, headers)
-        except Refused:
-            return fail()
-        return _Exchange(self, method, url, data).begin()
-
-    def _serialise(self, method: bytes, url: str, headers: Headers | None) -> bytes:
         if not isinstance(headers, Fields):
             everything = () if headers is None else headers.getAllRawHeaders()
             headers = Fields(tuple((name, value) for name, values in everything for value in values))
+        return self.ask(method, url, headers).addCallback(Sealed)
+
+    def ask(self, method: bytes, url: str, fields: Fields) -> Deferred[Answer]:
+        """The same, for one who may see all of the answer."""
         target = url[self.route.cut :].encode("ascii")
-        if headers.broken or CONTROL.search(target):
-            raise Refused("a control character in a request; it would end a field and begin another one", url)
-        return b"%b %b HTTP/1.1\r\n%b%b\r\n" % (method, target, self._always, headers.wire)
+        if fields.broken or CONTROL.search(target):
+            return fail(Refused("a control character in a request; it would end a field and begin another one", url))
+        data = b"%b %b HTTP/1.1\r\n%b%b\r\n" % (method, target, self._always, fields.wire)
+        return _Exchange(self, method, url, data).begin()
 
 
 class _Exchange:
@@ -98,7 +96,7 @@ class _Exchange:
         self._url = url
         self._data = data
 
-    def begin(self) -> Deferred[IResponse]:
+    def begin(self) -> Deferred[Answer]:
         agent, route = self._agent, self._agent.route
         # Waiting for a slot is no fault of the server: no clock runs here but that of the connecting itself.
         idle = agent.pool.take(route.key)
@@ -107,15 +105,15 @@ class _Exchange:
         dialled = Dialled(route.endpoint, agent.reactor, agent.timeouts.connect, self._url, route.proxied)
         return agent.pool.getConnection(route.key, dialled).addCallback(self._ask)
 
-    def _ask(self, connection: HTTPConnection) -> Deferred[IResponse]:
+    def _ask(self, connection: HTTPConnection) -> Deferred[Answer]:
         self._connection = connection
         agent, proxied = self._agent, self._agent.route.proxied
         # tinyproxy, and whoever else relays bytes, says nothing of its own: what seems to be kept is a way to the first
         # server that was asked for, who would be told what is for the proxy, and for all others.
         answer = connection.request(self._data, self._method, self._url, agent.timeouts.head, explicit=proxied)
-        return answer.addCallbacks(self._checked if proxied else Sealed, self._again)
+        return answer.addCallbacks(self._checked, self._again) if proxied else answer.addErrback(self._again)
 
-    def _checked(self, answer: Answer) -> Sealed:
+    def _checked(self, answer: Answer) -> Answer:
         # What the proxy has made is no answer to us: nobody who follows, logs in or keeps cookies hears of it.
         try:
             refusal = refused(answer.status, answer.pairs, self._url, wall(self._agent.reactor))
@@ -124,9 +122,9 @@ class _Exchange:
         except BaseException:
             answer.abandon()
             raise
-        return Sealed(answer)
+        return answer
 
-    def _again(self, failure: Failure) -> Failure | Deferred[IResponse]:
+    def _again(self, failure: Failure) -> Deferred[Answer]:
         # The server may close an idle connection at any time, also in the moment that we use it (RFC 9112 section
         # 9.3.1).  It has not seen the request then, so this is no attempt.  A fresh one ends the loop.
         stale = self._connection.reused and self._connection.silent
@@ -135,7 +133,7 @@ class _Exchange:
         blamed = failed(failure.value, self._url) if self._agent.route.proxied else None
         if blamed is not None:
             raise blamed from failure.value
-        return failure
+        return fail(failure)
 
 
 @implementer(IResponse)

@@ -15,7 +15,7 @@ from .agent import URI, Agent, Sealed
 from .answer import Answer
 from .fields import Fields
 
-__all__ = ["Client", "unwrapped"]
+__all__ = ["Client"]
 
 
 class Client:
@@ -33,17 +33,16 @@ class Client:
         self._cookies = _NoCookies()
         self._treq = HTTPClient(agent, self._cookies)
 
-    def request(self, method: str, url: str, fields: Fields) -> Deferred[Any]:
+    def request(self, method: str, url: str, fields: Fields) -> Deferred[Answer]:
         """
-        Fires with the answer to one request, to be L{unwrapped}: redirects are not followed, nothing is decoded, no
-        cookie is kept.
+        Fires with the answer to one request: redirects are not followed, nothing is decoded, no cookie is kept.
 
         Fails with L{DownloadError}; cancelling aborts.
         """
         if fields is self._made:
-            return self._agent.request(method.encode("ascii"), URI(url), fields)
+            return self._agent.ask(method.encode("ascii"), url, fields)
         self._made = fields
-        return self._treq.request(
+        asking: Deferred[Any] = self._treq.request(
             method,
             _Ready(url),
             headers=fields,
@@ -52,6 +51,7 @@ class Client:
             unbuffered=True,
             reactor=self._agent.reactor,
         )
+        return asking.addCallback(_unwrapped)
 
 
 class _Ready(EncodedURL):
@@ -84,7 +84,7 @@ class _NoCookies(IndexableCookieJar):
         return iter(())
 
 
-def unwrapped(response: Any) -> Answer:
-    """The answer, in what treq made of it if that was asked."""
-    sealed: Sealed = response if isinstance(response, Sealed) else response.original
+def _unwrapped(response: Any) -> Answer:
+    """The answer, in what treq made of it."""
+    sealed: Sealed = response.original
     return sealed.answer

@@ -44,9 +44,8 @@ class HTTPConnection(Protocol):
     """
     A connection goes through C{ready}, then any number of C{request}s, one after the other.
 
-    After each answer it tells C{idle} if it may carry another request; else it closes itself.  If nobody has sent one
-    once all who wait for that answer have heard of it, it tells C{resting}.  In the end, when the socket is closed, it
-    tells C{gone}, once.
+    After each answer it tells C{idle} if it may carry another request; else it closes itself.  In the end, when the
+    socket is closed, it tells C{gone}, once.
 
     @ivar clock: the reactor.
     @ivar address: of the other end, as the factory was told of it; empty if it has none.
@@ -61,7 +60,6 @@ class HTTPConnection(Protocol):
         self,
         clock: IReactorTime,
         idle: Callable[[HTTPConnection], None],
-        resting: Callable[[HTTPConnection], None],
         gone: Callable[[HTTPConnection], None],
         timers: Clock | None = None,
         outbox: Outbox | None = None,
@@ -73,7 +71,6 @@ class HTTPConnection(Protocol):
         self.clock = clock
         self._timers: Clock = timers or clock
         self._tell_idle = idle
-        self._tell_resting = resting
         self._tell_gone = gone
         self._outbox = outbox
         self._unsent = b""
@@ -87,8 +84,7 @@ class HTTPConnection(Protocol):
         self._steady = 0  # and since the last long one
         self._paused_at = 0.0
         self._paused = False
-        self._just_read = False
-        self._drained = False  # there was room for more in the last read
+        self._emptied = False  # in this turn all was read that had come
         self._lost: Failure | None = None
         self._wire: Wire | TLSTransport | None = None
         self._getting_ready: Deferred[None] | None = None
@@ -116,9 +112,7 @@ class HTTPConnection(Protocol):
         """
         if self._aborted or self._lost is not None:
             return False
-        if self._wire is None:
-            return True
-        return self._wire.exhausted(drained=self._drained) if self._just_read else self._wire.silent()
+        return self._emptied or self._wire is None or self._wire.silent()
 
     # getting ready
 
@@ -225,7 +219,7 @@ class HTTPConnection(Protocol):
             self.abort()  # nobody asked
             return
         self.silent = False
-        self._drained = len(data) < self._buffer
+        drained = len(data) < self._buffer
         framing = self._framing
         try:
             body = framing.feed(data)
@@ -238,19 +232,17 @@ class HTTPConnection(Protocol):
             answer = self._begin()
         if body:
             answer.arrived(body)
-            self._came(len(data))
         if framing.complete:
-            self._complete(answer)
+            self._complete(answer, drained=drained)
+        elif body:
+            self._came(len(data))
         # From here on the connection may be at work for somebody else.
         if asking is not None:
             self._hand_over(asking, answer)
         answer.pump()
         if self._answer is answer and not answer.wanted:
             self.pause()
-        if self._just_read:
-            self._just_read = False
-            if self._asking is None and not self._aborted:
-                self._tell_resting(self)
+        self._emptied = False
 
     def _begin(self) -> Answer:
         framing = self._framing
@@ -290,16 +282,15 @@ class HTTPConnection(Protocol):
             assert self._wire is not None
             self._wire.read_at_once(size)
 
-    def _complete(self, answer: Answer) -> None:
+    def _complete(self, answer: Answer, *, drained: bool) -> None:
         self._answer = None
         self._unpaused = self._steady = 0
         self._read_at_once(USUAL)
         answer.ended()
+        self._emptied = self._wire is not None and self._wire.emptied(drained=drained)
         # What came with it would become the answer to the next request.
-        alone = self._wire is None or self._wire.exhausted(drained=self._drained)
-        if self._framing.reusable and self._lost is None and alone:
+        if self._framing.reusable and self.usable():
             self.resume()
-            self._just_read = True
             self._tell_idle(self)
         else:
             self.abort()

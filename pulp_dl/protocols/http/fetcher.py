@@ -86,7 +86,7 @@ class HTTPFetcher:
             return fail()
         if self.remote.proxy is not None:
             asking.addErrback(question.behind)
-        return self.running.add(asking)
+        return asking
 
     # for its questions
 

@@ -9,7 +9,6 @@ no Deferred in this file: bytes in, bytes out.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Final
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpResponseParser
@@ -29,7 +28,6 @@ OVERHEAD_PER_CHUNK: Final = 32
 _START = re.compile(rb"HTTP/1\.([01]) ([1-5])")
 _START_LENGTH = len(b"HTTP/1.1 2")
 _CONNECTION = frozenset({b"connection", b"proxy-connection"})
-_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class Malformed(Exception):
@@ -38,12 +36,6 @@ class Malformed(Exception):
 
 class NoAnswer(Malformed):
     """It does not even begin as an answer: who speaks is no server of HTTP, nor a proxy."""
-
-
-@lru_cache(16)  # a head may be large
-def _framing(names: tuple[bytes, ...]) -> tuple[int, ...]:
-    """Which of these fields say where a body ends; most answers of a server have the same ones."""
-    return tuple(at for at, name in enumerate(names) if name.lower() in _FRAMING)
 
 
 def _kept(pairs: Pairs) -> bool:
@@ -103,8 +95,6 @@ class Framing:
         self._interim = 0
         self._held = b""  # the beginning of a start line, too short to be judged
         self._begun = False  # a head has begun
-        self._careful = False  # the parser must not see a byte behind this head
-        self._tidy = False  # this head came in one piece, and no value has white space behind it
         self._fed = 0
         self._chunked = False
         self._chunks = 0
@@ -187,9 +177,10 @@ class Framing:
             raise NoAnswer("this does not begin as an answer of HTTP/1.0 or HTTP/1.1 with a status from 100 to 599")
         self.version = int(start[1])
         self._begun = True
+        # It came in one piece, and no value has white space behind it.
         end = data.find(b"\r\n\r\n", at)
         self._tidy = end >= 0 > data.find(b" \r\n", at, end + 2) and data.find(b"\t\r\n", at, end + 2) < 0
-        self._careful = self._bodiless or start[2] == b"1"
+        self._careful = self._bodiless or start[2] == b"1"  # the parser must not see a byte behind this head
 
     def _parse(self, data: bytes) -> None:
         try:
@@ -219,14 +210,14 @@ class Framing:
         length = coding = None
         pairs = self._fields
         found = tuple(pairs) if self._tidy else tuple([(name, value.rstrip(b" \t")) for name, value in pairs])
-        for at in _framing(tuple([name for name, _ in pairs])):
-            name, value = pairs[at]
-            if name.lower() == b"content-length":
+        for name, value in pairs:
+            field = name.lower()
+            if field == b"content-length":
                 try:
                     length = int(value)
                 except ValueError:  # llhttp passes over any number of zeros, int() does not
                     raise Malformed("a Content-Length of too many digits") from None
-            else:
+            elif field == b"transfer-encoding":
                 # Of anything else (even of a tab behind it) llhttp would hand out the chunks as body, framing and all.
                 if coding is not None or value.rstrip(b" ").lower() != b"chunked":
                     raise Malformed("a Transfer-Encoding that is not just chunked")

@@ -61,11 +61,8 @@ class HTTPConnectionPool(client.HTTPConnectionPool):
         super().__init__(reactor, persistent=True)  # type: ignore[no-untyped-call]  # the class has no annotations
         self.clock = reactor
         self.slots = slots
-        self._seekers: dict[PoolKey, dict[_Seeker, None]] = {}  # those without a slot, in the order of asking
-        self._sockets: set[_Socket] = set()  # from before they are opened until they are closed
-        self._idle: dict[PoolKey, dict[_Socket, None]] = {}  # the one that was used last is used next
-        self._resting: dict[_Socket, float] = {}  # the same ones: the oldest first, and since when
-        self._timer: IDelayedCall | None = None
+        self._kinds: dict[PoolKey, _Kind] = {}  # of which there are sockets, or somebody seeks one
+        self._timer: IDelayedCall | None = None  # for those that idle
         self.timers = timers or Timers(reactor)
         self.outbox = Outbox(reactor)
         self._closed = False
@@ -85,11 +82,13 @@ class HTTPConnectionPool(client.HTTPConnectionPool):
         if self._closed:
             return fail(CancelledError("the pool is closed"))
         connection = self.take(key)
-        return succeed(connection) if connection is not None else _Seeker(self, key, endpoint).result
+        if connection is not None:
+            return succeed(connection)
+        return _Seeker(self, self._kinds.setdefault(key, _Kind(key)), endpoint).result
 
     def closeCachedConnections(self) -> Deferred[None]:
         """Close what idles.  Fires with None when those sockets are closed."""
-        sockets = set(self._resting)
+        sockets = {socket for kind in self._kinds.values() for socket in kind.idle}
         for socket in sockets:
             socket.evict()
         return self._left(sockets)
@@ -101,13 +100,15 @@ class HTTPConnectionPool(client.HTTPConnectionPool):
         Fires with None when every socket is closed and every slot is back; never fails; may be called again.
         """
         self._closed = True
-        for seekers in list(self._seekers.values()):
-            for seeker in list(seekers):
-                seeker.result.cancel()
-        for socket in list(self._sockets):
+        for seeker in [seeker for kind in self._kinds.values() for seeker in kind.seekers]:
+            seeker.result.cancel()
+        for socket in self._sockets():
             socket.abort()
         self.outbox.close()
-        return self._left(set(self._sockets))
+        return self._left(self._sockets())
+
+    def _sockets(self) -> set[_Socket]:
+        return {socket for kind in self._kinds.values() for socket in kind.sockets}
 
     def _left(self, sockets: set[_Socket]) -> Deferred[None]:
         """Fires when these are closed; no socket closes within its own abort."""
@@ -117,25 +118,23 @@ class HTTPConnectionPool(client.HTTPConnectionPool):
         self._awaited.append((sockets, left))
         return left
 
-    # those who wait for a slot
+    def left(self, kind: _Kind) -> None:
+        """One of those who seek it has stopped, or one of its sockets is closed."""
+        if not kind.seekers and not kind.sockets:
+            del self._kinds[kind.key]
+        if not self._kinds and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
-    def enter(self, seeker: _Seeker) -> None:
-        self._seekers.setdefault(seeker.key, {})[seeker] = None
-
-    def leave(self, seeker: _Seeker) -> None:
-        seekers = self._seekers[seeker.key]
-        del seekers[seeker]
-        if not seekers:
-            del self._seekers[seeker.key]
-
-    # sockets come, rest and go
-
-    def add(self, socket: _Socket) -> None:
-        self._sockets.add(socket)
+    # sockets rest and go
 
     def discard(self, socket: _Socket) -> None:
-        """It is closed."""
-        self._sockets.discard(socket)
+        """It is closed, which may be said more than once."""
+        kind = socket.kind
+        if socket not in kind.sockets:
+            return
+        kind.sockets.remove(socket)
+        self.left(kind)
         for awaited in self._awaited[:]:
             sockets, left = awaited
             sockets.discard(socket)
@@ -145,69 +144,73 @@ class HTTPConnectionPool(client.HTTPConnectionPool):
 
     def rest(self, socket: _Socket) -> None:
         """It may carry another request: its connection has just looked."""
-        seekers = self._seekers.get(socket.key)
-        if seekers:
-            seeker = next(iter(seekers))
+        kind = socket.kind
+        if kind.seekers:
+            seeker = next(iter(kind.seekers))
             if not socket.slot.owed(seeker.request):
                 seeker.take(socket)
                 return
-        self._idle.setdefault(socket.key, {})[socket] = None
-        self._resting[socket] = self.clock.seconds()
-        socket.slot.park(socket.evict)
-
-    def rested(self, socket: _Socket) -> None:
-        """Nobody took it at once: a timer may be worth its price."""
-        if self._timer is None and socket in self._resting:
+        kind.idle[socket] = self.clock.seconds()
+        if self._timer is None:
             self._timer = self.clock.callLater(IDLE, self._reap)
-
-    def wake(self, socket: _Socket) -> None:
-        """It rests no more, if it did."""
-        if self._resting.pop(socket, None) is None:
-            return
-        idle = self._idle[socket.key]
-        del idle[socket]
-        if not idle:
-            del self._idle[socket.key]
-        if not self._resting and self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        socket.slot.park(socket.evict)
 
     def take(self, key: PoolKey) -> HTTPConnection | None:
         """An idle connection that may carry a request, or None: what C{getConnection} looks for first."""
-        while (idle := self._idle.get(key)) is not None:
-            socket = next(reversed(idle))
+        kind = self._kinds.get(key)
+        while kind is not None and kind.idle:
+            socket, _ = kind.idle.popitem()
             connection = socket.connection
             if connection.usable():
-                self.wake(socket)
                 socket.slot.unpark()
                 return connection
-            socket.evict()
+            connection.abort()
         return None
 
     def _reap(self) -> None:
         self._timer = None
         now = self.clock.seconds()
-        for socket, since in list(self._resting.items()):
-            if now - since < IDLE - _ROUNDING:
-                self._timer = self.clock.callLater(since + IDLE - now, self._reap)
-                break
-            socket.evict()
+        idle = [each for kind in self._kinds.values() for each in kind.idle.items()]
+        young = [since for _, since in idle if now - since < IDLE - _ROUNDING]
+        if young:
+            self._timer = self.clock.callLater(min(young) + IDLE - now, self._reap)
+        for socket, since in idle:
+            if now - since >= IDLE - _ROUNDING:
+                socket.evict()
+
+
+class _Kind:
+    """
+    What there is of one key.
+
+    @ivar seekers: those without a slot, in the order of asking.
+    @ivar sockets: from before they are opened until they are closed.
+    @ivar idle: of these, those that idle, and since when; the one that was used last is used next.
+    """
+
+    __slots__ = ("idle", "key", "seekers", "sockets")
+
+    def __init__(self, key: PoolKey) -> None:
+        self.key = key
+        self.seekers: dict[_Seeker, None] = {}
+        self.sockets: set[_Socket] = set()
+        self.idle: dict[_Socket, float] = {}
 
 
 class _Seeker:
     """Somebody wants a connection: waits for a slot and connects, unless one that others are done with comes first."""
 
-    __slots__ = ("_endpoint", "_pool", "_socket", "_waits", "key", "request", "result")
+    __slots__ = ("_endpoint", "_kind", "_pool", "_socket", "_waits", "request", "result")
 
-    def __init__(self, pool: HTTPConnectionPool, key: PoolKey, endpoint: IStreamClientEndpoint) -> None:
+    def __init__(self, pool: HTTPConnectionPool, kind: _Kind, endpoint: IStreamClientEndpoint) -> None:
         self._pool = pool
+        self._kind = kind
         self._endpoint = endpoint
         self._socket: _Socket | None = None
         self._waits = True
-        self.key = key
         self.result: Deferred[HTTPConnection] = Deferred(self._cancel)
-        pool.enter(self)
-        self.request = pool.slots.acquire(key.host)
+        kind.seekers[self] = None
+        self.request = pool.slots.acquire(kind.key.host)
         self.request.addCallbacks(self._granted, self._refused)
 
     def take(self, socket: _Socket) -> None:
@@ -218,11 +221,12 @@ class _Seeker:
 
     def _stop_waiting(self) -> None:
         self._waits = False
-        self._pool.leave(self)
+        del self._kind.seekers[self]
+        self._pool.left(self._kind)
 
     def _granted(self, slot: ISlot) -> None:
+        self._socket = socket = _Socket(self._pool, self._kind, slot, self)
         self._stop_waiting()
-        self._socket = socket = _Socket(self._pool, self.key, slot, self)
         socket.connect(self._endpoint)
 
     def _refused(self, failure: Failure) -> None:
@@ -244,15 +248,15 @@ class _Socket(Factory):
     noisy = False
     connection: HTTPConnection
 
-    def __init__(self, pool: HTTPConnectionPool, key: PoolKey, slot: ISlot, seeker: _Seeker) -> None:
+    def __init__(self, pool: HTTPConnectionPool, kind: _Kind, slot: ISlot, seeker: _Seeker) -> None:
         self._pool = pool
         self._seeker: _Seeker | None = seeker
         self._connecting: Deferred[Any] | None = None
         self._dialling = True
         self._made: list[HTTPConnection] = []  # more than one, if an endpoint tries again
-        self.key = key
+        self.kind = kind
         self.slot = slot
-        pool.add(self)
+        kind.sockets.add(self)
 
     def connect(self, endpoint: IStreamClientEndpoint) -> None:
         self._connecting = connecting = maybeDeferred(endpoint.connect, self)
@@ -262,7 +266,7 @@ class _Socket(Factory):
         if not self._dialling:
             return None  # too late: the slot is spoken for
         pool = self._pool
-        self.connection = HTTPConnection(pool.clock, self._rest, self._rested, self._gone, pool.timers, pool.outbox)
+        self.connection = HTTPConnection(pool.clock, self._rest, self._gone, pool.timers, pool.outbox)
         self.connection.address = str(getattr(addr, "host", ""))
         self._made.append(self.connection)
         return self.connection
@@ -298,17 +302,14 @@ class _Socket(Factory):
             connection.abort()
 
     def evict(self) -> None:
-        self._pool.wake(self)
+        self.kind.idle.pop(self, None)
         self.connection.abort()
 
     def _rest(self, _: HTTPConnection) -> None:
         self._pool.rest(self)
 
-    def _rested(self, _: HTTPConnection) -> None:
-        self._pool.rested(self)
-
     def _gone(self, _: HTTPConnection) -> None:
-        self._pool.wake(self)
+        self.kind.idle.pop(self, None)
         self._settle()
 
     def _settle(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from attrs import evolve
 from twisted.internet.defer import Deferred
@@ -16,7 +16,6 @@ from ...urls import shown
 from ..spaces import Space
 from .answer import Answer
 from .body import Body
-from .client import unwrapped
 from .fields import wanted
 from .judge import announced, judge, make_head
 from .redirect import REDIRECTS, Trail
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
     from .fetcher import HTTPFetcher
 
 __all__ = ["Question"]
+
+T = TypeVar("T")
 
 HINTS: Final = frozenset({b"link", b"digest", b"repr-digest"})
 """What a redirect may tell of the file that it leads to (RFC 6249)."""
@@ -35,9 +36,22 @@ class Question:
     Asked once: follows where it is led, logs in where it has to.
 
     Callbacks, not a coroutine: each download has one of these, and a coroutine costs more than all the rest of it.
+    Whatever it waits for is among what is running of the fetcher, by itself.
     """
 
-    __slots__ = ("_asked", "_chances", "_fetcher", "_hints", "_login", "_method", "_source", "_span", "_trail", "_url")
+    __slots__ = (
+        "_asked",
+        "_asking",
+        "_chances",
+        "_fetcher",
+        "_hints",
+        "_login",
+        "_method",
+        "_source",
+        "_span",
+        "_trail",
+        "_url",
+    )
 
     def __init__(
         self, fetcher: HTTPFetcher, method: str, source: Source, span: Span | None, same_as: Validators | None
@@ -61,18 +75,21 @@ class Question:
         @raise DownloadError: there is nobody who may be asked.
         """
         turn = self._fetcher.turn
-        return self._ask() if turn is None else turn().addCallback(lambda _: self._ask())
+        return self._ask() if turn is None else self._wait(turn()).addCallback(lambda _: self._ask())
+
+    def _wait(self, deferred: Deferred[T]) -> Deferred[T]:
+        return self._fetcher.running.add(deferred)
 
     def _ask(self) -> Deferred[Body]:
         trail = self._trail
         if trail.home is not None:
-            return self._fetcher.homes.space(trail.home).addCallback(self._begin_at)
+            return self._wait(self._fetcher.homes.space(trail.home)).addCallback(self._begin_at)
         place, source = trail.place, self._source
         self._url = url = source.url if place is source.place else str(place)
         self._login = login = self._fetcher.login(self._method, url, trail)
         if login is None:
             return self._send(())
-        return Deferred.fromCoroutine(login.authorize()).addCallback(self._send)
+        return self._wait(Deferred.fromCoroutine(login.authorize())).addCallback(self._send)
 
     def _begin_at(self, space: Space) -> Deferred[Body]:
         self._trail.begin_at(space)
@@ -84,11 +101,16 @@ class Question:
             trail.cookies = cookies.fields(trail.place)
             credentials = (*trail.cookies, *credentials)
         fields = self._fetcher.fields.select(self._source, credentials, self._asked, inside=trail.inside)
-        response = self._fetcher.client(trail).request(self._method, self._url, fields)
-        return response.addCallback(self._answered)
+        self._asking = asking = self._fetcher.client(trail).request(self._method, self._url, fields)
+        self._fetcher.running.begin(asking)
+        return asking.addCallbacks(self._answered, self._failed)
 
-    def _answered(self, response: object) -> Body | Deferred[Body]:
-        answer = unwrapped(response)
+    def _failed(self, failure: Failure) -> Failure:
+        self._fetcher.running.end(self._asking)
+        return failure
+
+    def _answered(self, answer: Answer) -> Body | Deferred[Body]:
+        self._fetcher.running.end(self._asking)
         trail, login, status = self._trail, self._login, answer.status
         try:
             if trail.named or trail.place is self._source.place:
@@ -104,7 +126,7 @@ class Question:
                     # Credentials that were refused are replaced once.  Who had none to send has not been refused yet.
                     self._chances = 1 if login.bare and self._chances == 2 else 0
                     answer.abandon()
-                    again = Deferred.fromCoroutine(login.challenged(head))
+                    again = self._wait(Deferred.fromCoroutine(login.challenged(head)))
                     return again.addCallback(lambda worth: self.ask() if worth else self._judged(head, answer))
                 if status != 401 and login.hears is not None:
                     login.answered(head)

@@ -104,7 +104,7 @@ class Direct(Plain):
 
     def _feed_some(self, data: bytes, at: int) -> int:
         size = min(FED, len(data) - at)
-        if lib.BIO_write(self.tls._into_ssl, ffi.from_buffer(data) + at, size) != size:
+        if lib.BIO_write(self.tls._into_ssl, ffi.from_buffer(data) + at if at else data, size) != size:
             raise MemoryError("OpenSSL has no room for what came")
         return at + size
 
@@ -127,8 +127,9 @@ class Direct(Plain):
                         self.tls._raise_ssl_error(connection, got)
             finally:
                 if end:
-                    pieces.append(ffi.buffer(room, end)[:])
-        self.feed(data, fed)
+                    pieces.append(ffi.unpack(room, end))
+        if fed < len(data):
+            self.feed(data, fed)
 
     def write(self, data: bytes) -> int:
         connection = self.tls._ssl
@@ -140,7 +141,7 @@ class Direct(Plain):
     def drain(self) -> bytes:
         room = _allocate("char[]", SENT)
         got = lib.BIO_read(self.tls._from_ssl, room, SENT)
-        return ffi.buffer(room, got)[:] if got > 0 else b""
+        return ffi.unpack(room, got) if got > 0 else b""
 
 
 def records_of(tls: SSL.Connection) -> Plain:

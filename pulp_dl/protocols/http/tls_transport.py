@@ -105,12 +105,12 @@ class TLSTransport(Protocol):
     _unread = 0  # records that have come and that OpenSSL was not asked for; at least so many, never less
     _missing = 0  # bytes of a record whose beginning has come
     _header = b""  # the beginning of a header
+    _unsent = b""  # what waits to be encrypted
     _last: Failure | None = None  # how TLS ended, while what came before that is handed on
 
     def __init__(self, creator: IOpenSSLClientConnectionCreator, protocol: IProtocol) -> None:
         self._creator = creator
         self.protocol = protocol
-        self._unsent: list[bytes] = []
 
     # beneath: a protocol
 
@@ -141,7 +141,7 @@ class TLSTransport(Protocol):
                 self._end(self._reason)
                 return
             self._established = True
-            self._encrypt(*self._take())
+            self._encrypt()
             if IHandshakeListener.providedBy(self.protocol):
                 self.protocol.handshakeCompleted()
 
@@ -166,7 +166,7 @@ class TLSTransport(Protocol):
         except SSL.Error:
             self._last = Failure()
         if self._unsent and not self._over:
-            self._encrypt(*self._take())
+            self._encrypt()
         if pieces:
             self.protocol.dataReceived(pieces[0] if len(pieces) == 1 else b"".join(pieces))
         end, self._last = self._last, None
@@ -188,8 +188,10 @@ class TLSTransport(Protocol):
             at += _HEADER + length
             if at <= size or length > _LONGEST:  # no record at all, which OpenSSL will say
                 ended += 1
-        self._missing = max(0, at - size)
-        if at < size:
+        self._missing = 0
+        if at > size:
+            self._missing = at - size
+        elif at < size:
             self._header = data[at:]
         return ended
 
@@ -211,32 +213,25 @@ class TLSTransport(Protocol):
     def write(self, data: bytes) -> None:
         if self._over:
             return
-        if self._established and not self._unsent:
-            self._encrypt(data)
-        else:
-            self._unsent.append(data)
+        self._unsent += data
+        if self._established:
+            self._encrypt()
 
     send = write
 
     def writeSequence(self, data: Any) -> None:
         self.write(b"".join(data))
 
-    def _take(self) -> list[bytes]:
-        unsent, self._unsent = self._unsent, []
-        return unsent
-
-    def _encrypt(self, *pieces: bytes) -> None:
-        for number, data in enumerate(pieces):
-            rest = data
-            try:
-                while rest:
-                    rest = rest[self._records.write(rest) :]
-            except SSL.WantReadError:  # in the middle of another handshake
-                self._unsent = [rest, *pieces[number + 1 :], *self._unsent]
-                break
-            except SSL.Error:
-                self._end(Failure())
-                return
+    def _encrypt(self) -> None:
+        """As much of what is unsent as can be, and send it."""
+        try:
+            while self._unsent:
+                self._unsent = self._unsent[self._records.write(self._unsent) :]
+        except SSL.WantReadError:
+            pass  # in the middle of another handshake
+        except SSL.Error:
+            self._end(Failure())
+            return
         self._flush()
 
     def _flush(self) -> None:
@@ -278,9 +273,9 @@ class TLSTransport(Protocol):
     def silent(self) -> bool:
         return not self._more and self._below.silent()
 
-    def exhausted(self, *, drained: bool) -> bool:
+    def emptied(self, *, drained: bool) -> bool:
         # How much was read tells nothing here; how much of it was encrypted does.
-        return not self._more and self._below.exhausted(drained=self._drained)
+        return not self._more and self._below.emptied(drained=self._drained)
 
     @property
     def _more(self) -> bool:

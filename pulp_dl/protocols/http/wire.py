@@ -64,10 +64,10 @@ class Wire:
         """Would a read have to wait?  If not, there are bytes, or the end."""
         return self._socket is None or not self._readable.poll(0)
 
-    def exhausted(self, *, drained: bool) -> bool:
+    def emptied(self, *, drained: bool) -> bool:
         """
-        Is what was read last all that has come?
+        Did the last read certainly take all that had come?
 
-        @param drained: there was room for more in that read.
+        @param drained: there was room for more in it.
         """
-        return drained or self.silent()
+        return drained
