@@ -30,6 +30,8 @@ _IPV6 = re.compile(r"\[([0-9A-Fa-f:.]+)(%25[A-Za-z0-9._~\-]+)?\](?::([0-9]*))?")
 # servers sign; "%" because what is encoded stays as it is.  Anything else is encoded, as browsers do it.
 _SAFE: Final = "!$%&'()*+,-./:;=?@_~[]|"
 _NEEDS_QUOTING = re.compile(f"[^{re.escape(_SAFE)}A-Za-z0-9]")
+# Nearly every URL: no userinfo, nothing to encode, no fragment, and an "@" nowhere.
+_PLAIN = re.compile(rf"({_SCHEME.pattern}://[A-Za-z0-9_.:\-]*)(/[{re.escape(_SAFE.replace('@', ''))}A-Za-z0-9]*)")
 _SUSPECT = re.compile("[=:%]")  # without one of them there is nothing to mask
 _USERINFO = re.compile("//[^/]*@")
 # Amazon, Google, Azure, Akamai, CloudFront, nginx's secure_link, and what people call such things.  Searched in what
@@ -111,6 +113,21 @@ def parse(text: str) -> URL:
     """
     if not isinstance(text, str):
         raise InvalidURL(f"a URL has to be a str, not {type(text).__name__}")
+    plain = _PLAIN.fullmatch(text)
+    if plain is None:
+        return _read(text)
+    base, target = plain.groups()
+    scheme, host, port = _origin(base)
+    return URL(scheme, host, port, target)
+
+
+@lru_cache(1024)
+def _origin(base: str) -> tuple[str, str, int | None]:
+    """That of all URLs that begin so.  Nothing of a userinfo is remembered: there is none."""
+    return _read(base).origin
+
+
+def _read(text: str) -> URL:
     match = _SHAPE.fullmatch(text)
     if match is None:
         raise InvalidURL("not an absolute URL (scheme://host/path is needed)")

@@ -13,6 +13,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from pulp_dl import urls
+from pulp_dl.testing.strategies import urls as odd_urls
 from pulp_dl.urls import URL, InvalidURL, join, parse, shown
 
 LETTERS = string.ascii_letters + string.digits
@@ -61,6 +62,42 @@ def test_whatever_is_given_becomes_a_url_or_an_error(before: str, after: str) ->
         assert str(found).isascii()
         assert all("!" <= each <= "~" for each in str(found))
         assert parse(str(found)) == URL(found.scheme, found.host, found.port, found.target)
+
+
+def outcome(text: str) -> URL | str:
+    try:
+        return parse(text)
+    except InvalidURL as error:
+        return str(error)
+
+
+@given(
+    st.one_of(
+        st.builds("{}://{}{}{}".format, st.text(LETTERS + "+.-\n", max_size=6), HOSTS, PORTS, st.text(max_size=12)),
+        st.builds("{}://{}{}".format, SCHEMES, st.text(LETTERS + "_.:-@[]%\\ ;,\0\x7f\n\u00e4", max_size=12), TARGETS),
+        st.builds("http://{}/{}".format, NAMES, st.text(string.printable + "\x80\u00e4\ud800", max_size=12)),
+        odd_urls("http", odd=True),
+        st.text(max_size=30),
+    ).map(lambda text: text.partition("#")[0])
+)
+@example("HTTP://Files.Example:0080/a")
+@example("http://:80/")
+@example("http://files.example:/a@b")
+@example("http://user:word@files.example/")
+@example("http://files.example/\n")
+def test_what_is_plain_is_read_as_what_is_not(text: str) -> None:
+    """A fragment is dropped, and makes a URL one that is looked at closely."""
+    assert outcome(text) == outcome(f"{text}#")
+    assert outcome(text) == outcome(f"{text}#")  # when its host is known
+
+
+@pytest.mark.parametrize(
+    "shape", ["{}ttp://h/a", "h{}p://h/a", "http:/{}h/a", "http://h{}h/a", "http://h{}", "http://h/{}"]
+)
+def test_each_character_is_read_so_wherever_it_stands(shape: str) -> None:
+    for character in map(chr, (*range(0x120), 0x2028, 0xD800, 0xDCE9, 0x1F600)):
+        text = shape.format(character)
+        assert outcome(text) == outcome(f"{text}#") or character == "#"
 
 
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=20).filter(lambda t: t.strip(".")))
@@ -610,11 +647,15 @@ def test_no_message_and_no_repr_of_a_url_holds_a_secret(quoted: str, raw: str) -
 
 def test_nothing_of_a_userinfo_is_remembered() -> None:
     """What parse() keeps for the next URL of the same host is the host."""
+    memories = [each for each in vars(urls).values() if hasattr(each, "cache_info")]
+    assert memories
+    for memory in memories:
+        memory.cache_clear()  # somewhere a secret was a host
     for host in ("h.example", "[::1]", "h.example:8080"):
         assert parse(f"https://{SECRET}:{SECRET}@{host}/a").password == SECRET
+        assert parse(f"https://{SECRET}@{host}/a").user == SECRET
     seen: dict[int, object] = {}
-    waiting: list[object] = [each for each in vars(urls).values() if hasattr(each, "cache_info")]
-    assert waiting
+    waiting: list[object] = [*memories]
     while waiting:
         each = waiting.pop()
         if id(each) not in seen and not isinstance(each, FunctionType | ModuleType | type):

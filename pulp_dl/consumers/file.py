@@ -83,7 +83,6 @@ class ToFile:
             raise TypeError(f"mode: {mode!r} is no number; give one such as 0o644, or None for what the umask leaves")
         if mode is not None and mode & ~0o777:
             raise ValueError(f"mode: {mode:#o} is more than permissions; use 0 to 0o777")
-        self.path = os.fsdecode(path)
         self._options: dict[str, Any] = {"durable": durable, "mode": mode, "disk": disk}
         self._mtime = mtime
         self._part = part
@@ -93,7 +92,7 @@ class ToFile:
         try:
             self._place = locate(path, root)
         except Refused as error:
-            self._trouble = error
+            self.path, self._trouble = os.fsdecode(path), error
         else:
             self.path = self._place.path
         if part:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -22,11 +22,12 @@ class Queue:
     @ivar worth: bytes that are worth a hand-over.
     """
 
+    begun = False
     worth = PIECE
     workers: IWorkers = InlineWorkers()
     _paused = False
     _lane: Any = None
-    _producers: tuple[Any, ...] = ()
+    _producers: Sequence[Any] = ()
 
     def __init__(self, failed: Callable[[Failure], None]) -> None:
         """
@@ -34,24 +35,21 @@ class Queue:
         """
         self._failed = failed
 
-    @property
-    def begun(self) -> bool:
-        return self._lane is not None
-
     def enter(self, producer: Any) -> None:
         """This one brings bytes."""
-        self._producers = (*self._producers, producer)
+        self._producers = [*self._producers, producer]
         if self._paused:
             producer.pauseProducing()
 
     def leave(self, producer: Any) -> None:
         """It brings no more."""
-        self._producers = tuple(each for each in self._producers if each is not producer)
+        self._producers = [each for each in self._producers if each is not producer]
 
     def put(self, weight: int, job: Callable[[], object]) -> None:
         """On a worker thread, when all that was put before is done."""
-        if self._lane is None:
+        if not self.begun:
             self._lane = self.workers.lane(self._relieved, self._failed, None)
+            self.begun = True
         full: bool = self._lane.put(job, weight)
         self.worth = self._lane.piece
         if full and not self._paused:
@@ -76,7 +74,7 @@ class Queue:
 
     def close(self, _: object = None) -> None:
         """All is done.  From here on nothing leads from here to the file that leads here."""
-        self._lane, self._failed = None, _nobody
+        self.begun, self._lane, self._failed = False, None, _nobody
 
 
 def _nobody(_: Failure) -> None:

@@ -22,7 +22,10 @@ ALGORITHMS: Final = ("sha512", "sha384", "sha256", "sha224", "blake2b", "sha3_51
 
 
 _NOTHING: Final[Mapping[Any, str]] = {}
-_DIGITS: Final = {name: 2 * hashlib.new(name, usedforsecurity=False).digest_size for name in ALGORITHMS}
+# To be copied, which costs half of making another one.
+# md5 and sha1 are what old repositories have; they detect accidents, not attackers.
+_EMPTY: Final[Mapping[str, Any]] = {name: hashlib.new(name, usedforsecurity=False) for name in ALGORITHMS}
+_DIGITS: Final = {name: 2 * empty.digest_size for name, empty in _EMPTY.items()}
 _HEXADECIMAL: Final = re.compile("[0-9a-f]*")
 
 
@@ -39,11 +42,6 @@ def _hexadecimal(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"Digest.value: hexadecimal digits as str are needed, not {type(value).__name__}")
     return value.strip().lower()
-
-
-def _new(algorithm: str) -> Any:
-    # md5 and sha1 are what old repositories have; they detect accidents, not attackers.  (hashlib.new costs thrice.)
-    return getattr(hashlib, algorithm)(usedforsecurity=False)
 
 
 @implementer(IExpectation)
@@ -94,7 +92,7 @@ class Hashing:
         self.algorithm = algorithm
         self._expected = expected
         self._known = known
-        self._hash = _new(algorithm)
+        self._hash = _EMPTY[algorithm].copy()
 
     def update(self, data: bytes) -> None:
         self._hash.update(data)

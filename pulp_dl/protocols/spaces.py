@@ -158,16 +158,19 @@ def resolve(reactor: Any, host: str) -> Deferred[Space]:
     return addresses(reactor, host).addCallback(lambda told: max(map(space_at, told), default=Space.PUBLIC))
 
 
+def _bound(remote: Remote, source: Source) -> bool:
+    """Has anybody said whose the secrets are?  Else they are for where the source is, and no URL is read again."""
+    return remote.url is not None or source.scope is not None
+
+
 def scope(remote: Remote, source: Source) -> tuple[str, str, int | None]:
     """The origin that the secrets of the Remote may be shown to."""
-    bound = remote.url is not None or source.scope is not None
-    # The usual case without reading a URL again.
-    return remote.scope(source.url, source.scope) if bound else source.place.origin
+    return remote.scope(source.url, source.scope) if _bound(remote, source) else source.place.origin
 
 
 def inside(remote: Remote, source: Source) -> bool:
     """May the place of this source have the secrets of the Remote (and the client certificate)?"""
-    return not source.public and source.place.origin == scope(remote, source)
+    return not source.public and (not _bound(remote, source) or source.place.origin == scope(remote, source))
 
 
 def named(remote: Remote, source: Source, host: str) -> bool:
