@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from attrs import field, frozen
 from zope.interface import implementer
@@ -58,7 +58,7 @@ class Digest:
     value: str = field(converter=_hexadecimal)
     enforced: bool = field(default=True, kw_only=True)
     known: Mapping[str, str] = field(default=_NOTHING, kw_only=True, eq=False, repr=False)
-    partial: bool = field(default=False, init=False)
+    partial: ClassVar[bool] = False
 
     def __attrs_post_init__(self) -> None:
         digits = _DIGITS[self.algorithm]
@@ -77,8 +77,8 @@ class Measure:
     """Compute a digest and expect nothing of it; it stands in C{Report.facts}."""
 
     algorithm: str = field(default="sha256", converter=_algorithm)
-    enforced: bool = field(default=False, init=False)
-    partial: bool = field(default=True, init=False)
+    enforced: ClassVar[bool] = False
+    partial: ClassVar[bool] = True
 
     def start(self) -> ICheck:
         return Hashing(self.algorithm, None)
@@ -125,8 +125,8 @@ class Vouched:
 
     algorithm: str = field(converter=_algorithm)
     value: str = field(converter=_hexadecimal)
-    enforced: bool = field(default=True, init=False)
-    partial: bool = field(default=False, init=False)
+    enforced: ClassVar[bool] = True
+    partial: ClassVar[bool] = False
 
     def start(self) -> ICheck:
         return _Vouching(self.algorithm, self.value)
@@ -165,7 +165,7 @@ class Size:
     value: int = field(validator=_bytes)
     enforced: bool = field(default=True, kw_only=True)
     known: Mapping[int, str] = field(default=_NOTHING, kw_only=True, eq=False, repr=False)
-    partial: bool = field(default=False, init=False)
+    partial: ClassVar[bool] = False
 
     def start(self) -> ICheck:
         return _Counting(self)

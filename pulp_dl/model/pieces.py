@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from attrs import field, frozen
 from zope.interface import implementer
@@ -41,8 +41,8 @@ class Pieces:
     algorithm: str
     length: int = field(validator=_length)
     digests: tuple[str, ...] = field(converter=_tuple, repr=lambda digests: f"<{len(digests)}>")
-    enforced: bool = field(default=False, init=False)
-    partial: bool = field(default=False, init=False)
+    enforced: ClassVar[bool] = False
+    partial: ClassVar[bool] = False
 
     def __attrs_post_init__(self) -> None:
         known = [Digest(self.algorithm, each) for each in self.digests]
@@ -91,8 +91,8 @@ class _Unread:
 class Some(Pieces):
     """Some pieces that follow each other, each of which has to be right."""
 
-    enforced: bool = field(default=True, init=False)
-    partial: bool = field(default=True, init=False)
+    enforced: ClassVar[bool] = True
+    partial: ClassVar[bool] = True
 
     def start(self) -> Piecewise:
         return Piecewise(self)
