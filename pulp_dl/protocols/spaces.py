@@ -222,7 +222,7 @@ class Homes:
         afterwards, when somebody asks where a list was found, may be another one (DNS rebinding).
         """
         space = literal(address)
-        if space is not None and found_here(self._remote, place):
+        if space is not None and (self._remote.proxy is None or found_here(self._remote, place)):
             self._keep(space, place.host)
 
     def _keep(self, space: Space, host: str) -> Space:
