@@ -9,10 +9,10 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
-from pulp_dl.errors import ConnectFailed
+from pulp_dl.errors import ConnectFailed, ProtocolError
 from pulp_dl.protocols.http.connection import HTTPConnection
 from pulp_dl.protocols.http.outbox import TOGETHER, Outbox
-from tests.http.lines import ASK, URL
+from tests.http.lines import ASK, HELLO, URL, error
 
 
 class Bench:
@@ -68,6 +68,33 @@ def test_of_a_crowd_some_go_out_in_each_turn_in_the_order_of_asking() -> None:
     assert [turn.count(ASK) for turn in turns] == [TOGETHER, 2 * TOGETHER, 2 * TOGETHER + 1]
     assert turns[0][-TOGETHER:] == [ASK] * TOGETHER
     assert bench.clock.getDelayedCalls() == []
+
+
+def test_what_comes_before_a_request_went_out_is_no_answer_to_it() -> None:
+    """As a server says 408 to a connection that has idled for long, in the moment in which it is used again."""
+    bench = Bench(1)
+    connection, transport = bench.connections[0], bench.transports[0]
+    first = bench.ask(0)
+    bench.clock.advance(0)
+    connection.dataReceived(HELLO)
+    first.addCallback(lambda answer: answer.abandon())
+    second = bench.ask(0)
+    connection.dataReceived(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
+    failed = error(second, ConnectFailed)
+    assert "before it was asked" in str(failed)
+    assert connection.silent, "so it is asked again, and not blamed"
+    assert connection.reused
+    bench.clock.advance(0)
+    assert bench.sent == [ASK]
+    assert transport.disconnected
+    assert bench.clock.getDelayedCalls() == []
+
+
+def test_who_speaks_first_on_a_fresh_connection_is_no_server_of_HTTP() -> None:
+    bench = Bench(1)
+    asking = bench.ask(0)
+    bench.connections[0].dataReceived(b"220 ready when you are\r\n")
+    assert "does not begin as an answer" in str(error(asking, ProtocolError))
 
 
 def test_a_request_that_was_cancelled_meanwhile_is_not_sent() -> None:

@@ -215,8 +215,8 @@ class HTTPConnection(Protocol):
         if self._aborted:
             return
         asking, answer = self._asking, self._answer
-        if asking is None and answer is None:
-            self.abort()  # nobody asked
+        if answer is None and (asking is None or (self._unsent and self.reused)):
+            self._unasked()
             return
         self.silent = False
         drained = len(data) < self._buffer
@@ -243,6 +243,13 @@ class HTTPConnection(Protocol):
         if self._answer is answer and not answer.wanted:
             self.pause()
         self._emptied = False
+
+    def _unasked(self) -> None:
+        """Whatever this is, it would become the answer to a request that has not gone out, or to the next one."""
+        asking = self._no_longer_asking()
+        self.abort()
+        if asking is not None:
+            asking.errback(ConnectFailed("the server sent something before it was asked", self._url))
 
     def _begin(self) -> Answer:
         framing = self._framing
