@@ -20,18 +20,22 @@ __all__ = ["URL", "InvalidURL", "address_of", "join", "parse", "shown"]
 
 DEFAULT_PORTS: Final = {"http": 80, "https": 443, "ftp": 21, "ftps": 990, "sftp": 22}
 
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*")
+# What stands before a target is remembered here and elsewhere, so it has an end: schemes and zones that there are have
+# theirs long before.
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]{0,62}")
 _SHAPE = re.compile(rf"({_SCHEME.pattern})://([^/?#]*)([^#]*)(#.*)?", re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _AMBIGUOUS = re.compile(r"[\s@\\\[\]<>\"]|;$")
 _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_\-.]*[A-Za-z0-9_.])?")
-_IPV6 = re.compile(r"\[([0-9A-Fa-f:.]+)(%25[A-Za-z0-9._~\-]+)?\](?::([0-9]*))?")
+_IPV6 = re.compile(r"\[([0-9A-Fa-f:.]+)(%25[A-Za-z0-9._~\-]{1,64})?\](?::([0-9]*))?")
 # What a path and a query may hold (RFC 3986 section 3.3 and 3.4), and "|[]", which browsers send as they are and some
 # servers sign; "%" because what is encoded stays as it is.  Anything else is encoded, as browsers do it.
 _SAFE: Final = "!$%&'()*+,-./:;=?@_~[]|"
 _NEEDS_QUOTING = re.compile(f"[^{re.escape(_SAFE)}A-Za-z0-9]")
-# Nearly every URL: no userinfo, nothing to encode, no fragment, and an "@" nowhere.
-_PLAIN = re.compile(rf"({_SCHEME.pattern}://[A-Za-z0-9_.:\-]*)(/[{re.escape(_SAFE.replace('@', ''))}A-Za-z0-9]*)")
+# Nearly every URL: no userinfo, nothing to encode, no fragment, an "@" nowhere; and before the target, since that is
+# remembered, no more than a host needs.
+_TARGET: Final = rf"/[{re.escape(_SAFE.replace('@', ''))}A-Za-z0-9]*"
+_PLAIN = re.compile(rf"({_SCHEME.pattern}://[A-Za-z0-9_.:\-]{{,300}})({_TARGET})")
 _SUSPECT = re.compile("[=:%]")  # without one of them there is nothing to mask
 _USERINFO = re.compile("//[^/]*@")
 # Amazon, Google, Azure, Akamai, CloudFront, nginx's secure_link, and what people call such things.  Searched in what
@@ -141,7 +145,6 @@ def _read(text: str) -> URL:
         raise InvalidURL(
             "an ambiguous host in a URL (an '@' follows where it ends; write host/?... or encode userinfo)"
         )
-    # What is kept for the next URL of the same host is the host.
     user = password = None
     if "@" in authority:
         userinfo, _, authority = authority.rpartition("@")
@@ -161,7 +164,6 @@ def _read(text: str) -> URL:
     return URL(scheme, host, port, target, user, password)
 
 
-@lru_cache(1024)
 def _hostport(scheme: str, hostport: str) -> tuple[str, int | None]:
     if hostport.startswith("["):
         match = _IPV6.fullmatch(hostport)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import string
+from contextlib import suppress
 from time import process_time
 from types import FunctionType, ModuleType
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -647,21 +649,58 @@ def test_no_message_and_no_repr_of_a_url_holds_a_secret(quoted: str, raw: str) -
 
 def test_nothing_of_a_userinfo_is_remembered() -> None:
     """What parse() keeps for the next URL of the same host is the host."""
-    memories = [each for each in vars(urls).values() if hasattr(each, "cache_info")]
-    assert memories
-    for memory in memories:
-        memory.cache_clear()  # somewhere a secret was a host
+    forget()  # somewhere a secret was a host
     for host in ("h.example", "[::1]", "h.example:8080"):
         assert parse(f"https://{SECRET}:{SECRET}@{host}/a").password == SECRET
         assert parse(f"https://{SECRET}@{host}/a").user == SECRET
+    assert parse("https://i.example/a").host == "i.example"
+
+    assert "https://i.example" in remembered()
+    assert not [each for each in remembered() if SECRET in each]
+
+
+LONG = 100_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"http://h.example:{'0' * LONG}80/a",
+        f"http://[::1]:{'0' * LONG}80/a",
+        f"http://[fe80::1%25{'z' * LONG}]/a",
+        f"http://{'h' * LONG}/a",
+        f"x{'y' * LONG}://h.example/a",
+        f"http://h.example/{'a' * LONG}",
+        f"http://h.example/?{'é' * LONG}",
+    ],
+    ids=lambda text: text[:20],
+)
+def test_nothing_long_is_remembered(text: str) -> None:
+    """A server that redirects to another such URL each time would have us keep a thousand of them."""
+    forget()
+    with suppress(InvalidURL):
+        shown(str(parse(text)))
+    assert max(map(len, remembered()), default=0) < 1000
+
+
+def memories() -> list[Any]:
+    found = [each for each in vars(urls).values() if hasattr(each, "cache_info")]
+    assert found
+    return found
+
+
+def forget() -> None:
+    for memory in memories():
+        memory.cache_clear()
+
+
+def remembered() -> set[str]:
+    """Every string that is kept between two calls."""
     seen: dict[int, object] = {}
-    waiting: list[object] = [*memories]
+    waiting: list[object] = memories()
     while waiting:
         each = waiting.pop()
         if id(each) not in seen and not isinstance(each, FunctionType | ModuleType | type):
             seen[id(each)] = each
             waiting += gc.get_referents(each)
-    texts = {each for each in seen.values() if isinstance(each, str)}
-
-    assert "h.example:8080" in texts
-    assert not [each for each in texts if SECRET in each]
+    return {each for each in seen.values() if isinstance(each, str)}

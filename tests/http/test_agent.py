@@ -21,13 +21,14 @@ from twisted.web.iweb import IAgent, IResponse
 from zope.interface.verify import verifyObject
 
 from pulp_dl.engine.shared import Shared
-from pulp_dl.errors import ConnectFailed, DownloadError, ProtocolError, TimedOut, TLSFailed
+from pulp_dl.errors import ConnectFailed, DownloadError, ProtocolError, Refused, TimedOut, TLSFailed
 from pulp_dl.model.auth import Basic
 from pulp_dl.model.remote import Remote, Timeouts
 from pulp_dl.model.source import Source
 from pulp_dl.model.tls import TLS
 from pulp_dl.protocols.http import HTTPFetcher
-from pulp_dl.protocols.http.agent import Agent
+from pulp_dl.protocols.http.agent import URI, Agent
+from pulp_dl.protocols.http.fields import Fields
 from pulp_dl.protocols.http.gates import Gates
 from pulp_dl.protocols.http.pool import HTTPConnectionPool
 from pulp_dl.protocols.http.proxy import route
@@ -207,6 +208,26 @@ async def test_a_request_with_a_body_is_no_download(reactor: Any, shared: Shared
         body: Any = object()
         with pytest.raises(ValueError, match="no body"):
             await agent.request(b"PUT", b"http://127.0.0.1:1/", None, body)
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/a HTTP/1.1\r\nX-Evil: 1\r\n\r\nGET /b", None),
+        ("/a", Fields(((b"X", b"a\r\nX-Evil: 1"),))),
+        ("/a", Fields(((b"X: 1\r\nX-Evil", b"a"),))),
+        ("/a", Headers({b"X": [b"a\x00b"]})),
+    ],
+)
+async def test_what_would_be_another_field_or_another_request_does_not_go_out(
+    reactor: Any, shared: Shared, path: str, headers: Headers | None
+) -> None:
+    async with FaultServer(reactor, answer(b"hello")) as server:
+        with lone_agent(reactor, shared, server.url()) as agent:
+            with pytest.raises(Refused, match="control character"):
+                await agent.request(b"GET", URI(server.url() + path), headers)
+            assert server.requests == []
+            assert server.connections.total == 0
 
 
 # ---- a pooled connection that is dead
