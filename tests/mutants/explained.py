@@ -45,6 +45,9 @@ REASONS: Final[dict[str, dict[str, str]]] = {
         "protocols/http/pool.py": """
             @frozen(cache_hash=True) → @frozen(cache_hash=False)
         """,
+        "protocols/http/gates.py": """
+            _make_room(login.refused) → pass
+        """,
         "consumers/part.py": """
             @lru_cache(1) → @lru_cache( 0)
         """,
