@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Mapping
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from pulp_dl.flow.checks import FEW, INLINE, LEAST, REST, Checks
 from pulp_dl.flow.valve import Valve
 from pulp_dl.flow.workers import InlineWorkers
 from pulp_dl.interfaces import ICheck, IExpectation
+from pulp_dl.model.expect import Hashing
 from tests.flow.slow import Slow
 
 
@@ -198,6 +201,25 @@ def test_for_a_client_there_is_always_a_digest_of_what_came_and_no_fact_that_nob
 
     assert checks.so_far() == (algorithm, hashlib.new(algorithm, b"a").digest())
     assert len(checks.verify()[0]) == len(expect)
+
+
+@pytest.mark.parametrize(("expect", "times"), [([], 1), ([Size(1), RIGHT], 1), ([RIGHT, Measure("md5")], 2)])
+def test_nor_is_anything_hashed_once_more_where_a_digest_of_it_is_kept_already(expect: list[Any], times: int) -> None:
+    hashed: list[object] = []
+
+    def count(frame: FrameType, event: str, arg: object) -> None:
+        if event == "call" and frame.f_code is Hashing.update.__code__:
+            hashed.append(frame.f_locals["data"])
+
+    checks, _ = of(*expect, provable=True)
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        checks.update(b"a")
+    finally:
+        sys.setprofile(before)
+
+    assert hashed == [b"a"] * times
 
 
 def test_for_a_file_there_is_none_that_nobody_wanted() -> None:

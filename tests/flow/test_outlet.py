@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 from pulp_dl.errors import ConsumerFailed, ConsumerGone, Truncated
 from pulp_dl.flow.outlet import Outlet, in_our_words
 from pulp_dl.flow.valve import Valve
+from pulp_dl.model.source import Head
 from pulp_dl.testing import Recorder, RewindableRecorder
 from tests.engine.by_hand import head
 
@@ -132,6 +133,59 @@ def test_one_that_never_began_has_no_producer_to_lose() -> None:
 
     assert not consumer.unregistered
     assert consumer.failure is not None
+
+
+def test_nor_has_one_that_raised_when_it_began() -> None:
+    consumer = Recorder(raises={"begin": ZeroDivisionError()})
+    outlet = leading_to(consumer)
+    with pytest.raises(ConsumerFailed):
+        outlet.give(b"abc", HEAD)
+    outlet.fail(Truncated(0, 10))
+
+    assert not consumer.unregistered
+    assert consumer.failure is not None
+
+
+@pytest.mark.parametrize("method", ["begin", "registerProducer"])
+def test_one_that_leaves_inside_of_its_beginning_is_given_a_producer_once_and_loses_it(method: str) -> None:
+    calls: list[str] = []
+
+    class Leaving(Recorder):
+        def begin(self, head: Head) -> None:
+            super().begin(head)
+            self._called("begin")
+
+        def registerProducer(self, producer: Any, streaming: bool) -> None:
+            super().registerProducer(producer, streaming)
+            self._called("registerProducer")
+
+        def unregisterProducer(self) -> None:
+            super().unregisterProducer()
+            self._called("unregisterProducer")
+
+        def fail(self, failure: Failure) -> None:
+            super().fail(failure)
+            self._called("fail")
+
+        def _called(self, name: str) -> None:
+            calls.append(name)
+            if name == method and len(calls) < 10:
+                outlet.fail(ConsumerGone("left"))
+
+    outlet = leading_to(Leaving())
+    outlet.begin(HEAD)
+
+    assert calls == ["begin", "registerProducer", "unregisterProducer", "fail"]
+
+
+def test_one_that_cannot_forget_is_not_asked_to() -> None:
+    consumer = Recorder()
+    outlet = leading_to(consumer)
+    outlet.give(b"abc", HEAD)
+    with pytest.raises(ConsumerFailed, match="cannot forget"):
+        outlet.rewind(OTHER)
+
+    assert (outlet.given, outlet.head, consumer.data) == (3, HEAD, b"abc")
 
 
 def test_one_that_raises_when_it_is_told_is_told_of_and_harms_nobody(logged_errors: Any) -> None:

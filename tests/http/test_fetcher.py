@@ -620,6 +620,19 @@ async def test_close_ends_a_request_alone(reactor: Any, fetching: MakeFetcher) -
             await opening
 
 
+async def test_close_takes_no_longer_than_a_socket_does(reactor: Any, fetching: MakeFetcher) -> None:
+    async with FaultServer(reactor, Hold()) as server:
+        fetcher = fetching()
+        opening = fetcher.open(Source(server.url("/silent")))
+        await until(reactor, lambda: server.requests)
+        closing = fetcher.close()
+        with pytest.raises(CancelledError):
+            await opening
+        for _ in range(3):
+            await turn(reactor)
+        assert closing.called
+
+
 async def test_close_ends_a_body_alone(reactor: Any, fetching: MakeFetcher) -> None:
     stuck = [Send(response_head(200, ((b"Content-Length", b"10"),)) + b"half"), Hold()]
     async with FaultServer(reactor, stuck) as server:

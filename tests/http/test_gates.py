@@ -251,6 +251,22 @@ def test_only_so_many_logins_are_remembered() -> None:
     assert [gates.refusal(each, "a") is None for each in proxies[:4]] == [False, False, True, False]
 
 
+def test_a_host_that_was_refused_again_is_remembered_for_longer_than_those_before_it() -> None:
+    """Where no more are remembered."""
+    clock = Clock()
+    gates, proxy = Gates(clock), Proxy(GATE, WRONG)
+    hosts = [str(number) for number in range(MOST - 1)]
+    for each in hosts:
+        gates.refused(proxy, each, NO)
+    clock.advance(FORGOTTEN / 2)
+    for each in (hosts[0], "a", "b"):
+        gates.refused(proxy, each, NO)
+    clock.advance(FORGOTTEN / 2)
+
+    assert gates.refusal(proxy, hosts[0]) is not None
+    assert gates.refusal(proxy, "c") is not None, "three hosts were"
+
+
 @implementer(IMirrors)
 class Given:
     """These places."""

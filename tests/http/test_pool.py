@@ -28,10 +28,10 @@ from pulp_dl.flow.timers import Timers
 from pulp_dl.interfaces import ISlot
 from pulp_dl.protocols.http.connection import HTTPConnection
 from pulp_dl.protocols.http.pool import IDLE, HTTPConnectionPool, PoolKey
-from pulp_dl.testing import FaultServer, Send
+from pulp_dl.testing import FaultServer, Hold, Send
 from pulp_dl.testing.pipe import pipe
 from tests.http.lines import ASK, HELLO, NOBODY, OK, URL, error, result
-from tests.sinks import Sink
+from tests.sinks import Sink, turn, until
 
 A, B, C, ALSO_A = (PoolKey(*pair) for pair in (("a", "one"), ("b", "one"), ("c", "one"), ("a", "other")))
 
@@ -208,6 +208,9 @@ class TestReuse:
             world.work(connection)
         assert result(world.get()) is one
         assert result(world.get()) is two
+
+    def test_each_knows_the_address_that_its_factory_was_told_of(self) -> None:
+        assert result(World().get()).address == NOBODY.host
 
     def test_an_identity_is_never_served_by_the_connection_of_another(self) -> None:
         world = World()
@@ -480,6 +483,26 @@ class TestFailing:
         world.run()
         assert world.free()
 
+    def test_at_the_second_of_two_addresses(self) -> None:
+        """An endpoint may try both at once, and the one that is ready first may be the one that was made first."""
+        world = World(1, 1)
+        world.prompt = False
+        getting = world.get()
+        dial = world.dials[0]
+        first, second = dial.build(), dial.build()
+        second.connection.abort()
+        dial.succeed(first.connection)
+        world.run()
+        connection = result(getting)
+        assert connection is first.connection
+        world.work(connection)
+        assert result(world.get()) is connection
+        world.work(connection)
+        world.pool.closeCachedConnections()
+        world.run()
+        assert not first.near.connected
+        assert world.free()
+
     def test_an_endpoint_that_goes_on_after_it_failed_gets_no_connection(self) -> None:
         """Its slot belongs to somebody else by then."""
         world = World(1, 1)
@@ -562,6 +585,23 @@ class TestIdling:
         assert not world.open
         assert not world.clock.getDelayedCalls()
         assert world.free()
+
+    def test_one_whose_minute_ended_a_moment_ago_is_closed_and_no_timer_is_set_for_it(self) -> None:
+        """A moment that is not longer than sums of floats are rounded by; and no reactor sets a timer in the past."""
+        world = World()
+        clock: Any = world.clock
+        later = clock.callLater
+
+        def strict(delay: float, *args: Any) -> Any:
+            assert delay >= 0
+            return later(delay, *args)
+
+        clock.callLater = strict
+        connection = result(world.get())
+        world.work(connection)
+        world.run(IDLE + 1e-7)
+        world.run()
+        assert not world.server(connection).near.connected
 
     def test_each_has_a_minute_of_its_own_and_all_share_one_timer(self) -> None:
         world = World(3, 3)
@@ -652,6 +692,18 @@ class TestClosing:
         world.run()
         assert world.free()
 
+    def test_who_waits_for_that_does_not_wait_for_one_that_its_server_had_closed(self) -> None:
+        world = World()
+        gone, idle = result(world.get()), result(world.get())
+        for connection in (gone, idle):
+            world.work(connection)
+        world.server(gone).close()
+        world.run()
+        closing = world.pool.closeCachedConnections()
+        world.run()
+        assert result(closing) is None
+        assert world.free()
+
     def test_everything(self) -> None:
         world = World(4, 2)
         idle, asking, reading = result(world.get(A)), result(world.get(A)), result(world.get(B))
@@ -732,6 +784,27 @@ async def test_the_server_never_sees_more_connections_than_there_are_slots(
         bodies = await gatherResults([Deferred.fromCoroutine(fetch()) for _ in range(100)])
         assert bodies == [b"hello"] * 100
         assert server.connections.peak == server.connections.total == per_host
+        await pool.close()
+
+
+async def test_one_with_something_to_be_read_is_closed_and_not_used_again(reactor: Any) -> None:
+    """Nobody would read it: for its socket is neither at work nor idle any more."""
+    pool = HTTPConnectionPool(reactor, Slots(2, 2, reactor))
+    async with FaultServer(reactor, (Send(HELLO), Hold(), Send(HELLO))) as server:
+        endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", server.port)
+        connection = await pool.getConnection(A, endpoint)
+        answer = await connection.request(ASK, b"GET", URL)
+        await answer.deliver(Sink())
+        transport: Any = connection.transport
+        transport.pauseProducing()  # as if the reactor had not come to it
+        server.release()
+        await until(reactor, lambda: not connection.usable())
+        other = await pool.getConnection(A, endpoint)
+        assert other is not connection
+        for _ in range(3):
+            await turn(reactor)
+        assert not connection.alive
+        assert other.alive
         await pool.close()
 
 

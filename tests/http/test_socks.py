@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import CancelledError
+from twisted.internet.protocol import Factory, Protocol
 
 from pulp_dl import Downloader, ToMemory
 from pulp_dl.engine.shared import Shared
@@ -15,7 +17,10 @@ from pulp_dl.model.auth import Basic
 from pulp_dl.model.remote import Proxy, Remote, Timeouts
 from pulp_dl.model.source import Source
 from pulp_dl.protocols.http import HTTPFetcher
+from pulp_dl.protocols.http.gates import Gates
+from pulp_dl.protocols.http.proxy import route
 from pulp_dl.testing import Hold, MemoryNetwork, Reset, Send, Sink, answer, redirect
+from pulp_dl.urls import parse
 
 BOUND = b"\x00\x01" + bytes(6)
 OPEN = [Send(b"\x05\x00"), Send(b"\x05\x00" + BOUND)]
@@ -79,6 +84,31 @@ def test_socks5_tries_each_address_until_the_proxy_comes_to_one() -> None:
 
     assert (found, total) == (b"x", 3)
     assert heard.startswith(b"\x05\x02\x00\x02\x05\x01\x00\x01\xc0\x00\x02\x66\x00\x51GET /a HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize("address", [IPv4Address("TCP", "192.0.2.101", 81), IPv6Address("TCP", "2001:db8::101", 81)])
+def test_the_connection_is_told_of_the_address_that_it_leads_to(address: IPv4Address | IPv6Address) -> None:
+    told: list[object] = []
+
+    class Noting(Factory):
+        noisy = False
+
+        def buildProtocol(self, addr: object) -> Protocol:
+            told.append(addr)
+            return Protocol()
+
+    network = MemoryNetwork()
+    proxy = network.serve("proxy.example", answer(b"x"), port=1080, greeting=OPEN)
+    remote = Remote(proxy=Proxy("socks5://proxy.example"))
+    host = f"[{address.host}]" if isinstance(address, IPv6Address) else address.host
+    way = route(network, remote, parse(f"http://{host}:81/"), inside=True, gates=Gates(network))
+    connection: Any = network.result(way.endpoint.connect(Noting()))
+
+    assert told == [address]
+    connection.transport.abortConnection()
+    network.result(proxy.abort())
+    network.run()
+    assert network.connections == 0
 
 
 def test_none_of_them_is_the_proxys_word() -> None:

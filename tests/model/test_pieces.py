@@ -85,9 +85,11 @@ def test_of_several_that_are_wrong_the_first_is_told() -> None:
     assert check.wrong == [1, 2]
 
 
-@pytest.mark.parametrize("more", [b"x", b"xx", b"xxx"])
-def test_what_is_behind_the_last_one_is_wrong(more: bytes) -> None:
-    check = pieces_of(b"aabb", 2).within(Span(0, 4)).start()
+@pytest.mark.parametrize("more", [b"x", b"xx", b"xxx", b"cc"])
+@pytest.mark.parametrize("file", [b"aabb", b"aabbcc"])
+def test_what_is_behind_the_last_one_is_wrong(file: bytes, more: bytes) -> None:
+    """Also if the file goes on there, and with these bytes."""
+    check = pieces_of(file, 2).within(Span(0, 4)).start()
     check.update(b"aabb" + more)
     with pytest.raises(DigestMismatch, match="no such piece"):
         check.verify()

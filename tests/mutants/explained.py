@@ -45,8 +45,8 @@ REASONS: Final[dict[str, dict[str, str]]] = {
         "protocols/http/pool.py": """
             @frozen(cache_hash=True) → @frozen(cache_hash=False)
         """,
-        "protocols/spaces.py": """
-            bound = remote.url is not None or source.scope is not None → bound = remote.url is not None or source.scope is None
+        "protocols/http/gates.py": """
+            _make_room(login.refused) → pass
         """,
         "consumers/part.py": """
             @lru_cache(1) → @lru_cache( 0)
@@ -60,7 +60,6 @@ REASONS: Final[dict[str, dict[str, str]]] = {
             keep_some() → pass
         """,
         "flow/checks.py": """
-            proven = proven or isinstance(check, Hashing) → pass
             return piece if self._free else min(piece, max(LEAST, self._seen >> 5)) → return piece if self._free else min(piece, max(LEAST, self._seen >> 4))
             return piece if self._free else min(piece, max(LEAST, self._seen >> 5)) → return piece if self._free else min(piece, max(LEAST, self._seen >> 6))
         """,
@@ -102,6 +101,8 @@ REASONS: Final[dict[str, dict[str, str]]] = {
             _seen = 0 → _seen = 1
         """,
         "protocols/spaces.py": """
+            @lru_cache(1024) → @lru_cache( 1023)
+            @lru_cache(1024) → @lru_cache( 1025)
             PUBLIC = 2 → PUBLIC = 3
         """,
         "flow/workers.py": """
@@ -118,6 +119,7 @@ REASONS: Final[dict[str, dict[str, str]]] = {
             gates: Gates = field(repr=False) → gates: Gates = field(repr=True)
         """,
         "model/expect.py": """
+            known: Mapping[str, str] = field(default=_NOTHING, kw_only=True, eq=False, repr=False) → known: Mapping[str, str] = field(default=_NOTHING, kw_only=True, eq=False, repr=True)
             known: Mapping[int, str] = field(default=_NOTHING, kw_only=True, eq=False, repr=False) → known: Mapping[int, str] = field(default=_NOTHING, kw_only=True, eq=False, repr=True)
         """,
         "consumers/part.py": """
@@ -134,8 +136,12 @@ REASONS: Final[dict[str, dict[str, str]]] = {
         "protocols/http/fetcher.py": """
             body.abandon() → pass
         """,
+        "model/pieces.py": """
+            object.__setattr__(self, "algorithm", known[0].algorithm if known else self.algorithm) → object.__setattr__(self, "algorithm", known[ -1].algorithm if known else self.algorithm)
+        """,
         "protocols/http/pool.py": """
             self._stop_waiting() → pass
+            self.kind.idle.pop(self, None) → pass
         """,
         "protocols/spaces.py": """
             if int(address) > 1 and any(address in network for network in _TRANSLATED): → if int(address) > 0 and any(address in network for network in _TRANSLATED):
@@ -186,8 +192,7 @@ REASONS: Final[dict[str, dict[str, str]]] = {
     },
     "only where OpenSSL forbids md5 and sha1 it would be another": {
         "model/expect.py": """
-            _DIGITS: Final = {name: 2 * hashlib.new(name, usedforsecurity=False).digest_size for name in ALGORITHMS} → _DIGITS: Final = {name: 2 * hashlib.new(name, usedforsecurity=True).digest_size for name in ALGORITHMS}
-            return getattr(hashlib, algorithm)(usedforsecurity=False) → return getattr(hashlib, algorithm)(usedforsecurity=True)
+            _EMPTY: Final[Mapping[str, Any]] = {name: hashlib.new(name, usedforsecurity=False) for name in ALGORITHMS} → _EMPTY: Final[Mapping[str, Any]] = {name: hashlib.new(name, usedforsecurity=True) for name in ALGORITHMS}
         """,
     },
 }
