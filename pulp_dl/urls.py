@@ -22,12 +22,13 @@ DEFAULT_PORTS: Final = {"http": 80, "https": 443, "ftp": 21, "ftps": 990, "sftp"
 
 # What stands before a target is remembered here and elsewhere, so it has an end: schemes and zones that there are have
 # theirs long before.
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]{0,62}")
+_LONGEST: Final = 64
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*")
 _SHAPE = re.compile(rf"({_SCHEME.pattern})://([^/?#]*)([^#]*)(#.*)?", re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _AMBIGUOUS = re.compile(r"[\s@\\\[\]<>\"]|;$")
 _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_\-.]*[A-Za-z0-9_.])?")
-_IPV6 = re.compile(r"\[([0-9A-Fa-f:.]+)(%25[A-Za-z0-9._~\-]{1,64})?\](?::([0-9]*))?")
+_IPV6 = re.compile(rf"\[([0-9A-Fa-f:.]+)(%25[A-Za-z0-9._~\-]{{1,{_LONGEST}}})?\](?::([0-9]*))?")
 # What a path and a query may hold (RFC 3986 section 3.3 and 3.4), and "|[]", which browsers send as they are and some
 # servers sign; "%" because what is encoded stays as it is.  Anything else is encoded, as browsers do it.
 _SAFE: Final = "!$%&'()*+,-./:;=?@_~[]|"
@@ -35,7 +36,7 @@ _NEEDS_QUOTING = re.compile(f"[^{re.escape(_SAFE)}A-Za-z0-9]")
 # Nearly every URL: no userinfo, nothing to encode, no fragment, an "@" nowhere; and before the target, since that is
 # remembered, no more than a host needs.
 _TARGET: Final = rf"/[{re.escape(_SAFE.replace('@', ''))}A-Za-z0-9]*"
-_PLAIN = re.compile(rf"({_SCHEME.pattern}://[A-Za-z0-9_.:\-]{{,300}})({_TARGET})")
+_PLAIN = re.compile(rf"([A-Za-z][A-Za-z0-9+.\-]{{,{_LONGEST - 1}}}://[A-Za-z0-9_.:\-]{{,300}})({_TARGET})")
 _SUSPECT = re.compile("[=:%]")  # without one of them there is nothing to mask
 _USERINFO = re.compile("//[^/]*@")
 # Amazon, Google, Azure, Akamai, CloudFront, nginx's secure_link, and what people call such things.  Searched in what
@@ -140,6 +141,8 @@ def _read(text: str) -> URL:
     if (strange or fragment or _CONTROL.search(authority)) and _CONTROL.search(text):
         raise InvalidURL("a control character in a URL; it has to be percent-encoded")
     scheme = scheme.lower()
+    if len(scheme) > _LONGEST:
+        raise InvalidURL(f"a scheme of more than {_LONGEST} characters in a URL")
     if "@" in text and "@" in target + (fragment or "") and (authority.endswith(":") or not target.startswith("/")):
         # "good#@evil", "user:/word@host": did the host end there, or does the userinfo go on?
         raise InvalidURL(

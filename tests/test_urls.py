@@ -683,6 +683,11 @@ def test_nothing_long_is_remembered(text: str) -> None:
     assert max(map(len, remembered()), default=0) < 1000
 
 
+def test_a_scheme_that_is_too_long_is_no_path() -> None:
+    with pytest.raises(InvalidURL, match="64 characters"):
+        join(parse("http://h.example/a/b"), f"{'x' * 65}://other.example/f")
+
+
 def memories() -> list[Any]:
     found = [each for each in vars(urls).values() if hasattr(each, "cache_info")]
     assert found

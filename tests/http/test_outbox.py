@@ -12,7 +12,8 @@ from twisted.internet.testing import StringTransport
 from pulp_dl.errors import ConnectFailed, ProtocolError
 from pulp_dl.protocols.http.connection import HTTPConnection
 from pulp_dl.protocols.http.outbox import TOGETHER, Outbox
-from tests.http.lines import ASK, HELLO, URL, error
+from tests.http.lines import ASK, HELLO, URL, error, result
+from tests.sinks import Sink
 
 
 class Bench:
@@ -88,6 +89,45 @@ def test_what_comes_before_a_request_went_out_is_no_answer_to_it() -> None:
     assert bench.sent == [ASK]
     assert transport.disconnected
     assert bench.clock.getDelayedCalls() == []
+
+
+def test_who_answers_before_it_is_asked_is_heard_and_asked_no_more() -> None:
+    """As a server says 503 to whom it has no room for, as soon as that connects."""
+    bench = Bench(1)
+    first = bench.ask(0)
+    bench.connections[0].dataReceived(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")
+    assert result(first).status == 503
+    result(first).abandon()
+    assert not bench.connections[0].usable()
+    bench.clock.advance(0)
+    assert bench.sent == [b""]
+    assert bench.transports[0].disconnected
+
+
+def test_nor_is_who_has_not_come_to_the_end_of_that_answer() -> None:
+    bench = Bench(1)
+    first = bench.ask(0)
+    bench.connections[0].dataReceived(b"HTTP/1.1 503 Busy\r\nContent-Length: 1\r\n\r\n")
+    bench.clock.advance(0)
+    assert bench.sent == [b""]
+    sink = Sink()
+    delivery = result(first).deliver(sink)
+    bench.connections[0].dataReceived(b"x")
+    assert delivery.called
+    assert sink.data == b"x"
+    assert not bench.connections[0].usable()
+
+
+def test_after_a_408_nothing_is_asked_there_any_more() -> None:
+    """It may have crossed the request, whose answer would become that of the next one."""
+    bench = Bench(1)
+    first = bench.ask(0)
+    bench.clock.advance(0)
+    bench.connections[0].dataReceived(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
+    assert result(first).status == 408
+    result(first).abandon()
+    assert not bench.connections[0].usable()
+    assert bench.transports[0].disconnected
 
 
 def test_who_speaks_first_on_a_fresh_connection_is_no_server_of_HTTP() -> None:

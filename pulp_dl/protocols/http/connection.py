@@ -106,9 +106,8 @@ class HTTPConnection(Protocol):
         """
         While it idles: could it carry a request?
 
-        Not if there is something to be read: either the server has closed it, or it sent what nobody asked for, which
-        would become the answer to the next request.  (Over TLS it may be a session ticket, though these come with the
-        handshake; then a connection is lost, and nothing else.)
+        Not if there is something to be read: the end, or what nobody asked for and would become the next answer.
+        (Over TLS it may be a session ticket, though these come with the handshake; then that is all that is lost.)
         """
         if self._aborted or self._lost is not None:
             return False
@@ -254,6 +253,9 @@ class HTTPConnection(Protocol):
     def _begin(self) -> Answer:
         framing = self._framing
         self._no_longer_asking()
+        if self._unsent:  # who answers before the request went out does not hear it any more, nor another one
+            self._unsent = b""
+            framing.last()
         self._answer = answer = Answer(
             self,
             framing.version,

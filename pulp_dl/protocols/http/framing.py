@@ -101,6 +101,10 @@ class Framing:
         self._wire = 0
         self.received = 0
 
+    def last(self) -> None:
+        """No other answer may follow this one, whose head is complete."""
+        self._persistent = self.reusable = False
+
     def feed(self, data: bytes) -> bytes:
         """
         The next bytes of the connection.  Returns those that belong to the body.
@@ -232,7 +236,8 @@ class Framing:
         self.until_close = not bodiless and coding is None and length is None
         self._chunked = coding is not None and not bodiless
         # It answers False once this has returned.  Chunks in HTTP/1.0 are faulty framing (RFC 9112 section 6.1).
-        self._persistent = self._parser.should_keep_alive() and (coding is None or self.version == 1)
+        # Who says 408 has decided to close (RFC 9110 section 15.5.9), and may have said so before it had our request.
+        self._persistent = self._parser.should_keep_alive() and (coding is None or self.version == 1) and status != 408
         if self._explicit and not (self._interim == 0 and _kept(found)):
             self._persistent = False
         self.status = status
