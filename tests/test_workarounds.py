@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 import struct
+import sys
 from pathlib import Path
+from secrets import token_bytes
 from typing import Any
 
 import pytest
@@ -172,6 +174,13 @@ def test_until_a_refusal_has_a_length() -> None:
 
     channel.connectionLost(Failure(ConnectionDone()))
     assert wire.value() == b"HTTP/1.1 400 Bad Request\r\n\r\n"
+
+
+def test_until_long_names_are_forgotten() -> None:
+    name = token_bytes(5_000).hex().encode()
+    before = sys.getrefcount(name)
+    Headers().hasHeader(name)
+    assert sys.getrefcount(name) > before
 
 
 async def test_until_a_quiet_factory_has_a_quiet_port(reactor: Any) -> None:

@@ -35,6 +35,12 @@ credentials, and where else it is to be found (such a URL may hold a signature).
 _OURS: Final = frozenset({b"content-length", b"content-range"})  # said again, from what was understood
 _CACHING: Final = frozenset({b"cache-control", b"expires", b"pragma"})
 
+# What is remembered of names.
+SHAPES: Final = 16
+FEW: Final = 128
+USUAL: Final = 24  # bytes of one
+SHORT: Final = 256  # bytes of a Connection field
+
 
 def _lower(names: frozenset[bytes]) -> frozenset[bytes]:
     return frozenset(name.lower() for name in names)
@@ -99,12 +105,13 @@ class Answers:
     def _passed_on(pairs: Pairs, unwanted: frozenset[bytes]) -> list[tuple[bytes, bytes]]:
         """Those of the origin that are not unwanted, and a Date."""
         names, values = zip(*pairs, strict=True) if pairs else ((), ())
-        shape = _shape(names, unwanted)
+        shape = _shapes[names, unwanted]
         for at in shape.connection:
-            nominated = _nominated(values[at])
+            value = values[at]
+            nominated = _nominated(value) if len(value) < SHORT else _nominated.__wrapped__(value)
             if not nominated <= unwanted:
                 unwanted |= nominated
-                shape = _shape(names, unwanted)
+                shape = _shapes[names, unwanted]
         found = [pairs[at] for at in shape.passed_on]
         if CONTROL.search(b"".join(values)):  # a plugin's field must not become two
             found = [pair for pair in found if CONTROL.search(pair[1]) is None]
@@ -133,16 +140,30 @@ class _Shape(NamedTuple):
     dated: bool
 
 
-@lru_cache(16)  # a head may be large
-def _shape(names: tuple[bytes, ...], unwanted: frozenset[bytes]) -> _Shape:
-    lower = [name.lower() for name in names]
-    # The promises of HTTP's own reader about names do not hold for other protocols.
-    passed_on = tuple(at for at, name in enumerate(lower) if name not in unwanted and TOKEN.fullmatch(name) is not None)
-    connection = tuple(at for at, name in enumerate(lower) if name == b"connection")
-    return _Shape(passed_on, connection, dated=b"date" in lower and b"date" not in unwanted)
+class _Shapes(dict[tuple[tuple[bytes, ...], frozenset[bytes]], _Shape]):
+    """
+    The shapes for some names and what is unwanted of them.  Both are for servers to choose, and what is remembered
+    lives as long as the process: only a few are, and only as long as those of any usual head.
+    """
+
+    def __missing__(self, key: tuple[tuple[bytes, ...], frozenset[bytes]]) -> _Shape:
+        names, unwanted = key
+        lower = [name.lower() for name in names]
+        # The promises of HTTP's own reader about names do not hold for other protocols.
+        passed = (at for at, name in enumerate(lower) if name not in unwanted and TOKEN.fullmatch(name) is not None)
+        connection = tuple(at for at, name in enumerate(lower) if name == b"connection")
+        shape = _Shape(tuple(passed), connection, dated=b"date" in lower and b"date" not in unwanted)
+        if len(names) + len(unwanted) <= FEW and sum(map(len, names)) + sum(map(len, unwanted)) <= FEW * USUAL:
+            if len(self) >= SHAPES:
+                self.clear()
+            self[key] = shape
+        return shape
 
 
-@lru_cache(16)  # a head may be large
+_shapes: Final = _Shapes()
+
+
+@lru_cache(16)  # of what is short
 def _nominated(value: bytes) -> frozenset[bytes]:
     """What a Connection field names is for that connection only."""
     return frozenset(token.strip().lower() for token in value.split(b","))

@@ -35,6 +35,9 @@ FULL: Final = BUFFER + 1
 BODY: Final = 64 * 1024
 """Bytes of a request's body that are read, to be thrown away, before the client is told that it may keep the rest."""
 
+NAME: Final = 256
+"""Bytes of a field's name: Twisted keeps names, ten thousand of them and for as long as the process lives."""
+
 
 class Asking(Request):
     """A request.  Its body goes nowhere: not to an origin, not to memory, not to a disk."""
@@ -160,6 +163,13 @@ class Channel(_Untyped):  # type: ignore[misc]  # nothing in Twisted's channel h
         self.busy = False
         self._since = self.factory.reactor.seconds()
         super().requestDone(request)  # here the next one may begin
+
+    def headerReceived(self, line: bytes) -> bool:
+        if len(line) > NAME and line.find(b":") > NAME:
+            self.refuse(431)
+            return False
+        good: bool = super().headerReceived(line)
+        return good
 
     def lineLengthExceeded(self, line: bytes) -> None:
         # A request object is made when its first line has been read.

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import errno
+import gc
+import tracemalloc
 from typing import Any
 
 from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.internet import tcp
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.testing import MemoryReactorClock
+from twisted.internet.error import ConnectionDone
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pulp_dl import Head, Source
@@ -131,3 +135,30 @@ def test_a_client_that_takes_all_but_a_little_is_cut_too() -> None:
 
     assert transport.disconnected
     assert len(client.taken) > 28_000
+
+
+def test_nothing_long_is_remembered_of_what_clients_call_their_fields() -> None:
+    """Twisted keeps thousands of names, for the life of the process, as soon as it has seen them."""
+    reactor: Any = MemoryReactorClock()
+
+    def ask(number: int) -> bytes:
+        content = Content(reactor, ByHeart(InPieces([b"hello"]), {}), Answers())
+        channel: Any = content.buildProtocol(None)
+        wire = StringTransport()
+        channel.makeConnection(wire)
+        name = b"X-%d-" % number + b"x" * 15_000
+        channel.dataReceived(b"GET /f HTTP/1.1\r\nHost: a\r\n%b: 1\r\nA: b\r\n" % name)  # the rest may never come
+        channel.connectionLost(Failure(ConnectionDone()))
+        written: bytes = wire.value()
+        return written
+
+    ask(0)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        answers = {ask(number)[:13] for number in range(1, 41)}
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] < 300_000
+    finally:
+        tracemalloc.stop()
+    assert answers == {b"HTTP/1.1 431 "}

@@ -307,7 +307,12 @@ async def test_what_is_refused_is_logged_once_and_in_one_line(target: str, react
 
 @pytest.mark.parametrize(
     "raw",
-    [b"GET /\x00 HTTP/1.1\r\nHost: a\r\n\r\n", b"GET /f HTTP/1.1\r\nX: %b\r\n\r\n" % (b"a" * 20_000), b"\xff\r\n\r\n"],
+    [
+        b"GET /\x00 HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /f HTTP/1.1\r\nX: %b\r\n\r\n" % (b"a" * 20_000),
+        b"GET /f HTTP/1.1\r\n%b: a\r\nX: a\r\n\r\n" % (b"X" * 257),
+        b"\xff\r\n\r\n",
+    ],
 )
 async def test_what_cannot_be_read_is_logged_once_too(raw: bytes, reactor: Any) -> None:
     with heard() as lines:

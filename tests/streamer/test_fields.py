@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -154,3 +156,36 @@ def test_limits_that_let_nobody_in_are_refused(wrong: Any) -> None:
 )
 def test_a_plugin_cannot_make_two_fields_of_one(pair: tuple[bytes, bytes]) -> None:
     assert pair not in Answers().fields(Head("memory://a/f", 200, (pair,)), None, None)
+
+
+LONG = 50_000
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        lambda number: [(b"Connection", b",".join(b"%x" % (token + number * LONG) for token in range(LONG // 5)))],
+        lambda number: [(b"Connection", b"%d" % number + b"x" * LONG)],
+        lambda number: [(b"Connection", b"%d-%d-" % (number, each) + b"x" * 200) for each in range(250)],
+        lambda number: [(b"X-%d" % number + b"x" * LONG, b"1")],
+        lambda number: [(b"X-%d-%d-" % (number, each) + b"x" * 200, b"1") for each in range(250)],
+    ],
+    ids=["many tokens", "a long token", "many fields with tokens", "a long name", "many names"],
+)
+def test_nothing_long_is_remembered_of_the_fields_that_servers_choose(fields: Any) -> None:
+    answers = Answers()
+    hop = ((b"X-Hop", b"1"), (b"Connection", b"x-hop"))
+
+    def told(number: int) -> Any:
+        return answers.fields(Head("http://a/f", 200, (*fields(number), *hop)), 5, None)
+
+    told(0)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for number in range(1, 21):
+            assert hop[0] not in told(number)
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] < 300_000
+    finally:
+        tracemalloc.stop()

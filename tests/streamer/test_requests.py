@@ -226,6 +226,8 @@ async def test_what_is_no_request_is_a_400_and_the_end_of_the_connection(reactor
         ["X: " + "a" * 20_000],
         [f"X-{number}: {'a' * 1000}" for number in range(20)],
         [f"X-{number}: a" for number in range(200)],
+        ["X" * 257 + ": a", "X: a"],
+        ["X" * 257 + ": a"],
     ],
 )
 async def test_a_head_that_is_too_large_ends_the_connection(reactor: Any, fields: list[str]) -> None:
@@ -236,6 +238,12 @@ async def test_a_head_that_is_too_large_ends_the_connection(reactor: Any, fields
 
         assert client.raw.startswith(b"HTTP/1.1 431 ")
         assert client.raw.count(b"HTTP/1.1 ") == 1
+        assert served.importer.asked == []
+
+
+async def test_a_head_with_any_other_name_is_read(reactor: Any) -> None:
+    async with serving(reactor, answer(DATA), expect=SHA) as served:
+        assert (await served.ask("/f", "X" * 256 + ": a", "X: " + "a" * 1000 + ":")).status == 200
 
 
 # ---- parts
