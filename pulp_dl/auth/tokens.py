@@ -29,6 +29,12 @@ __all__ = ["TokenAuth"]
 LONGEST: Final = 64 * 1024
 """Bytes of an answer that holds a token."""
 
+CHALLENGE: Final = 8 * 1024
+"""Characters of a realm, service and scope together: they are kept, and few servers would read a longer URL."""
+
+TOKEN: Final = 16 * 1024
+"""Characters of a token: it is kept, and few servers would read a longer field."""
+
 LIFETIME: Final = 60.0
 """Seconds that a token lasts if nobody says how long."""
 
@@ -172,6 +178,9 @@ class _Tokens:
         except InvalidURL as error:
             raise ProtocolError(f"a challenge whose realm is no URL: {error}", str(place)) from None
         realm = URL(found.scheme, found.host, found.port, found.target)  # userinfo there is no secret of ours
+        service, scope = challenge.get("service"), challenge.get("scope")
+        if sum(map(len, (str(realm), service or "", scope or ""))) > CHALLENGE:
+            raise ProtocolError("a challenge whose realm, service and scope are too long", str(place))
         known = realm.origin in self._settings.realms
         if realm.scheme not in {"http", "https"}:
             raise RedirectRefused(
@@ -186,7 +195,7 @@ class _Tokens:
                 f"tokens come from {realm.base}; the user and password go there only if TokenAuth.realms names it",
                 str(place),
             )
-        return _Space(place.origin, realm, challenge.get("service"), challenge.get("scope"))
+        return _Space(place.origin, realm, service, scope)
 
     def _space_of(self, place: URL) -> _Space | Basic | None:
         """What was asked for last in the directory of this place, or in the next one above it that we know of."""
@@ -233,7 +242,7 @@ def _read(data: bytes, url: str) -> tuple[str, float]:
     with suppress(ValueError, TypeError, AttributeError, RecursionError):
         found = json.loads(data)
         token = checked(found.get("token") or found.get("access_token"), "a token")
-    if token is None:  # raised here, so that it drags no answer along
+    if token is None or len(token) > TOKEN:  # raised here, so that it drags no answer along
         raise ProtocolError("the answer to the question for a token holds none that could be used", url)
     seconds = found.get("expires_in")
     right = is_number(seconds) and 0 < seconds < 1e9

@@ -138,15 +138,15 @@ def _begun_anew(state: Any) -> Any:
 
 
 def _dumped(found: Mapping[str, Any]) -> bytes:
-    """The lists that were used last, the oldest first; no more than is read again."""
+    """The lists that were used last and have room, the oldest first; no more than is read again."""
     ends = '{"version": 1, "mirrors": {', "}}"
     left, kept = LARGEST - sum(map(len, ends)), list[str]()
     for name in sorted(found, key=lambda name: _saved(found[name]), reverse=True)[:MOST]:
         text = f"{json.dumps(name)}: {json.dumps(found[name])}"
-        left -= len(text) + len(", ")  # it is ASCII
-        if left < 0:
-            break
-        kept.insert(0, text)
+        size = len(text) + len(", ")  # it is ASCII
+        if size <= left:  # else there may be room for others: what one list's server makes us learn is not their loss
+            left -= size
+            kept.insert(0, text)
     return ", ".join(kept).join(ends).encode()
 
 

@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 from .places import Places
-from .scores import MOST, Scores
+from .remembered import MOST
+from .scores import Scores
 
 __all__ = ["merged"]
 

@@ -6,7 +6,7 @@ import json
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from attrs import evolve
 from zope.interface import alsoProvides, implementer
@@ -34,14 +34,10 @@ from ..urls import shown
 from .interfaces import IScoring, IVouching
 from .links import Duplicates
 from .located import located
+from .remembered import LONGEST, MOST, remember
 from .standing import HEAL, Faded, Host, Standing
 
 __all__ = ["Scores"]
-
-T = TypeVar("T")
-
-MOST: Final = 1000
-"""Hosts, directories and files that are remembered; the ones that were asked for longest ago are forgotten."""
 
 ENOUGH: Final = 128 * 1024
 """Bytes of one attempt that tell a speed."""
@@ -299,7 +295,7 @@ class Scores:
             place = attempt.source  # its scope is mostly the file's own URL, but several files may have one
             file = f"{place.scope or place.url} {place.url.rpartition('/')[2]}"
             newest = self._newest.pop(file, modified)
-            _remember(self._newest, file, max(newest, modified))
+            remember(self._newest, file, max(newest, modified))
             if modified < newest:  # another place has a newer one
                 self._demerit(attempt.source, _MISSING)
 
@@ -320,12 +316,12 @@ class Scores:
         directory = _directory(place)
         demerits = self._demerits.pop(directory, None) or Faded(self._clock, self._heal)
         demerits.add(amount)
-        _remember(self._demerits, directory, demerits)
+        remember(self._demerits, directory, demerits)
 
     def _host(self, place: Source) -> Host:
         name = _host(place)
         host = self._hosts.pop(name, None) or Host(self._clock, self._heal)
-        return _remember(self._hosts, name, host)
+        return remember(self._hosts, name, host)
 
     # what outlives a process
 
@@ -358,7 +354,7 @@ class Scores:
                 hosts[name] = Host(self._clock, self._heal)
                 hosts[name].restore(each, ago, self._heal)
             faded = 0.5 ** (ago / self._heal)
-            found = list(state["demerits"].items())[-MOST:]
+            found = [each for each in state["demerits"].items() if len(each[0]) <= LONGEST][-MOST:]
             demerits = {name: Faded(self._clock, self._heal, float(value) * faded) for name, value in found}
             size = float(state["size"])
         except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
@@ -390,11 +386,3 @@ def _host(place: Source) -> str:
 
 def _directory(place: Source) -> str:
     return place.url.partition("?")[0].rpartition("/")[0]
-
-
-def _remember(known: dict[str, T], name: str, value: T) -> T:
-    """As the newest; the oldest is forgotten if there are too many."""
-    known[name] = value
-    if len(known) > MOST:
-        del known[next(iter(known))]
-    return value

@@ -11,10 +11,10 @@ from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
 from pulp_dl import TLS, Basic, Downloader, Limits, Progress, Remote, Retries, Source, TokenAuth, ToMemory
-from pulp_dl.auth.tokens import LONGEST
+from pulp_dl.auth.tokens import CHALLENGE, LONGEST, TOKEN
 from pulp_dl.errors import AuthFailed, DownloadError, ProtocolError, RedirectRefused, Refused, TooLarge
 from pulp_dl.interfaces import IAuth, IAuthenticator
-from pulp_dl.testing import FaultServer, Hold, ServerTLS, answer, redirect
+from pulp_dl.testing import FaultServer, Hold, Request, ServerTLS, answer, redirect
 from pulp_dl.urls import InvalidURL
 from tests.auth.registry import Registry
 from tests.sinks import until
@@ -397,6 +397,31 @@ async def test_a_realm_that_is_no_url_is_a_ProtocolError(reactor: Any) -> None:
             await fetch(downloader, server.url("/a"))
 
 
+@pytest.mark.parametrize("name", ["realm", "service", "scope"])
+async def test_a_challenge_that_is_too_long_is_a_ProtocolError(reactor: Any, name: str) -> None:
+    """It would be kept for each directory; one that is as long as it may be is answered."""
+    async with (
+        Registry(reactor) as registry,
+        FaultServer(reactor, {}) as server,
+        Downloader(reactor, remote(TokenAuth())) as downloader,
+    ):
+        fields = {"realm": registry.tokens.url("/token?x="), "service": "files", "scope": "all"}
+        fields[name] += "x" * (CHALLENGE + 1 - sum(map(len, fields.values())))
+
+        def script(request: Request) -> Any:
+            challenge = "Bearer " + ",".join(f'{key}="{value}"' for key, value in fields.items())
+            refusal = answer(b"", 401, ((b"WWW-Authenticate", challenge.encode()),))
+            return answer(b"x") if request.get(b"authorization") else refusal
+
+        server.script = script
+        with pytest.raises(ProtocolError, match="realm, service and scope are too long"):
+            await fetch(downloader, server.url("/a"))
+        assert registry.issued == []
+
+        fields[name] = fields[name][:-1]
+        assert await fetch(downloader, server.url("/a")) == b"x"
+
+
 # ---- token servers that fail
 
 
@@ -413,6 +438,19 @@ async def test_an_answer_without_a_token_is_a_ProtocolError_and_not_repeated(rea
 
         assert "s3same" not in _everything(raised.value)
         assert registry.authorizations() == [None]
+
+
+async def test_a_token_that_is_too_long_is_a_ProtocolError(reactor: Any) -> None:
+    """It would be kept, and no server would read it; one that is as long as it may be is shown."""
+    async with Registry(reactor) as registry, Downloader(reactor, remote(TokenAuth())) as downloader:
+        registry.give = lambda _: {"token": "t" * (TOKEN + 1)}
+        with pytest.raises(ProtocolError, match="holds none that could be used"):
+            await fetch(downloader, registry.files.url(BLOB))
+        assert registry.authorizations() == [None]
+
+        registry.give = lambda _: {"token": "t" * TOKEN}
+        registry.good.add(b"t" * TOKEN)
+        assert await fetch(downloader, registry.files.url(BLOB)) == BLOB.encode()
 
 
 async def test_an_answer_without_an_end_is_not_read(reactor: Any) -> None:

@@ -181,6 +181,21 @@ def test_the_file_stays_one_that_can_be_read(tmp_path: Path) -> None:
     assert list(json.loads(path.read_text())["mirrors"]) == [*(f"list {number}" for number in range(5, 20)), "another"]
 
 
+def test_a_list_that_is_too_large_is_left_out_and_no_other_list(tmp_path: Path) -> None:
+    """It is the newest, and what there was of others before and since fits."""
+    path = tmp_path / "mirrors.json"
+    for number, megabytes in enumerate((1, 15, 17)):
+        hosts = {"http://a": {"padding": "x" * megabytes * 1024 * 1024}}
+        learnt(path).save({f"list {number}": {"version": 1, "saved": 9e9 + number, "hosts": hosts}})
+    found = learnt(path)
+    teach(found.scores("good", MIRRORS, explore=0), A, 0.5)
+    teach(found.scores("good", MIRRORS, explore=0), B, 0.1)
+    found.save()
+
+    assert list(json.loads(path.read_text())["mirrors"]) == ["good", "list 1"]
+    assert order(learnt(path).scores("good", MIRRORS, explore=0)) == "ba"
+
+
 def test_of_many_lists_those_are_kept_that_were_used_last(tmp_path: Path) -> None:
     path = tmp_path / "mirrors.json"
     for number in range(105):

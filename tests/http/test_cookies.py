@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pulp_dl import Downloader, Limits, Remote, Retries, Source, ToMemory
 from pulp_dl.errors import ProtocolError, Unavailable
-from pulp_dl.protocols.http.cookies import LONGEST, MOST, Cookies
+from pulp_dl.protocols.http.cookies import FIELD, LONGEST, MOST, Cookies
 from pulp_dl.testing import FaultServer, Request, answer, redirect
 from pulp_dl.urls import URL, parse
 from tests.http.conftest import MakeFetcher
@@ -247,6 +247,17 @@ def test_there_are_not_too_many_and_none_is_too_long() -> None:
     (_, value), *_ = jar.fields(ORIGIN)
     assert value.split(b"; ") == [b"c%d=1" % number for number in range(300 - MOST, 300)]
     assert after("a=" + "x" * LONGEST, "b=" + "x" * 4000) == b"b=" + b"x" * 4000
+
+
+@pytest.mark.parametrize("attribute", ["Comment=", "HttpOnly=", "Bear=", "", "b=1; Bear="])
+def test_one_whose_field_is_too_long_is_passed_over(attribute: str) -> None:
+    """Its attributes would be kept, too; the others of the answer are taken."""
+    value = f"a=1; {attribute}"
+    value += "x" * (FIELD - len(value))
+    for each, sent in ((value, b"a=1; c=3"), (value + "x", b"c=3")):
+        jar = Cookies()
+        jar.keep(ORIGIN, ((b"Set-Cookie", each.encode()), (b"Set-Cookie", b"c=3")))
+        assert dict(jar.fields(ORIGIN)) == {b"Cookie": sent}
 
 
 def kept(*values: str) -> list[bytes]:

@@ -29,7 +29,8 @@ from pulp_dl.errors import (
 )
 from pulp_dl.mirrors.interfaces import IScoring
 from pulp_dl.mirrors.links import Duplicates
-from pulp_dl.mirrors.scores import MOST, SLOW
+from pulp_dl.mirrors.remembered import LONGEST, MOST
+from pulp_dl.mirrors.scores import SLOW
 
 A, B, C = "http://a", "http://b", "http://c"
 OWN = Source("http://origin/repo/file")
@@ -432,6 +433,39 @@ def test_no_more_is_remembered_than_there_is_room_for() -> None:
     state = json.loads(case.scores.to_json())
     assert len(state["hosts"]) == len(state["demerits"]) == MOST
     assert "http://h0" not in state["hosts"]
+
+
+@pytest.mark.parametrize(("length", "kept"), [(LONGEST, True), (LONGEST + 1, False), (100_000, False)])
+def test_a_directory_with_a_name_that_is_too_long_is_not_remembered(length: int, kept: bool) -> None:
+    """A server chooses it, by a C{Link} or a list; what it makes us keep is room that others have not."""
+    case = Case()
+    path = "/" + "d" * (length - len("http://a/"))
+    case.ended("a", NotFound(404), path=f"{path}/file")
+    case.ended("b", NotFound(404))
+
+    found = [*json.loads(case.scores.to_json())["demerits"]]
+    assert found == [f"http://a{path}", "http://b/repo"][not kept :]
+    assert case.order() == "acb"
+
+
+def test_a_file_with_a_name_that_is_too_long_is_not_compared() -> None:
+    for length, order in ((100, "bca"), (LONGEST + 1, "abc")):
+        case = Case()
+        path = "/repo/" + "f" * length
+        case.ended("b", path=path, modified="Tue, 06 Jan 2026 12:00:00 GMT")
+        case.ended("a", path=path, modified="Mon, 05 Jan 2026 12:00:00 GMT")
+        assert case.order() == order
+
+
+def test_a_name_that_is_too_long_is_not_taken_over() -> None:
+    """The file is somebody's to write, too."""
+    case = Case()
+    case.ended("b", NotFound(404))
+    state = json.loads(case.scores.to_json())
+    state["demerits"]["http://a/" + "d" * LONGEST] = 1
+
+    case.scores.from_json(json.dumps(state))
+    assert [*json.loads(case.scores.to_json())["demerits"]] == ["http://b/repo"]
 
 
 def test_who_is_told_of_places_by_answers_goes_round_it() -> None:

@@ -19,6 +19,9 @@ MOST: Final = 50
 LONGEST: Final = 4096
 """Bytes of a cookie: its name, its value and its path."""
 
+FIELD: Final = 8 * 1024
+"""Bytes of a Set-Cookie field: the jar keeps what else is in it, too, though nobody ever sees that again."""
+
 TOGETHER: Final = 8000
 """Bytes of all cookies of one origin: a field of more would be refused by most servers, until the cookies end."""
 
@@ -126,7 +129,7 @@ class _Response:
     def __init__(self, pairs: Pairs) -> None:
         self._fields = Message()
         for name, value in pairs:
-            if name.lower() == b"set-cookie":
+            if name.lower() == b"set-cookie" and len(value) <= FIELD:
                 self._fields.add_header("Set-Cookie", _AGE.sub(_aged, value.decode("latin-1")))
 
     def info(self) -> Message:
