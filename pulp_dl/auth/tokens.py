@@ -32,6 +32,9 @@ LONGEST: Final = 64 * 1024
 CHALLENGE: Final = 8 * 1024
 """Characters of a realm, service and scope together: they are kept, and few servers would read a longer URL."""
 
+DIRECTORY: Final = 2048
+"""Characters of a directory that is kept; a longer one counts as that above it."""
+
 TOKEN: Final = 16 * 1024
 """Characters of a token: it is kept, and few servers would read a longer field."""
 
@@ -251,7 +254,7 @@ def _read(data: bytes, url: str) -> tuple[str, float]:
 
 def _directory(place: URL) -> str:
     path = place.target.partition("?")[0]
-    return path[: path.rfind("/") + 1]
+    return path[: path.rfind("/", 0, DIRECTORY) + 1]
 
 
 def _keep(known: dict[Any, Any], key: Any, value: Any) -> None:

@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
 from pulp_dl import TLS, Basic, Downloader, Limits, Progress, Remote, Retries, Source, TokenAuth, ToMemory
-from pulp_dl.auth.tokens import CHALLENGE, LONGEST, TOKEN
+from pulp_dl.auth.tokens import CHALLENGE, DIRECTORY, LONGEST, TOKEN
 from pulp_dl.errors import AuthFailed, DownloadError, ProtocolError, RedirectRefused, Refused, TooLarge
 from pulp_dl.interfaces import IAuth, IAuthenticator
 from pulp_dl.testing import FaultServer, Hold, Request, ServerTLS, answer, redirect
@@ -420,6 +420,15 @@ async def test_a_challenge_that_is_too_long_is_a_ProtocolError(reactor: Any, nam
 
         fields[name] = fields[name][:-1]
         assert await fetch(downloader, server.url("/a")) == b"x"
+
+
+@pytest.mark.parametrize(("size", "refused"), [(DIRECTORY, 2), (DIRECTORY + 1, 1)])
+async def test_a_directory_that_is_too_long_counts_as_the_one_above(reactor: Any, size: int, refused: int) -> None:
+    """A server may redirect to a thousand of them, and they would be kept."""
+    async with Registry(reactor) as registry, Downloader(reactor, remote(TokenAuth())) as downloader:
+        for directory in (f"/{'d' * (size - 2)}/", "/other/"):
+            await fetch(downloader, registry.files.url(f"{directory}a"))
+        assert registry.authorizations().count(None) == refused
 
 
 # ---- token servers that fail

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import warnings
+from types import FunctionType, ModuleType
 from typing import Any
 
 import pytest
@@ -258,6 +260,21 @@ def test_one_whose_field_is_too_long_is_passed_over(attribute: str) -> None:
         jar = Cookies()
         jar.keep(ORIGIN, ((b"Set-Cookie", each.encode()), (b"Set-Cookie", b"c=3")))
         assert dict(jar.fields(ORIGIN)) == {b"Cookie": sent}
+
+
+def test_a_path_that_has_no_cookie_any_more_is_forgotten() -> None:
+    """Else each request would look through all directories that there were."""
+    jar = Cookies()
+    for number in range(10 * MOST):
+        jar.keep(parse(f"https://files.example/dir{number}/a"), ((b"Set-Cookie", b"a=1"),))
+    seen: dict[int, object] = {}
+    waiting: list[object] = [jar]
+    while waiting:
+        each = waiting.pop()
+        if id(each) not in seen and not isinstance(each, FunctionType | ModuleType | type):
+            seen[id(each)] = each
+            waiting += [*gc.get_referents(each), *(each if isinstance(each, dict) else ())]
+    assert len({each for each in seen.values() if isinstance(each, str) and each.startswith("/dir")}) == MOST
 
 
 def kept(*values: str) -> list[bytes]:

@@ -70,6 +70,12 @@ class _Jar(CookieJar):
     def __init__(self) -> None:
         super().__init__(_Policy(strict_domain=True, strict_ns_domain=DefaultCookiePolicy.DomainStrict))
 
+    def clear(self, domain: str | None = None, path: str | None = None, name: str | None = None) -> None:
+        """As there, where a path that has no cookie any more is kept, and looked through for each request."""
+        super().clear(domain, path, name)
+        if name is not None and not any((each.domain, each.path) == (domain, path) for each in self):
+            super().clear(domain, path)
+
     def set_cookie(self, cookie: Cookie) -> None:
         with suppress(KeyError):
             self.clear(cookie.domain, cookie.path, cookie.name)  # one that is renewed is the youngest of its path
