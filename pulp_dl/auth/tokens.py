@@ -245,8 +245,10 @@ def _read(data: bytes, url: str) -> tuple[str, float]:
     with suppress(ValueError, TypeError, AttributeError, RecursionError):
         found = json.loads(data)
         token = checked(found.get("token") or found.get("access_token"), "a token")
-    if token is None or len(token) > TOKEN:  # raised here, so that it drags no answer along
+    if token is None:  # raised here, so that it drags no answer along
         raise ProtocolError("the answer to the question for a token holds none that could be used", url)
+    if len(token) > TOKEN:
+        raise ProtocolError(f"a token of {len(token)} characters came, and one may have {TOKEN} at most", url)
     seconds = found.get("expires_in")
     right = is_number(seconds) and 0 < seconds < 1e9
     return token, float(seconds) if right else LIFETIME

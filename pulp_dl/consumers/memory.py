@@ -31,7 +31,8 @@ class ToMemory:
 
     def __init__(self, limit: int = LIMIT) -> None:
         """
-        @param limit: bytes; a larger body fails with L{TooLarge}, before it is read if its head tells its length.
+        @param limit: bytes; a larger body fails with L{TooLarge}, with its first byte if its head tells its length.
+            (C{Limits.max_size} needs no byte for that.)
         """
         if not is_whole(limit) or limit < 0:
             raise ValueError(f"limit: {limit!r} is no number of bytes; give one, 0 or more")

@@ -6,6 +6,7 @@ import json
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
+from hashlib import sha256
 from typing import Any, Final
 
 from attrs import evolve
@@ -293,9 +294,10 @@ class Scores:
         modified = None if attempt.head is None else attempt.head.modified
         if modified is not None:
             place = attempt.source  # its scope is mostly the file's own URL, but several files may have one
-            file = f"{place.scope or place.url} {place.url.rpartition('/')[2]}"
-            newest = self._newest.pop(file, modified)
-            remember(self._newest, file, max(newest, modified))
+            file = f"{place.scope or place.url} {place.url.rpartition('/')[2]}".encode("utf-8", "surrogatepass")
+            name = sha256(file).hexdigest()  # however long they are, with all that signs them
+            newest = self._newest.pop(name, modified)
+            remember(self._newest, name, max(newest, modified))
             if modified < newest:  # another place has a newer one
                 self._demerit(attempt.source, _MISSING)
 

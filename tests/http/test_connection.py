@@ -699,6 +699,22 @@ class TestEnds:
         assert line.closed
         error(line.ask(), ConnectFailed)
 
+    def test_who_hears_that_it_failed_finds_its_place_free(self) -> None:
+        def nonsense(line: Line) -> None:
+            line.send(b"nonsense, all of it")
+
+        def silence(line: Line) -> None:
+            line.clock.advance(5)
+
+        for fails in (nonsense, silence):
+            line = Line().open()
+            asking: Deferred[Any] = line.connection.request(ASK, b"GET", URL, 5)
+            line.waiting.append(asking)
+            asking.addErrback(lambda _, told: told.append("failed"), line.told)
+            fails(line)
+            line.end()
+            assert line.told == ["gone", "failed"]
+
     def test_switched_protocols_kill_it(self, line: Line) -> None:
         asking = line.ask()
         line.send(b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n")

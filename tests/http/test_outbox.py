@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 from twisted.internet.defer import CancelledError
+from twisted.internet.error import ConnectionAborted
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 
 from pulp_dl.errors import ConnectFailed, ProtocolError
 from pulp_dl.protocols.http.connection import HTTPConnection
@@ -22,9 +24,10 @@ class Bench:
     def __init__(self, number: int) -> None:
         self.clock = Clock()
         self.outbox = outbox = Outbox(self.clock)
+        self.gone: list[HTTPConnection] = []
         self.transports = [StringTransport() for _ in range(number)]
         self.connections = [
-            HTTPConnection(self.clock, lambda _: None, lambda _: None, outbox=outbox) for _ in range(number)
+            HTTPConnection(self.clock, lambda _: None, self.gone.append, outbox=outbox) for _ in range(number)
         ]
         for connection, transport in zip(self.connections, self.transports, strict=True):
             make: Any = connection
@@ -32,6 +35,11 @@ class Bench:
 
     def ask(self, number: int) -> Any:
         return self.connections[number].request(ASK, b"GET", URL)
+
+    def close(self, number: int) -> None:
+        """As a reactor does, in the turn after the abort."""
+        assert self.transports[number].disconnected
+        self.connections[number].connectionLost(Failure(ConnectionAborted()))
 
     @property
     def sent(self) -> list[bytes]:
@@ -74,20 +82,24 @@ def test_of_a_crowd_some_go_out_in_each_turn_in_the_order_of_asking() -> None:
 def test_what_comes_before_a_request_went_out_is_no_answer_to_it() -> None:
     """As a server says 408 to a connection that has idled for long, in the moment in which it is used again."""
     bench = Bench(1)
-    connection, transport = bench.connections[0], bench.transports[0]
+    connection = bench.connections[0]
     first = bench.ask(0)
     bench.clock.advance(0)
     connection.dataReceived(HELLO)
     first.addCallback(lambda answer: answer.abandon())
     second = bench.ask(0)
     connection.dataReceived(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
-    failed = error(second, ConnectFailed)
-    assert "before it was asked" in str(failed)
+    assert not second.called, "before its place is free"
+    second.addBoth(lambda failure: [failure, *bench.gone])
+    bench.close(0)
+    failure, *gone = result(second)
+    assert "before it was asked" in str(failure.value)
+    assert failure.check(ConnectFailed)
+    assert gone == [connection]
     assert connection.silent, "so it is asked again, and not blamed"
     assert connection.reused
     bench.clock.advance(0)
     assert bench.sent == [ASK]
-    assert transport.disconnected
     assert bench.clock.getDelayedCalls() == []
 
 
@@ -118,13 +130,43 @@ def test_nor_is_who_has_not_come_to_the_end_of_that_answer() -> None:
     assert not bench.connections[0].usable()
 
 
-def test_after_a_408_nothing_is_asked_there_any_more() -> None:
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"HT",
+        b"HTTP/1.1 503 Busy\r\n",
+        b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 503 Busy\r\n",
+    ],
+)
+def test_who_only_begins_to_answer_before_it_is_asked_is_not_waited_for(begun: bytes) -> None:
+    """Nothing was asked that could be answered; and to ask now would make two answers of one."""
+    bench = Bench(1)
+    asking = bench.connections[0].request(ASK, b"GET", URL, 60)
+    bench.connections[0].dataReceived(begun)
+    bench.clock.advance(0)
+    assert bench.sent == [b""]
+    assert bench.clock.getDelayedCalls() == []
+    bench.close(0)
+    assert "before it was asked" in str(error(asking, ConnectFailed))
+
+
+@pytest.mark.parametrize("status", [408, 503])
+@pytest.mark.parametrize("reused", [False, True])
+def test_after_an_answer_in_haste_nothing_is_asked_there_any_more(status: int, reused: bool) -> None:
     """It may have crossed the request, whose answer would become that of the next one."""
     bench = Bench(1)
+    if reused:
+        before = bench.ask(0)
+        bench.clock.advance(0)
+        bench.connections[0].dataReceived(HELLO)
+        result(before).abandon()
+        assert bench.connections[0].usable()
     first = bench.ask(0)
     bench.clock.advance(0)
-    bench.connections[0].dataReceived(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
-    assert result(first).status == 408
+    bench.connections[0].dataReceived(b"HTTP/1.1 %d Hasty\r\nContent-Length: 0\r\n\r\n" % status)
+    assert result(first).status == status
     result(first).abandon()
     assert not bench.connections[0].usable()
     assert bench.transports[0].disconnected
@@ -134,6 +176,7 @@ def test_who_speaks_first_on_a_fresh_connection_is_no_server_of_HTTP() -> None:
     bench = Bench(1)
     asking = bench.ask(0)
     bench.connections[0].dataReceived(b"220 ready when you are\r\n")
+    bench.close(0)
     assert "does not begin as an answer" in str(error(asking, ProtocolError))
 
 

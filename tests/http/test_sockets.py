@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +20,7 @@ from twisted.python.failure import Failure
 from pulp_dl.errors import TLSFailed, Truncated
 from pulp_dl.model.tls import TLS
 from pulp_dl.protocols.http.connection import Answer, HTTPConnection
+from pulp_dl.protocols.http.outbox import Outbox
 from pulp_dl.protocols.http.tls import creator
 from pulp_dl.protocols.http.tls_transport import Encrypted
 from pulp_dl.testing import Close, CutTLS, FaultServer, Hold, Reset, Script, Send, ServerTLS
@@ -24,23 +28,26 @@ from tests.http.lines import ASK, HELLO, OK, URL
 from tests.sinks import Sink, turn, until
 
 
-def listened(reactor: Any, told: list[str]) -> HTTPConnection:
+def listened(reactor: Any, told: list[str], outbox: Outbox | None) -> HTTPConnection:
     """A connection, and what it tells."""
     return HTTPConnection(
         reactor,
         lambda idle: told.append("idle" if idle.usable() else "of no use"),
         lambda _: told.append("gone"),
+        outbox=outbox,
     )
 
 
-async def connected(reactor: Any, server: Any, ca: trustme.CA | None = None) -> tuple[HTTPConnection, list[str]]:
+async def connected(
+    reactor: Any, server: Any, ca: trustme.CA | None = None, outbox: Outbox | None = None
+) -> tuple[HTTPConnection, list[str]]:
     """A connection to a server, ready, and what it tells."""
     told: list[str] = []
     endpoint: Any = TCP4ClientEndpoint(reactor, "127.0.0.1", server.port)
     if ca is not None:
         endpoint = Encrypted(endpoint, creator(TLS(ca=ca.cert_pem.bytes(), system=False), "localhost"))
     factory = Factory()
-    factory.buildProtocol = lambda addr: listened(reactor, told)
+    factory.buildProtocol = lambda addr: listened(reactor, told, outbox)
     connection: HTTPConnection = await endpoint.connect(factory)
     await connection.ready()
     return connection, told
@@ -176,6 +183,23 @@ class TestSockets:
         assert told == ["idle"]
         connection.abort()
         await gone(reactor, told)
+
+    async def test_who_has_spoken_before_the_request_goes_out_is_heard_and_not_asked(self, reactor: Any) -> None:
+        """As one does that has no room for us, keeps the connection, and would answer the request as well."""
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            there = SimpleNamespace(port=listening.getsockname()[1])
+            connection, told = await connected(reactor, there, outbox=Outbox(reactor))
+            server, _ = listening.accept()
+        with server:
+            asking = connection.request(ASK, b"GET", URL)
+            server.sendall(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")  # and is in our kernel by now
+            answer = await asking
+            assert answer.status == 503
+            assert await body_of(answer) == b""
+            await gone(reactor, told)
+            assert told == ["gone"]
+            with suppress(ConnectionResetError):
+                assert server.recv(1) == b""
 
     @pytest.mark.parametrize("tls", [False, True])
     async def test_an_answer_to_nothing_that_comes_with_the_first_one(
@@ -381,7 +405,7 @@ class TestTLS:
         connections: list[HTTPConnection] = []
 
         def build(addr: object) -> HTTPConnection:
-            connections.append(listened(reactor, told))
+            connections.append(listened(reactor, told, None))
             return connections[0]
 
         factory = Factory()

@@ -86,6 +86,7 @@ class HTTPConnection(Protocol):
         self._paused = False
         self._emptied = False  # in this turn all was read that had come
         self._lost: Failure | None = None
+        self._error: DownloadError | None = None  # why it was given up
         self._wire: Wire | TLSTransport | None = None
         self._getting_ready: Deferred[None] | None = None
         self._asking: Deferred[Answer] | None = None
@@ -109,9 +110,8 @@ class HTTPConnection(Protocol):
         Not if there is something to be read: the end, or what nobody asked for and would become the next answer.
         (Over TLS it may be a session ticket, though these come with the handshake; then that is all that is lost.)
         """
-        if self._aborted or self._lost is not None:
-            return False
-        return self._emptied or self._wire is None or self._wire.silent()
+        ended = self._aborted or self._lost is not None
+        return not ended and (self._emptied or self._wire is None or self._wire.silent())
 
     # getting ready
 
@@ -185,9 +185,13 @@ class HTTPConnection(Protocol):
         return asking
 
     def _send(self) -> None:
+        wire = self._wire
+        if wire is None or self._aborted or not self._unsent:
+            return
+        if not (self._requests > 1 or wire.tls or wire.silent()):
+            return  # it speaks first, and is read before anything else happens
         unsent, self._unsent = self._unsent, b""
-        if self._wire is not None and not self._aborted:
-            self._wire.send(unsent)
+        wire.send(unsent)
 
     def _cancel_request(self, asking: Deferred[Answer]) -> None:
         if self._asking is asking:
@@ -196,10 +200,7 @@ class HTTPConnection(Protocol):
 
     def _late(self, limit: float) -> None:
         self._limit = None
-        asking = self._no_longer_asking()
-        self.abort()
-        if asking is not None:
-            asking.errback(TimedOut("head", limit, self._url))
+        self._give_up(TimedOut("head", limit, self._url))
 
     def _no_longer_asking(self) -> Deferred[Answer] | None:
         asking, self._asking = self._asking, None
@@ -223,10 +224,14 @@ class HTTPConnection(Protocol):
         try:
             body = framing.feed(data)
         except Malformed as malformed:
-            self._fail(malformed)
+            error = ProtocolError(str(malformed), self._url)
+            error.__cause__ = malformed
+            self._give_up(error)
             return
         if answer is None:
             if not framing.status:
+                if self._unsent:
+                    self._unasked()
                 return
             answer = self._begin()
         if body:
@@ -245,10 +250,7 @@ class HTTPConnection(Protocol):
 
     def _unasked(self) -> None:
         """Whatever this is, it would become the answer to a request that has not gone out, or to the next one."""
-        asking = self._no_longer_asking()
-        self.abort()
-        if asking is not None:
-            asking.errback(ConnectFailed("the server sent something before it was asked", self._url))
+        self._give_up(ConnectFailed("the server sent something before it was asked", self._url))
 
     def _begin(self) -> Answer:
         framing = self._framing
@@ -304,18 +306,13 @@ class HTTPConnection(Protocol):
         else:
             self.abort()
 
-    def _fail(self, malformed: Malformed) -> None:
-        """Whoever waits hears of it, and the connection is of no use any more."""
-        error = ProtocolError(str(malformed), self._url)
-        error.__cause__ = malformed
-        asking = self._no_longer_asking()
-        answer, self._answer = self._answer, None
+    def _give_up(self, error: DownloadError) -> None:
+        """Whoever waits hears of it when the socket is closed, so that they find its place free."""
+        self._error = error
+        if self._limit is not None:
+            self._limit.cancel()
+            self._limit = None
         self.abort()
-        if asking is not None:
-            asking.errback(error)
-        elif answer is not None:
-            answer.ended(Failure(error))
-            answer.pump()
 
     # the flow, for an answer that is not complete
 
@@ -376,7 +373,7 @@ class HTTPConnection(Protocol):
 
     def _before_the_head(self, cause: BaseException | None) -> BaseException:
         if self._aborted:
-            return CancelledError()
+            return self._error or CancelledError()
         # In TLS 1.3 a server judges our certificate after our side of the handshake is done.
         refused = explain(cause) if self.silent else None
         error: DownloadError
@@ -391,7 +388,7 @@ class HTTPConnection(Protocol):
 
     def _within_the_body(self, answer: Answer, cause: BaseException | None, *, unclean: bool) -> BaseException | None:
         if self._aborted:
-            return CancelledError()
+            return self._error or CancelledError()
         until_close = self._framing.until_close
         if until_close and isinstance(cause, ConnectionDone):
             return None  # over TLS this is a close_notify; a cut without one is a ConnectionLost

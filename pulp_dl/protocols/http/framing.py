@@ -29,6 +29,12 @@ _START = re.compile(rb"HTTP/1\.([01]) ([1-5])")
 _START_LENGTH = len(b"HTTP/1.1 2")
 _CONNECTION = frozenset({b"connection", b"proxy-connection"})
 
+_HASTY = frozenset({408, 503})
+"""
+Of someone idle, or too busy: they may have been said before the request was read, which will be answered then, too.
+(Who says 408 has decided to close, RFC 9110 section 15.5.9; but not everybody does.)
+"""
+
 
 class Malformed(Exception):
     """The server broke the rules, or one of our limits on them.  The message holds no byte of what it sent."""
@@ -236,8 +242,8 @@ class Framing:
         self.until_close = not bodiless and coding is None and length is None
         self._chunked = coding is not None and not bodiless
         # It answers False once this has returned.  Chunks in HTTP/1.0 are faulty framing (RFC 9112 section 6.1).
-        # Who says 408 has decided to close (RFC 9110 section 15.5.9), and may have said so before it had our request.
-        self._persistent = self._parser.should_keep_alive() and (coding is None or self.version == 1) and status != 408
+        sound = status not in _HASTY and (coding is None or self.version == 1)
+        self._persistent = sound and self._parser.should_keep_alive()
         if self._explicit and not (self._interim == 0 and _kept(found)):
             self._persistent = False
         self.status = status
