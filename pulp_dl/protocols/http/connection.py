@@ -110,8 +110,9 @@ class HTTPConnection(Protocol):
         Not if there is something to be read: the end, or what nobody asked for and would become the next answer.
         (Over TLS it may be a session ticket, though these come with the handshake; then that is all that is lost.)
         """
-        ended = self._aborted or self._lost is not None
-        return not ended and (self._emptied or self._wire is None or self._wire.silent())
+        if self._aborted or self._lost is not None:
+            return False
+        return self._emptied or self._wire is None or self._wire.silent()
 
     # getting ready
 
@@ -185,12 +186,12 @@ class HTTPConnection(Protocol):
         return asking
 
     def _send(self) -> None:
-        wire = self._wire
-        if wire is None or self._aborted or not self._unsent:
+        unsent, wire = self._unsent, self._wire
+        if not unsent or wire is None or self._aborted:
             return
-        if not (self._requests > 1 or wire.tls or wire.silent()):
+        if self._requests == 1 and not wire.tls and not wire.silent():
             return  # it speaks first, and is read before anything else happens
-        unsent, self._unsent = self._unsent, b""
+        self._unsent = b""
         wire.send(unsent)
 
     def _cancel_request(self, asking: Deferred[Answer]) -> None:
