@@ -86,7 +86,7 @@ class IBodyConsumer(IConsumer):
         (begin registerProducer write* unregisterProducer)? (finish | fail)
 
     The producer is a push producer; a C{write} may still come after C{pauseProducing} only when it had begun before it.
-    What a method raises ends the download as C{ConsumerFailed}.
+    What a method raises ends the download as C{ConsumerFailed}; if that is C{begin}, C{fail} follows at once.
     """
 
     def begin(head: Head) -> None:
@@ -236,17 +236,17 @@ class IAuth(Interface):
 class IAuthenticator(Interface):
     """
     Puts credentials on requests; asked only for the origin that the secrets belong to.  What it raises or fails with
-    ends the attempt, as C{Refused} unless it is a L{DownloadError}; its Deferreds are cancelled with the download.  If
-    it has C{answered(method, url, head, sent)}, that is called for each answer that is no 401.
+    ends the attempt, as C{Refused} unless it is a L{DownloadError}.  Its Deferreds, or coroutines, are cancelled with
+    the download.  If it has C{answered(method, url, head, sent)}, that is called for each answer that is no 401.
     """
 
     def authorize(method: bytes, url: str, headers: dict[bytes, bytes]) -> Any:
         """
         Add fields to C{headers}: any that C{Remote.headers} may have, others are C{Refused}.  Returns whatever
-        identifies what was sent, or a Deferred of it.
+        identifies what was sent, or an awaitable of it.
         """
 
-    def challenged(method: bytes, url: str, head: Head, sent: Any) -> Deferred[bool]:
+    def challenged(method: bytes, url: str, head: Head, sent: Any) -> Awaitable[bool]:
         """
         The server answered 401: once for each URL of a chain, and once more if nothing had been sent.  Fires with True
         if it is worth asking again; refreshes once, and only if C{sent} is still what would be sent.

@@ -22,7 +22,7 @@ from ..errors import (
     ValidationError,
 )
 from ..flow.joins import Ask
-from ..flow.outlet import in_our_words
+from ..flow.outlet import in_our_words, why_gone
 from ..flow.pipe import Pipe
 from ..flow.timers import Call
 from ..interfaces import IBody, IBodyConsumer, IFetcher, IMirrors, IResumable, IWorkerUser
@@ -31,7 +31,7 @@ from ..model.source import Head, Source
 from ..urls import shown
 from .advice import Advice, advice_of
 from .events import tell_failed, tell_outrun
-from .foreign import FAULTS
+from .foreign import FAULTS, given_up
 from .hedge import Hedge
 from .places import Candidates
 from .question import Question
@@ -106,13 +106,13 @@ class Visits:
 
     def _reason(self, error: BaseException) -> BaseException:
         """What ended it, with its history: all attempts, and a note for each place."""
-        if isinstance(error, CancelledError) and self._interruption is not None:
-            error = self._interruption
+        if isinstance(error, CancelledError):
+            error = self._interruption or given_up(error, self._source.url)
         if isinstance(error, DownloadError):
             mirrors = self._candidates.failure
             if error.attempts or error is mirrors:  # it was another download's, too
-                error = copy(error)
-                error.__notes__ = [*getattr(error, "__notes__", ())]
+                cause, error = error.__cause__, copy(error)
+                error.__cause__, error.__notes__ = cause, [*getattr(error, "__notes__", ())]
             if error.url is None:
                 error.url = shown(self._source.url)
             error.attempts = self._attempts
@@ -129,7 +129,7 @@ class Visits:
         """What an attempt ended with; None if the caller cancelled it."""
         if isinstance(error, DownloadError):
             return error
-        if isinstance(error, CancelledError):
+        if isinstance(error, CancelledError) and self._interruption is not None:
             return self._interruption if isinstance(self._interruption, DownloadError) else None
         # What is not in the tree is the protocol's fault, and this place's.
         return ProtocolError(f"the protocol raised {type(error).__name__}", place.url)
@@ -196,7 +196,7 @@ class Download(Visits):
             with in_our_words:
                 if IWorkerUser.providedBy(self._consumer):
                     self._consumer.use(self._shared.workers)
-                self._consumer.gone().addCallback(self._interrupt)
+                self._consumer.gone().addBoth(lambda fired: self._interrupt(why_gone(fired)))
             if self._interruption is not None:  # so nothing has to be asked for
                 raise self._interruption
             if IResumable.providedBy(self._consumer):
@@ -273,7 +273,7 @@ class Download(Visits):
             head, facts, advisories = await pipe.finish()
         except FAULTS as error:
             failed = self._blame(error, self._place)
-            if failed is None or failed is error or isinstance(error, CancelledError):
+            if failed is None or failed is error or self._interruption is not None:
                 raise
             raise failed from error
         finally:

@@ -161,7 +161,10 @@ class Downloader:
         # One place that tells of no pieces has nothing to give but the file from its beginning to its end.
         plain = mirrors is None and not _has_pieces(source)
         kind = Download if plain or not IRandomAccess.providedBy(consumer) else RandomAccess
-        return kind(self._shared, source, consumer, mirrors).start()
+        bringing = kind(self._shared, source, consumer, mirrors).start()
+        if self._closing is not None and not bringing.called:  # by what it has called
+            bringing.cancel()
+        return bringing
 
     def _head(self, source: Source | str, mirrors: IMirrors | None) -> Deferred[Head]:
         if self._closing is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 
 from ..errors import DownloadError
 from ..flow.demands import Demands
@@ -57,7 +57,7 @@ class Heading(Visits):
             return head
         except FAULTS as error:
             failed = self._blame(error, place)
-            if failed is None or failed is error or isinstance(error, CancelledError):
+            if failed is None or failed is error or self._interruption is not None:
                 raise
             raise failed from error
         finally:

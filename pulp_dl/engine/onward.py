@@ -18,7 +18,7 @@ from zope.interface import implementer
 
 from ..errors import ConsumerGone, DownloadError, NotResumable
 from ..flow.demands import Demands
-from ..flow.joins import Ask, prove
+from ..flow.joins import Ask, prove, same_place
 from ..flow.prefix import Prefix
 from ..flow.seen import Seen
 from ..flow.tail import Tail
@@ -128,11 +128,6 @@ def _if_range(ask: Ask) -> tuple[tuple[bytes, bytes], ...]:
     return () if strong is None else ((b"If-Range", strong),)
 
 
-def _same_place(one: Head, other: Head) -> bool:
-    """A query may hold a signature that changes."""
-    return one.url.partition("?")[0] == other.url.partition("?")[0]
-
-
 @implementer(IBodyConsumer)
 class _Part:
     """
@@ -225,8 +220,9 @@ class _Rest(_Part):
         stop = head.total if self._stop is None else self._stop
         if head.span.start != self._start or head.span.stop != stop:
             raise NotResumable("another part came than the rest", head.url)
-        if not judged and not _same_place(first, head):
-            raise NotResumable("the rest came from another place", head.url)
+        if not judged and first.etag is None and head.modified is None:
+            # It may have been asked for again, and then without If-Range.
+            raise NotResumable("the rest came without the date that would prove it", head.url)
 
     def write(self, data: bytes) -> None:
         if self._tail is not None:
@@ -273,7 +269,7 @@ class _Again(_Part):
 
     def _tells_of_another(self, head: Head) -> bool:
         """Where no digest will tell whether the file is right, the strong ETags of one place tell if it is another."""
-        if Demands(self._source.expect, None).judged or not _same_place(self._first, head):
+        if Demands(self._source.expect, None).judged or not same_place(self._first, head):
             return False
         etags = {self._first.etag, head.etag}
         strong = {self._first.validators.if_range, head.validators.if_range}

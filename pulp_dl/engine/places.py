@@ -252,7 +252,5 @@ class Candidates:
                     await located.aclose()
                 elif hasattr(located, "close"):
                     located.close()
-        except CancelledError:
-            raise
         except FAULTS:  # the download has ended, whatever becomes of its mirrors
             log.failure("a mirror list raised when it was closed")

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..errors import ConsumerGone, DownloadError
-from ..flow.outlet import Outlet, in_our_words
+from ..flow.outlet import Outlet, in_our_words, unfinished, why_gone
 from ..flow.seen import Seen
 from ..flow.window import Window
 from ..interfaces import IBodyConsumer, IWorkers, IWorkerUser
@@ -80,7 +80,7 @@ class Reader(Deferred[Report]):
             with in_our_words:
                 if workers is not None and IWorkerUser.providedBy(consumer):
                     consumer.use(workers)
-                consumer.gone().addCallback(self.leave)
+                consumer.gone().addBoth(lambda fired: self.leave(why_gone(fired)))
         except DownloadError as error:
             self.leave(error)
 
@@ -251,11 +251,7 @@ class Reader(Deferred[Report]):
         self.callback(report)
 
     def _unfinished(self, failure: Failure) -> None:
-        try:
-            with in_our_words:
-                failure.raiseException()
-        except Exception as error:
-            self._fail(error)
+        self._fail(unfinished(failure.value))
 
     def broke(self, failure: Failure, *, own: bool) -> None:
         """

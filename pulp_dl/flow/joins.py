@@ -7,7 +7,7 @@ from typing import NamedTuple
 from ..errors import NotResumable
 from ..model.source import Head, Source, Span, Validators
 
-__all__ = ["Ask", "prove", "prove_again", "rest_of"]
+__all__ = ["Ask", "prove", "prove_again", "rest_of", "same_place"]
 
 
 class Ask(NamedTuple):
@@ -42,9 +42,19 @@ def prove(first: Head, head: Head, place: Source, ask: Ask, *, bounded: bool, ju
         raise NotResumable("nobody tells where the file ends", place.url)
     if ask.same_as is not None and ask.same_as.contradicted_by(head.validators):
         raise NotResumable("the file changed between two answers", place.url)
+    if not judged and not same_place(first, head):
+        raise NotResumable("the rest came from another place", head.url)
     if ask.same_as is not None and ask.same_as.etag is not None and head.etag is None and not judged:
         # RFC 9110 section 15.3.7 wants it in a 206; without it the server may not have looked at If-Range.
         raise NotResumable("the rest came without the ETag that would prove it", place.url)
+
+
+def same_place(one: Head, other: Head) -> bool:
+    """
+    Did these come from one place?  It may have been asked under a name that leads to several.  A query may hold a
+    signature, which changes.
+    """
+    return one.url.partition("?")[0] == other.url.partition("?")[0]
 
 
 def prove_again(first: Head | None, head: Head, given: int) -> Head:

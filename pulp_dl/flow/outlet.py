@@ -10,12 +10,12 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..errors import ConsumerFailed, DownloadError
+from ..errors import ConsumerFailed, ConsumerGone, DownloadError
 from ..interfaces import IBodyConsumer, IRewindable
 from ..model.source import Head
 from .unhurried import unhurried
 
-__all__ = ["Outlet", "in_our_words"]
+__all__ = ["Outlet", "in_our_words", "unfinished", "why_gone"]
 
 log = Logger()
 T = TypeVar("T")
@@ -100,7 +100,11 @@ class Outlet:
         if self.head is None:
             self.begin(head)
         self._unregister()
-        return self._call(self._consumer.finish)
+        ending = self._call(self._consumer.finish)
+        if ending is not None and not isinstance(ending, Deferred):
+            kind = type(ending).__name__
+            raise ConsumerFailed(f"the consumer's finish() returned a {kind}; a Deferred is needed, or None")
+        return ending
 
     async def finish(self, head: Head) -> Head:
         """C{end}, and wait for it, whoever cancels meanwhile.  Returns the head that it was given."""
@@ -111,7 +115,7 @@ class Outlet:
             except DownloadError:
                 raise
             except Exception as error:
-                raise _failed(error) from error
+                raise unfinished(error) from error
         return self.head or head
 
     def fail(self, error: BaseException) -> None:
@@ -138,8 +142,27 @@ class Outlet:
             raise _failed(error) from error
 
 
-def _failed(error: Exception) -> ConsumerFailed:
+def _failed(error: BaseException | None) -> ConsumerFailed:
     return ConsumerFailed(f"the consumer raised {type(error).__name__}: {error}")
+
+
+def unfinished(error: BaseException | None) -> DownloadError:
+    """What a consumer's C{finish} failed with; nobody cancels that."""
+    if isinstance(error, DownloadError):
+        return error
+    failed = _failed(error)
+    failed.__cause__ = error
+    return failed
+
+
+def why_gone(fired: object) -> DownloadError:
+    """What a consumer's C{gone} fired with, or failed, though it should not: it can take no more, whatever this is."""
+    error = fired.value if isinstance(fired, Failure) else fired
+    if isinstance(error, DownloadError):
+        return error
+    gone = ConsumerGone(f"the consumer can take no more: {type(error).__name__}: {error}")
+    gone.__cause__ = error if isinstance(error, BaseException) else None
+    return gone
 
 
 class _InOurWords:

@@ -150,7 +150,9 @@ class Passes:
             raise NotResumable("what is there of it is no part of what is expected now", head.url)
         self._may_continue = False  # unless it can be proven, the next attempt reads from the beginning
         judged = self._demands.judges(first)
-        prove(first, head, place, ask, bounded=judged or self._demands.size is not None, judged=judged)
+        # An earlier run kept no more than the fingerprint of its place, which is that of this one.
+        came = first if self._earlier is None else evolve(first, url=place.url)
+        prove(came, head, place, ask, bounded=judged or self._demands.size is not None, judged=judged)
         if first.total is None and head.total is not None:
             self.head = evolve(first, total=head.total)  # a part may end before the file does
             if first.whole:

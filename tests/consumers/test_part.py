@@ -55,6 +55,19 @@ async def test_a_download_goes_on_where_another_one_broke_off(
     assert names(tmp_path) == ["file"]
 
 
+async def test_promise_10_who_was_not_asked_what_is_kept_looks_for_it_in_a_thread(
+    reactor: Any, workers: Workers, tmp_path: Path
+) -> None:
+    """Somebody else may have the part, and then it is waited for; a part of a file, for one, is not asked for that."""
+    feed = Feed(reactor, to_part(tmp_path, durable=False), workers)
+    feed.begin(head_of(b"small"))
+    feed.consumer.write(b"small")
+    ending = feed.finish()
+    assert not ending.called
+    await ending
+    assert (tmp_path / "file").read_bytes() == b"small"
+
+
 @pytest.mark.parametrize("rest", [BODY, b"small"])
 async def test_what_was_kept_can_be_forgotten(reactor: Any, workers: Workers, tmp_path: Path, rest: bytes) -> None:
     await broken_off(reactor, tmp_path, MIB)

@@ -13,12 +13,29 @@ from zope.interface import implementer
 
 from pulp_dl import Digest, Limits, Remote, Report, Retries, Size, Source
 from pulp_dl.engine.downloader import Downloader
+from pulp_dl.engine.sharing import Sharing
 from pulp_dl.errors import ConsumerFailed, DownloadError, NotResumable, TooLarge, Truncated
 from pulp_dl.flow.workers import InlineLane, InlineWorkers
 from pulp_dl.mirrors.interfaces import IVouching
 from pulp_dl.mirrors.places import Places
 from pulp_dl.model.source import Head, Span
-from pulp_dl.testing import MemoryFetcher, MemoryScheme, Place, Recorder, RewindableRecorder
+from pulp_dl.testing import (
+    Cut,
+    Entity,
+    FaultServer,
+    MemoryFetcher,
+    MemoryScheme,
+    Nth,
+    OnPath,
+    Place,
+    Recorder,
+    Reset,
+    RewindableRecorder,
+    Send,
+    answer,
+    redirect,
+    response_head,
+)
 from tests.sinks import Resumed
 
 from .by_hand import URL, Answers, HandWritten, body, head
@@ -157,6 +174,67 @@ def test_promise_3_a_server_that_ignores_if_range_and_tells_another_date_is_not_
     download(answers, A, consumer)
 
     assert consumer.data == new
+
+
+@pytest.mark.parametrize("kind", [Recorder, RewindableRecorder])
+@pytest.mark.parametrize("judged", [False, True])
+async def test_promise_3_one_name_that_leads_to_two_places_is_no_proof_that_they_have_one_file(
+    reactor: Any, kind: Any, judged: bool
+) -> None:
+    """As a redirector of mirrors does; their files have one date and one size, and so nginx gives them one ETag."""
+    was, is_now = DATA[:200_000], DATA[:200_000] if judged else b"!" * 200_000
+    consumer = kind()
+    async with (
+        FaultServer(reactor, {}) as redirector,
+        FaultServer(reactor, OnPath({"/f": Nth([Cut(answer(Entity(was, b'"1"')), after=100_000), Reset()])})) as first,
+        FaultServer(reactor, OnPath({"/f": answer(Entity(is_now, b'"1"'))})) as second,
+        Downloader(reactor, Remote(retries=Retries(count=2, base=0.01))) as downloader,
+    ):
+        redirector.script = OnPath({"/f": Nth([redirect(first.url("/f")), redirect(second.url("/f"))])})
+        source = Source(redirector.url("/f"), Digest("sha256", hashlib.sha256(was).hexdigest()) if judged else ())
+        if kind is Recorder and not judged:
+            with pytest.raises(NotResumable):
+                await downloader.download(source, consumer)
+            assert not consumer.finished
+        else:
+            await downloader.download(source, consumer)
+            assert consumer.data == is_now
+        assert second.requests[0].get(b"range") == b"bytes=100000-"
+        assert (len(second.requests) == 1) is judged
+
+
+async def test_promise_3_a_rest_that_tells_no_date_is_not_joined_by_the_date(reactor: Any) -> None:
+    """It is asked for with If-Range first; whoever is asked once more for what is left does not say that again."""
+    was, is_now = b"a" * 2_000_000, b"b" * 2_000_000
+    dates = ((b"Last-Modified", b"Mon, 01 Jan 2024 00:00:00 GMT"), (b"Date", b"Tue, 02 Jan 2024 00:00:00 GMT"))
+    whole = ((b"Content-Length", b"2000000"),)
+
+    def rest(request: Any) -> Any:
+        if request.get(b"if-range") or not request.get(b"range"):
+            return (Send(response_head(200, whole)), Send(is_now))
+        start = int(request.get(b"range")[6:].split(b"-")[0])
+        fields = (
+            (b"Content-Range", b"bytes %d-1999999/2000000" % start),
+            (b"Content-Length", b"%d" % (2_000_000 - start)),
+        )
+        return (Send(response_head(206, fields)), Send(is_now[start:]))
+
+    busy = Send(response_head(503, ((b"Content-Length", b"0"), (b"Retry-After", b"0"))))
+    script = Nth([(Send(response_head(200, (*dates, *whole))), Send(was)), busy, rest])
+    slow, quick = Recorder(reactor, pause_after=1), Recorder()
+    async with FaultServer(reactor, script) as server:
+        remote = Remote(retries=Retries(count=2, base=0.01))
+        sharing = Sharing(Downloader(reactor, remote), reactor, window=200_000)
+        left_behind = sharing.download(server.url("/f"), slow)
+        await sharing.download(server.url("/f"), quick)
+        slow.resume()
+        with pytest.raises(NotResumable):
+            await left_behind
+        await sharing.close()
+
+    assert quick.data == was
+    assert not slow.finished
+    assert {*slow.data} == {ord("a")}
 
 
 def test_promise_3_no_digest_of_the_whole_stands_in_for_the_etag_that_the_rest_of_a_part_lacks() -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import isawaitable
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError
 
 from ...errors import DownloadError, Refused
 from ...interfaces import IAuthenticator
@@ -56,7 +57,7 @@ class Login:
     async def _call(self, method: Callable[..., Any], *arguments: Any) -> Any:
         try:
             result = method(self._method, self._url, *arguments)
-            return await result if isinstance(result, Deferred) else result
+            return await result if isawaitable(result) else result
         except (DownloadError, CancelledError):
             raise
         except Exception as error:
