@@ -334,7 +334,7 @@ class TestReuse:
 
     @pytest.mark.parametrize("status", [408, 503])
     def test_not_after_what_may_have_been_said_before_the_request_was_read(self, status: int) -> None:
-        """RFC 9110 section 15.5.9 for a 408; and who is too busy may say so as soon as somebody connects."""
+        """RFC 9110 section 15.5.9 for a 408; and who is too busy may say so at any moment, to everybody."""
         framing, _ = read(b"HTTP/1.1 %d No\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n" % status)
         assert framing.complete
         assert not framing.reusable
@@ -504,8 +504,7 @@ def messages(draw: st.DrawFn) -> Message:
             raw += b"0\r\n" + lines(draw(fields)) + b"\r\n"
     wire += b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, draw(reasons), lines(pairs)) + raw
     until_close = kind == "close" and not bodiless
-    hasty = status in {408, 503}
-    return Message(wire, status, tuple(pairs), body, until_close, not (closes or until_close or hasty))
+    return Message(wire, status, tuple(pairs), body, until_close, not (closes or until_close or status in {408, 503}))
 
 
 @st.composite

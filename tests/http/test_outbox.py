@@ -152,17 +152,22 @@ def test_who_only_begins_to_answer_before_it_is_asked_is_not_waited_for(begun: b
     assert "before it was asked" in str(error(asking, ConnectFailed))
 
 
+def asked_again(bench: Bench) -> Any:
+    """A second request, on the connection of one that went well."""
+    first = bench.ask(0)
+    bench.clock.advance(0)
+    bench.connections[0].dataReceived(HELLO)
+    result(first).abandon()
+    assert bench.connections[0].usable()
+    second = bench.ask(0)
+    bench.clock.advance(0)
+    return second
+
+
 @pytest.mark.parametrize("status", [408, 503])
-@pytest.mark.parametrize("reused", [False, True])
-def test_after_an_answer_in_haste_nothing_is_asked_there_any_more(status: int, reused: bool) -> None:
+def test_after_an_answer_in_haste_nothing_is_asked_there_any_more(status: int) -> None:
     """It may have crossed the request, whose answer would become that of the next one."""
     bench = Bench(1)
-    if reused:
-        before = bench.ask(0)
-        bench.clock.advance(0)
-        bench.connections[0].dataReceived(HELLO)
-        result(before).abandon()
-        assert bench.connections[0].usable()
     first = bench.ask(0)
     bench.clock.advance(0)
     bench.connections[0].dataReceived(b"HTTP/1.1 %d Hasty\r\nContent-Length: 0\r\n\r\n" % status)
@@ -170,6 +175,52 @@ def test_after_an_answer_in_haste_nothing_is_asked_there_any_more(status: int, r
     result(first).abandon()
     assert not bench.connections[0].usable()
     assert bench.transports[0].disconnected
+
+
+@pytest.mark.parametrize(("status", "usable"), [(429, True), (500, True), (503, False)])
+def test_nor_on_one_that_was_used_before(status: int, usable: bool) -> None:
+    bench = Bench(1)
+    second = asked_again(bench)
+    bench.connections[0].dataReceived(b"HTTP/1.1 %d Busy\r\nContent-Length: 0\r\n\r\n" % status)
+    assert result(second).status == status
+    result(second).abandon()
+    assert bench.connections[0].usable() is usable
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 3\r\n\r\n",
+        b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 3\r\n\r\nbad",
+        b"HTTP/1.0 400 Bad Request\r\n\r\nbad",
+    ],
+)
+def test_what_is_said_to_who_idles_and_crosses_a_request_is_no_answer_to_it(said: bytes) -> None:
+    """The request was not seen; whoever gets this on a fresh connection is meant."""
+    bench = Bench(1)
+    second = asked_again(bench)
+    bench.connections[0].dataReceived(said)
+    bench.close(0)
+    assert "before it was asked" in str(error(second, ConnectFailed))
+    assert bench.connections[0].silent, "so it is asked again, and not blamed"
+    assert bench.connections[0].reused
+
+    fresh = Bench(1)
+    first = fresh.ask(0)
+    fresh.clock.advance(0)
+    fresh.connections[0].dataReceived(said)
+    assert result(first).status in {400, 408}
+    result(first).abandon()
+
+
+def test_a_400_on_a_connection_that_is_kept_is_an_answer() -> None:
+    bench = Bench(1)
+    second = asked_again(bench)
+    bench.connections[0].dataReceived(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+    assert result(second).status == 400
+    result(second).abandon()
+    assert bench.connections[0].usable()
 
 
 def test_who_speaks_first_on_a_fresh_connection_is_no_server_of_HTTP() -> None:

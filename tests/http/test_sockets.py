@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from threading import Thread
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +16,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.error import ConnectionLost
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.task import Clock
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
@@ -200,6 +203,46 @@ class TestSockets:
             assert told == ["gone"]
             with suppress(ConnectionResetError):
                 assert server.recv(1) == b""
+
+    async def test_tickets_that_come_before_the_request_goes_out_keep_nobody_from_asking(
+        self, reactor: Any, ca: Any
+    ) -> None:
+        """They can be read over TLS, and are nothing that is said."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        ca.issue_cert("localhost").configure_cert(context)
+        clock = Clock()
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            there = SimpleNamespace(port=listening.getsockname()[1])
+            accepted: list[ssl.SSLSocket] = []
+
+            def accept() -> None:
+                accepted.append(context.wrap_socket(listening.accept()[0], server_side=True))
+
+            thread = Thread(target=accept)
+            thread.start()
+            connection, told = await connected(reactor, there, ca, outbox=Outbox(clock))
+            asking = connection.request(ASK, b"GET", URL)
+            thread.join()  # its last flight, tickets and all, is in our kernel by now, and nobody has read it
+        with accepted[0] as server:
+            clock.advance(0)
+            server.settimeout(5)
+            assert server.recv(len(ASK)) == ASK
+            asking.cancel()
+            await gone(reactor, told)
+        with pytest.raises(CancelledError):
+            await asking
+
+    @pytest.mark.parametrize("tls", [False, True])
+    async def test_a_request_does_not_wait_for_what_went_before_it_to_be_acknowledged(
+        self, reactor: Any, serve: Any, ca: Any, tls: bool
+    ) -> None:
+        """Which takes 40 ms, if the server has nothing to say: to the end of a handshake, to half a request."""
+        server = serve(Send(HELLO), tls=tls)
+        connection, told = await connected(reactor, server, ca if tls else None)
+        transport: Any = connection.transport
+        assert (transport.transport if tls else transport).getTcpNoDelay()
+        connection.abort()
+        await gone(reactor, told)
 
     @pytest.mark.parametrize("tls", [False, True])
     async def test_an_answer_to_nothing_that_comes_with_the_first_one(

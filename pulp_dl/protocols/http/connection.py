@@ -11,18 +11,17 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred, fail
-from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHandshakeListener, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ...errors import ConnectFailed, DownloadError, ProtocolError, TimedOut, TLSFailed, Truncated
+from ...errors import ConnectFailed, DownloadError, ProtocolError, TimedOut
 from ...flow.timers import Call, Clock
 from .answer import Answer
+from .ends import before_the_head, within_the_body
 from .framing import Framing, Malformed
 from .outbox import Outbox
-from .tls import explain
 from .tls_transport import TLSTransport, wire
 from .wire import Wire
 
@@ -34,6 +33,9 @@ LARGE: Final = 256 * 1024
 
 STEADY: Final = 8 * 1024 * 1024
 """Bytes after which a reader that pauses, but never for long, is taken for a quick one."""
+
+_IDLED: Final = (400, 408)
+"""What servers say on a connection that idles for too long, before they close it (400: that there is no request)."""
 
 LONG: Final = 0.1
 """Seconds; a pause that is longer is that of a slow reader."""
@@ -231,8 +233,10 @@ class HTTPConnection(Protocol):
             return
         if answer is None:
             if not framing.status:
-                if self._unsent:
-                    self._unasked()
+                self._begun()
+                return
+            if framing.status in _IDLED and self._requests > 1 and not framing.persistent:
+                self._unasked()
                 return
             answer = self._begin()
         if body:
@@ -249,8 +253,17 @@ class HTTPConnection(Protocol):
             self.pause()
         self._emptied = False
 
+    def _begun(self) -> None:
+        """A head is not complete yet."""
+        if self._unsent:
+            self._unasked()
+
     def _unasked(self) -> None:
-        """Whatever this is, it would become the answer to a request that has not gone out, or to the next one."""
+        """
+        Whatever this is, it would become the answer to a request that has not gone out, or to the next one; or it is
+        for one that did not come for too long, and has crossed ours.
+        """
+        self.silent = True
         self._give_up(ConnectFailed("the server sent something before it was asked", self._url))
 
     def _begin(self) -> Answer:
@@ -365,34 +378,10 @@ class HTTPConnection(Protocol):
         self._tell_gone(self)
         if ready is not None and not ready.called:
             ready.errback(reason)
+        aborted = (self._error or CancelledError()) if self._aborted else None
         if asking is not None and not asking.called:
-            asking.errback(self._before_the_head(reason.value))
+            asking.errback(aborted or before_the_head(reason.value, self._url, silent=self.silent))
         if answer is not None:
-            error = self._within_the_body(answer, reason.value, unclean=unclean)
+            error = aborted or within_the_body(reason.value, self._framing, self._url, unclean=unclean)
             answer.ended(None if error is None else Failure(error))
             answer.pump()
-
-    def _before_the_head(self, cause: BaseException | None) -> BaseException:
-        if self._aborted:
-            return self._error or CancelledError()
-        # In TLS 1.3 a server judges our certificate after our side of the handshake is done.
-        refused = explain(cause) if self.silent else None
-        error: DownloadError
-        if refused is not None:
-            error = TLSFailed(refused, self._url)
-        else:
-            closed = isinstance(cause, ConnectionDone)
-            how = "the server closed the connection" if closed else "the connection to the server broke"
-            error = ConnectFailed(f"{how} {'before' if self.silent else 'within'} the head of its answer", self._url)
-        error.__cause__ = cause
-        return error
-
-    def _within_the_body(self, answer: Answer, cause: BaseException | None, *, unclean: bool) -> BaseException | None:
-        if self._aborted:
-            return self._error or CancelledError()
-        until_close = self._framing.until_close
-        if until_close and isinstance(cause, ConnectionDone):
-            return None  # over TLS this is a close_notify; a cut without one is a ConnectionLost
-        error = Truncated(self._framing.received, answer.length, self._url, unproven=until_close and unclean)
-        error.__cause__ = cause
-        return error

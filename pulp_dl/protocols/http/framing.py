@@ -61,6 +61,7 @@ class Framing:
     @ivar length: bytes of the body; None if they are not known before its end (chunks, or the end of the connection).
     @ivar until_close: the end of the connection is the end of the body.
     @ivar received: bytes of the body so far.
+    @ivar persistent: the connection is kept behind it.
     @ivar complete: the message is at its end.
     @ivar reusable: another answer may follow on this connection.  True only if C{complete}.
     """
@@ -72,6 +73,7 @@ class Framing:
     length: int | None
     until_close: bool
     received: int
+    persistent: bool
     complete: bool
     reusable: bool
 
@@ -109,7 +111,7 @@ class Framing:
 
     def last(self) -> None:
         """No other answer may follow this one, whose head is complete."""
-        self._persistent = self.reusable = False
+        self.persistent = self.reusable = False
 
     def feed(self, data: bytes) -> bytes:
         """
@@ -146,7 +148,7 @@ class Framing:
         if self.length is not None:
             left = self.length - self.received
             if len(data) >= left:
-                self.complete, self.reusable = True, self._persistent and len(data) == left
+                self.complete, self.reusable = True, self.persistent and len(data) == left
                 self._parser = HttpResponseParser(self)  # the one before waits for the end of this body
                 data = data[:left]
         self.received += len(data)
@@ -243,13 +245,13 @@ class Framing:
         self._chunked = coding is not None and not bodiless
         # It answers False once this has returned.  Chunks in HTTP/1.0 are faulty framing (RFC 9112 section 6.1).
         sound = status not in _HASTY and (coding is None or self.version == 1)
-        self._persistent = sound and self._parser.should_keep_alive()
+        self.persistent = sound and self._parser.should_keep_alive()
         if self._explicit and not (self._interim == 0 and _kept(found)):
-            self._persistent = False
+            self.persistent = False
         self.status = status
         if self._bodiless:
             # The parser would take the next answer for the body of this one.
-            self.complete, self.reusable = True, self._persistent
+            self.complete, self.reusable = True, self.persistent
             self._parser = HttpResponseParser(self)
 
     def _pass_over(self, status: int, *, framed: bool) -> None:
@@ -269,4 +271,4 @@ class Framing:
 
     def on_message_complete(self) -> None:
         if self.status:
-            self.complete, self.reusable = True, self._persistent
+            self.complete, self.reusable = True, self.persistent

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import select
 import socket
+from contextlib import suppress
 from typing import Any
 
 from twisted.internet import tcp
@@ -32,6 +33,10 @@ class Wire:
         self._socket: socket.socket | None = None
         if isinstance(transport, tcp.Connection) and not self.tls:
             self._socket = transport.getHandle()
+            with suppress(OSError):  # it is no TCP
+                # What follows at once (a request the end of a handshake, the rest of a long one its beginning) would
+                # wait for an acknowledgement, which a server that has nothing to say puts off for 40 ms.
+                transport.setTcpNoDelay(True)
         self._direct = self._socket
         self._readable = select.poll()
         if self._socket is not None:
