@@ -109,8 +109,11 @@ class Direct(Plain):
         return at + size
 
     def read(self, data: bytes, records: int, pieces: list[bytes]) -> None:
-        connection, read = self.tls._ssl, lib.SSL_read
         fed = self._feed_some(data, 0)
+        if records == 1 and fed == len(data):
+            pieces.append(self._one())
+            return
+        connection, read = self.tls._ssl, lib.SSL_read
         while records > 0:
             batch = min(records, _AT_ONCE)
             records -= batch
@@ -130,6 +133,15 @@ class Direct(Plain):
                     pieces.append(ffi.unpack(room, end))
         if fed < len(data):
             self.feed(data, fed)
+
+    def _one(self) -> bytes:
+        """A small answer is one record; without what several need it takes half as long."""
+        connection, room = self.tls._ssl, _allocate("char[]", RECORD)
+        got = lib.SSL_read(connection, room, RECORD)
+        if got <= 0:
+            self.tls._raise_ssl_error(connection, got)
+        data: bytes = ffi.unpack(room, got)
+        return data
 
     def write(self, data: bytes) -> int:
         connection = self.tls._ssl

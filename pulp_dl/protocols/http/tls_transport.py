@@ -181,6 +181,8 @@ class TLSTransport(Protocol):
         if self._header:
             data, self._header = self._header + data, b""
         size, at, ended = len(data), self._missing, 0
+        if not at and size > _HEADER and size == _HEADER + (data[3] << 8 | data[4]):
+            return 1  # as a small answer is
         if 0 < at <= size:
             ended = 1
         while size - at >= _HEADER:
