@@ -92,7 +92,7 @@ class Note:
         """None if this is not ours."""
         try:
             return cls(**json.loads(data))
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             return None
 
     @property

@@ -184,6 +184,16 @@ async def test_a_file_of_the_manifest_is_not_taken_for_a_part(nginx: Nginx, tmp_
     assert but_manifest(mirror) == wanted
 
 
+async def test_a_file_that_is_nested_too_deep_for_a_note_is_a_file_like_any_other(nginx: Nginx, tmp_path: Path) -> None:
+    wanted = {"deep.part.json": b"[" * 300_000}
+    fill(nginx.root, wanted)
+    for _ in range(2):
+        end = await run("sync", f"{nginx.http}PULP_MANIFEST", "-d", "mirror", cwd=tmp_path)
+
+        assert end.code == 0, end.err
+        assert but_manifest(tmp_path / "mirror") == wanted
+
+
 async def test_what_is_at_the_path_of_the_manifest_is_not_waited_for(nginx: Nginx, tmp_path: Path) -> None:
     fill(nginx.root, {"a": b"a"})
     (tmp_path / "mirror").mkdir()
