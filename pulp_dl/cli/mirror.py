@@ -15,7 +15,7 @@ from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING, BinaryIO, Final, Literal
 
 from ..consumers.file import ToFile
-from ..consumers.part import LARGEST_NOTE, NOTE, PART, Note
+from ..consumers.note import LARGEST_NOTE, NOTE, PART, Note
 from ..consumers.root import SUFFIX
 from ..consumers.strays import strays
 from ..importers.sums import sum_line

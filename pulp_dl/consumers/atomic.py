@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from ..errors import ConsumerFailed
 from ..model.source import Head
+from .held import hold
 from .root import SUFFIX, Place, open_directory
 
 __all__ = ["TEMPORARY", "NewFile", "temporary_name"]
@@ -137,25 +138,30 @@ class NewFile:
             self._way = self._place.base + "/"
 
     def _create(self) -> None:
-        mode = 0o666 if self._mode is None else self._mode
+        self._fd, self._temporary = self._new(0o666 if self._mode is None else self._mode)
+
+    def _new(self, mode: int) -> tuple[int, str | None]:
+        """A file that has no name; or, with its name, one that has a temporary one."""
         try:
-            self._fd = self._disk.open(self._way or ".", _UNNAMED, mode, dir_fd=self._directory)
+            return self._disk.open(self._way or ".", _UNNAMED, mode, dir_fd=self._directory), None
         except OSError as error:
             if error.errno not in _NO_UNNAMED:
                 raise
-            temporary = temporary_name(self._place.name)
-            self._fd = self._disk.open(self._way + temporary, _NAMED, mode, dir_fd=self._directory)
-            self._temporary = temporary
+        temporary = temporary_name(self._place.name)
+        fd = self._disk.open(self._way + temporary, _NAMED, mode, dir_fd=self._directory)
+        hold(fd)
+        return fd, temporary
 
     def _publish(self) -> None:
         name = self._place.name
         if self._temporary is None:
             try:
-                self._link(name)
+                self._link(self._fd, name)
                 return
             except FileExistsError:
                 temporary = temporary_name(name)
-            self._link(temporary)
+            hold(self._fd)
+            self._link(self._fd, temporary)
             self._temporary = temporary
         else:  # perhaps on a network, where only closing tells that there is no room
             fd, self._fd = self._fd, -1
@@ -167,11 +173,11 @@ class NewFile:
         way, directory = self._way, self._directory
         self._disk.rename(way + old, way + new, src_dir_fd=directory, dst_dir_fd=directory)
 
-    def _link(self, name: str) -> None:
-        """Give the unnamed file a name; open(2), O_TMPFILE."""
+    def _link(self, fd: int, name: str) -> None:
+        """Give an unnamed file a name that nothing has; open(2), O_TMPFILE."""
         # os.link() follows the first name only if a directory is given; for an absolute name any descriptor will do.
-        beside = self._fd if self._directory is None else self._directory
-        self._disk.link(f"{_OPEN_FILES}/{self._fd}", self._way + name, dst_dir_fd=beside)
+        beside = fd if self._directory is None else self._directory
+        self._disk.link(f"{_OPEN_FILES}/{fd}", self._way + name, dst_dir_fd=beside)
 
     def _close(self) -> None:
         fd, directory = self._fd, self._directory

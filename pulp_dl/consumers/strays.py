@@ -9,7 +9,7 @@ from pathlib import Path
 from stat import S_ISREG
 
 from .atomic import TEMPORARY
-from .part import LARGEST_NOTE, NOTE, PART, Note
+from .note import LARGEST_NOTE, NOTE, PART, Note
 
 __all__ = ["strays"]
 

@@ -17,7 +17,7 @@ from twisted.internet.threads import deferToThread
 
 from pulp_dl.cli.mirror import _locked
 from pulp_dl.consumers.atomic import temporary_name
-from pulp_dl.consumers.part import Note
+from pulp_dl.consumers.note import Note
 from pulp_dl.model.source import Head
 from pulp_dl.testing import (
     Cut,
