@@ -164,7 +164,8 @@ class NewFile:
             self._link(self._fd, temporary)
             self._temporary = temporary
         else:  # perhaps on a network, where only closing tells that there is no room
-            fd, self._fd = self._fd, -1
+            # The copy holds it until it has its name.
+            fd, self._fd = self._fd, self._disk.dup(self._fd)
             self._disk.close(fd)
         self._move(self._temporary, name)
         self._temporary = None

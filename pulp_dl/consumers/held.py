@@ -6,13 +6,15 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import EINVAL, ENOENT, EWOULDBLOCK
 from pathlib import Path
 from stat import S_ISREG
 from typing import Final
 
-__all__ = ["abandoned", "hold"]
+__all__ = ["ANY", "abandoned", "hold", "is_held"]
 
-_ANY: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+ANY: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+"""How to open what may be no file at all, or lead elsewhere, or belong to somebody else."""
 
 
 def hold(fd: int) -> bool:
@@ -31,27 +33,33 @@ def hold(fd: int) -> bool:
 
 
 @contextmanager
-def abandoned(path: Path) -> Iterator[int | None]:
+def abandoned(path: Path) -> Iterator[int]:
     """
-    Hold what somebody left, while the block lasts.
+    Hold what is there while the block lasts, which gets a descriptor of it.
 
-    The block gets a descriptor that the path leads to; or None if this is no file, cannot be opened, or somebody is at
-    work on it.
+    @raise BlockingIOError: somebody else holds it.
+    @raise OSError: no file is there, or it cannot be opened.
     """
+    fd = os.open(path, ANY)
     try:
-        fd = os.open(path, _ANY)
-    except OSError:
-        yield None
-        return
-    try:
-        there = S_ISREG(os.fstat(fd).st_mode) and hold(fd)
-        yield fd if there and _leads_to(path, fd) else None
+        found = os.fstat(fd)
+        if not S_ISREG(found.st_mode):
+            raise OSError(EINVAL, "no file")
+        if not hold(fd):
+            raise BlockingIOError(EWOULDBLOCK, "somebody holds it")
+        if not os.path.samestat(path.lstat(), found):
+            raise FileNotFoundError(ENOENT, "somebody moved it")
+        yield fd
     finally:
         os.close(fd)
 
 
-def _leads_to(path: Path, fd: int) -> bool:
+def is_held(path: Path) -> bool:
+    """Whether somebody else is at work on it."""
     try:
-        return os.path.samestat(path.lstat(), os.fstat(fd))
-    except FileNotFoundError:
+        with abandoned(path):
+            return False
+    except BlockingIOError:
+        return True
+    except OSError:
         return False

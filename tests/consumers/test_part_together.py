@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from twisted.python.failure import Failure
 
 from pulp_dl.consumers.file import ToFile
+from pulp_dl.consumers.strays import forget, noted, strays
 from pulp_dl.errors import DigestMismatch
 from tests.consumers.disks import MIB, Call, Disk, Feed, head_of, names, pieces, without_unnamed_files
 from tests.consumers.parts import BODY, BROKEN, HEAD, broken_off, offered, to_part
@@ -126,6 +128,70 @@ async def test_a_part_that_came_between_is_left_alone(reactor: Any, tmp_path: Pa
     assert names(tmp_path) == ["file", "file.part"]
 
 
+# ---- strays
+
+
+@pytest.mark.parametrize(
+    "disk_before", [lambda call: None, without_unnamed_files().before], ids=["unnamed files", "none"]
+)
+async def test_nothing_that_a_download_is_at_work_on_is_a_stray(
+    reactor: Any, tmp_path: Path, disk_before: Callable[[Call], object]
+) -> None:
+    """Neither is a note whose part is to come, nor a file that has a temporary name."""
+    seen: set[str] = set()
+
+    def before(call: Call) -> None:
+        disk_before(call)
+        if call.name in {"link", "rename", "writev"}:
+            seen.update(names(tmp_path))
+            assert [*strays(tmp_path)] == []
+            forget(tmp_path / "file", lambda path: False)
+
+    for part in (True, False):
+        (tmp_path / "file").write_bytes(b"the one before")
+        feed = Feed(reactor, ToFile("file", root=tmp_path, part=part, disk=Disk(before)))
+        feed_some(feed)
+        feed.consumer.rewind(HEAD)
+        await feed.rest(pieces(BODY))
+
+        assert (tmp_path / "file").read_bytes() == BODY
+        assert names(tmp_path) == ["file"]
+        assert ({"file.part", "file.part.json"} <= seen) is part
+        assert any(name.endswith(".pulp-dl") for name in seen)
+        seen.clear()
+
+
+async def test_what_was_kept_can_be_taken_away(reactor: Any, tmp_path: Path) -> None:
+    await broken_off(reactor, tmp_path, MIB)
+    assert [*noted(tmp_path)] == [tmp_path / "file"]
+
+    forget(tmp_path / "file", lambda path: path.name == "file.part")
+    assert names(tmp_path) == ["file.part"]
+    await left_of(reactor, tmp_path / "other")
+    forget(tmp_path / "other" / "file", lambda path: path.name == "file.part.json")
+    assert names(tmp_path / "other") == ["file.part.json"]
+    forget(tmp_path / "other" / "file", lambda path: False)
+    assert names(tmp_path) == ["file.part"]
+
+
+@pytest.mark.parametrize("kind", [Path.mkdir, os.mkfifo, Path.touch])
+async def test_what_is_no_part_is_not_taken_away_with_its_note(
+    reactor: Any, tmp_path: Path, kind: Callable[[Path], object]
+) -> None:
+    await broken_off(reactor, tmp_path, MIB)
+    (tmp_path / "file.part").rename(tmp_path / "ours")
+    kind(tmp_path / "file.part")
+    forget(tmp_path / "file", lambda path: False)
+
+    assert (tmp_path / "file.part").exists()
+    assert not (tmp_path / "file.part.json").exists()
+
+
+async def left_of(reactor: Any, directory: Path) -> None:
+    directory.mkdir()
+    await broken_off(reactor, directory, MIB)
+
+
 # ---- the note
 
 
@@ -134,7 +200,7 @@ async def put_for_the_note(reactor: Any, directory: Path) -> None:
     await Feed(reactor, ToFile("file.part.json", root=directory)).all([b"a file like any other"])
 
 
-def noted(directory: Path) -> bytes:
+def text_of_note(directory: Path) -> bytes:
     return (directory / "file.part.json").read_bytes()
 
 
@@ -147,7 +213,7 @@ async def test_a_file_that_took_the_place_of_the_note_stays_when_the_download_en
     await feed.rest(pieces(BODY[MIB:]))
 
     assert (tmp_path / "file").read_bytes() == BODY
-    assert noted(tmp_path) == b"a file like any other"
+    assert text_of_note(tmp_path) == b"a file like any other"
 
 
 @pytest.mark.parametrize("why", [BROKEN, WRONG])
@@ -162,7 +228,7 @@ async def test_a_file_that_took_the_place_of_the_note_stays_when_the_download_fa
     feed.consumer.fail(why)
 
     assert names(tmp_path) == ["file.part.json"]
-    assert noted(tmp_path) == b"a file like any other"
+    assert text_of_note(tmp_path) == b"a file like any other"
 
 
 async def test_a_file_that_took_the_place_of_the_note_is_not_written_over(reactor: Any, tmp_path: Path) -> None:
@@ -173,7 +239,7 @@ async def test_a_file_that_took_the_place_of_the_note_is_not_written_over(reacto
     await feed.rest(pieces(BODY))
 
     assert (tmp_path / "file").read_bytes() == BODY
-    assert noted(tmp_path) == b"a file like any other"
+    assert text_of_note(tmp_path) == b"a file like any other"
 
 
 async def test_a_note_that_somebody_removed_is_not_missed(reactor: Any, tmp_path: Path) -> None:
@@ -189,9 +255,9 @@ async def test_a_note_that_somebody_removed_is_not_missed(reactor: Any, tmp_path
 async def test_a_note_that_was_written_anew_goes_with_its_part(reactor: Any, tmp_path: Path) -> None:
     feed = await begun(reactor, tmp_path, Disk())
     feed_some(feed)
-    before = noted(tmp_path)
+    before = text_of_note(tmp_path)
     feed.consumer.rewind(head_of(BODY, HEAD.url))
-    assert json.loads(noted(tmp_path)) != json.loads(before)
+    assert json.loads(text_of_note(tmp_path)) != json.loads(before)
     await feed.rest(pieces(BODY))
 
     assert names(tmp_path) == ["file"]
