@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from errno import EINVAL, EISDIR, EOPNOTSUPP
+from functools import lru_cache
 from secrets import token_hex
 from typing import Any, Final
 
@@ -38,7 +39,8 @@ class NewFile:
     A file in the making.  All methods block: call them in a worker thread, one at a time, or for little.
 
     It has no name while it is made (O_TMPFILE), so that even a killed process leaves nothing; where the file system
-    cannot do that, it has a L{temporary_name}.  Every method but C{discard} may raise C{OSError} or L{Refused}.
+    cannot do that, or C{/proc} is not there, it has a L{temporary_name}.  Every method but C{discard} may raise
+    C{OSError} or L{Refused}.
     """
 
     def __init__(self, place: Place, *, durable: bool = True, mode: int | None = None, disk: Any = os) -> None:
@@ -142,11 +144,12 @@ class NewFile:
 
     def _new(self, mode: int) -> tuple[int, str | None]:
         """A file that has no name; or, with its name, one that has a temporary one."""
-        try:
-            return self._disk.open(self._way or ".", _UNNAMED, mode, dir_fd=self._directory), None
-        except OSError as error:
-            if error.errno not in _NO_UNNAMED:
-                raise
+        if _can_name(self._disk):
+            try:
+                return self._disk.open(self._way or ".", _UNNAMED, mode, dir_fd=self._directory), None
+            except OSError as error:
+                if error.errno not in _NO_UNNAMED:
+                    raise
         temporary = temporary_name(self._place.name)
         fd = self._disk.open(self._way + temporary, _NAMED, mode, dir_fd=self._directory)
         hold(fd)
@@ -189,6 +192,16 @@ class NewFile:
         finally:
             if directory is not None:
                 self._disk.close(directory)
+
+
+def _can_name(disk: Any) -> bool:
+    """Whether a file without a name could be given one."""
+    return _has_open_files() if disk is os else disk.access(_OPEN_FILES, os.X_OK)
+
+
+@lru_cache(1)  # to ask each time would cost a tenth of what a small file does
+def _has_open_files() -> bool:
+    return os.access(_OPEN_FILES, os.X_OK)
 
 
 def _no_sync(fd: int) -> None:

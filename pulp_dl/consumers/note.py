@@ -87,6 +87,11 @@ class Note:
         headers = tuple((name, text.encode("latin-1", "replace")) for name, text in texts if text is not None)
         return Head(self.place, self.status, headers, self.length, None, self.total)
 
+    @property
+    def is_old(self) -> bool:
+        """Has the machine been started again since, as far as can be known?"""
+        return not self.boot or self.boot != boot()
+
     def useful(self, size: int) -> bool:
         """Can a file that has these first bytes be completed?"""
         total = self.total if self.total is not None else self.length
@@ -99,7 +104,7 @@ def _text(value: bytes | None) -> str | None:
 
 @lru_cache(1)
 def boot() -> str:
-    """Which run of the machine this is."""
+    """Which run of the machine this is; empty if it does not tell."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
     except OSError:

@@ -79,7 +79,7 @@ class PartFile(NewFile):
             self._disk.close(fd)
             return None
         size = found.st_size if note.solid is None else min(found.st_size, note.solid)
-        if note.boot != boot():
+        if note.is_old:
             size = min(size, note.synced)
         if not note.useful(size):
             self._forget(note)
@@ -88,7 +88,7 @@ class PartFile(NewFile):
         self._fd, self._temporary, self._note, self._size = fd, self._part, note, size
         self._disk.ftruncate(fd, size)
         self._disk.lseek(fd, size, os.SEEK_SET)
-        if note.boot != boot() or note.solid is not None:
+        if note.is_old or note.solid is not None:
             self._write_note(evolve(note, boot=boot(), solid=None))
         return Kept(size, note.head, partial(self._read_again, size))
 
