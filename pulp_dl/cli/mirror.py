@@ -15,9 +15,10 @@ from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING, BinaryIO, Final, Literal
 
 from ..consumers.file import ToFile
-from ..consumers.part import LARGEST_NOTE, NOTE, PART, Note
+from ..consumers.held import is_held
+from ..consumers.note import NOTE, PART
 from ..consumers.root import SUFFIX
-from ..consumers.strays import strays
+from ..consumers.strays import forget, noted, strays
 from ..importers.sums import sum_line
 from .outcome import DISK, USAGE, Failed
 from .target import make_directory, write_whole
@@ -81,8 +82,9 @@ class Mirror:
 
     def _clean(self) -> None:
         with self._looking():
-            for stray in [*strays(self._directory)]:
-                stray.unlink()
+            for stray in strays(self._directory):
+                if not stray.name.endswith(NOTE):  # which a manifest may list
+                    stray.unlink()
             self._parts = {*_parts(self._directory)}
 
     @contextmanager
@@ -103,7 +105,9 @@ class Mirror:
             found = path.lstat()
             if not S_ISREG(found.st_mode) or not self._is_inside(entry.path.rpartition("/")[0]):
                 return "missing"
-            right = found.st_size == size and (not self._verify or _sha256(path) == digest)
+            # A part of another file may be as large as this one by chance.
+            verify = self._verify or (entry.path.endswith(PART) and entry.path.removesuffix(PART) in self._parts)
+            right = found.st_size == size and (not verify or _sha256(path) == digest)
         except (OSError, ValueError):  # a name that the locale's encoding does not have: told by its consumer
             return "missing"
         return "right" if right else "wrong"
@@ -113,23 +117,22 @@ class Mirror:
         ways = ("/".join(parts[:number]) for number in range(1, len(parts) + 1))
         return all(S_ISDIR((self._directory / way).lstat().st_mode) for way in ways)
 
-    def consumer(self, entry: Entry) -> ToFile:
-        """For a file that is not there; it goes on with what an earlier run left of it."""
-        self._parts.discard(entry.path)
-        return ToFile(entry.path, root=self._directory, part=True, mtime=self._mtime)
+    def consumer(self, entry: Entry, with_part: Paths) -> ToFile:
+        """
+        For a file that is not there; it goes on with what an earlier run left of it.
 
-    def complete(self) -> None:
+        @param with_part: what manifests list with C{.part} in it.  What is to come to the place of this file's part, or
+            of the note beside it, is not to find one there.
+        """
+        part = not (with_part.occupies(entry.path + PART) or with_part.occupies(entry.path + NOTE))
+        if part:
+            self._parts.discard(entry.path)
+        return ToFile(entry.path, root=self._directory, part=part, mtime=self._mtime)
+
+    def complete(self, listed: Container[str]) -> None:
         """Every line of the manifest was read: whatever parts nobody asked for will never be."""
         for path in self._parts:
-            part, beside = self._directory / (path + PART), self._directory / (path + NOTE)
-            note = _note(beside)
-            if note is None:  # a file of the manifest has come to stand there
-                continue
-            with suppress(OSError):
-                if part.lstat().st_ino == note.inode:
-                    part.unlink()
-            with suppress(OSError):
-                beside.unlink()
+            forget(self._directory / path, lambda file: str(file.relative_to(self._directory)) in listed)
 
     def save(self, name: str, manifests: Iterable[BinaryIO]) -> None:
         """
@@ -167,11 +170,18 @@ class Mirror:
 
     def spared(self, wanted: Container[str], names: Container[str]) -> Callable[[str], bool]:
         """
-        What stays though no manifest lists it: the lock, these names, and what an earlier run left of a wanted file.
+        What stays though no manifest lists it: the lock, these names, what an earlier run left of a wanted file, and
+        what another one is at work on.
         """
         with self._looking():
             parts = {part + end for part in _parts(self._directory) if part in wanted for end in (PART, NOTE)}
-        return lambda path: path == LOCK or path in names or path in parts
+        return lambda path: path == LOCK or path in names or path in parts or self._is_held(path)
+
+    def _is_held(self, path: str) -> bool:
+        """A part, its note, or a file with a name of ours, of another process."""
+        if path.endswith(NOTE) and is_held(self._directory / (path.removesuffix(NOTE) + PART)):
+            return True
+        return path.endswith((NOTE, PART, SUFFIX)) and is_held(self._directory / path)
 
 
 def _sha256(path: Path) -> str:
@@ -216,16 +226,4 @@ def _locked(path: Path) -> int:
 
 def _parts(directory: Path) -> Iterator[str]:
     """Files that an earlier run began, as paths below the directory."""
-    for folder, _, names in os.walk(directory):
-        for name in names:
-            path = Path(folder, name)
-            if name.endswith(NOTE) and _note(path) is not None:
-                yield str(path.relative_to(directory)).removesuffix(NOTE)
-
-
-def _note(path: Path) -> Note | None:
-    with suppress(OSError):
-        if path.is_file():
-            with path.open("rb") as file:
-                return Note.read(file.read(LARGEST_NOTE))
-    return None
+    return (str(path.relative_to(directory)) for path in noted(directory))

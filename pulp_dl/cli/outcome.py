@@ -231,7 +231,7 @@ class Summary:
         @param downloads: what was under way.
         @param brought: bytes that came, also those of downloads that did not end.
         """
-        from ..consumers.part import PART
+        from ..consumers.note import PART
 
         self.received = max(self.received, brought - self.aside)
         paths = (getattr(each.consumer, "path", None) for each in downloads)

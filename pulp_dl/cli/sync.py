@@ -146,6 +146,7 @@ def synchronize(
     """
     from ..blocking import BlockingDownloader
     from ..consumers.around import Progress
+    from ..consumers.note import PART
     from ..importers.paths import Paths
 
     progress = Progress()
@@ -163,6 +164,10 @@ def synchronize(
         refusal = None if prune is None or force else _objection(manifests, prune)
         if refusal is not None and not summary.dry_run:
             raise refusal
+        with_part = stack.enter_context(Paths())
+        for manifest in manifests:
+            for path in manifest.paths_with(PART):
+                with_part.add(path, "")
         missing = _missing(manifests, paths, mirror, summary, fail_fast=fail_fast)
         if summary.dry_run:
             _list(missing, summary)
@@ -171,11 +176,11 @@ def synchronize(
             if refusal is not None:
                 raise refusal
             return
-        wanted = ((entry.source, mirror.consumer(entry)) for entry in missing)
+        wanted = ((entry.source, mirror.consumer(entry, with_part)) for entry in missing)
         outcomes = downloader.download_many(wanted, remote.limits.connections)
         summary.follow(outcomes, progress, fail_fast=fail_fast)
         if complete and not summary.gave_up:
-            mirror.complete()
+            mirror.complete(paths)
         if summary.failed:
             return
         for name in {name_of(each.source): None for each in manifests}:

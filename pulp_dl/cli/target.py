@@ -56,10 +56,12 @@ def write_whole(path: Path, pieces: Iterable[bytes]) -> None:
     @raise OSError: it did not; what was there is there still.
     """
     from ..consumers.atomic import temporary_name
+    from ..consumers.held import hold
 
     temporary = path.parent / temporary_name(path.name)
     try:
         with temporary.open("xb") as new:
+            hold(new.fileno())
             new.writelines(pieces)
             new.flush()
             os.fsync(new.fileno())

@@ -7,11 +7,13 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from errno import EINVAL, EISDIR, EOPNOTSUPP
+from functools import lru_cache
 from secrets import token_hex
 from typing import Any, Final
 
 from ..errors import ConsumerFailed
 from ..model.source import Head
+from .held import hold
 from .root import SUFFIX, Place, open_directory
 
 __all__ = ["TEMPORARY", "NewFile", "temporary_name"]
@@ -37,7 +39,8 @@ class NewFile:
     A file in the making.  All methods block: call them in a worker thread, one at a time, or for little.
 
     It has no name while it is made (O_TMPFILE), so that even a killed process leaves nothing; where the file system
-    cannot do that, it has a L{temporary_name}.  Every method but C{discard} may raise C{OSError} or L{Refused}.
+    cannot do that, or C{/proc} is not there, it has a L{temporary_name}.  Every method but C{discard} may raise
+    C{OSError} or L{Refused}.
     """
 
     def __init__(self, place: Place, *, durable: bool = True, mode: int | None = None, disk: Any = os) -> None:
@@ -137,28 +140,35 @@ class NewFile:
             self._way = self._place.base + "/"
 
     def _create(self) -> None:
-        mode = 0o666 if self._mode is None else self._mode
-        try:
-            self._fd = self._disk.open(self._way or ".", _UNNAMED, mode, dir_fd=self._directory)
-        except OSError as error:
-            if error.errno not in _NO_UNNAMED:
-                raise
-            temporary = temporary_name(self._place.name)
-            self._fd = self._disk.open(self._way + temporary, _NAMED, mode, dir_fd=self._directory)
-            self._temporary = temporary
+        self._fd, self._temporary = self._new(0o666 if self._mode is None else self._mode)
+
+    def _new(self, mode: int) -> tuple[int, str | None]:
+        """A file that has no name; or, with its name, one that has a temporary one."""
+        if _can_name(self._disk):
+            try:
+                return self._disk.open(self._way or ".", _UNNAMED, mode, dir_fd=self._directory), None
+            except OSError as error:
+                if error.errno not in _NO_UNNAMED:
+                    raise
+        temporary = temporary_name(self._place.name)
+        fd = self._disk.open(self._way + temporary, _NAMED, mode, dir_fd=self._directory)
+        hold(fd)
+        return fd, temporary
 
     def _publish(self) -> None:
         name = self._place.name
         if self._temporary is None:
             try:
-                self._link(name)
+                self._link(self._fd, name)
                 return
             except FileExistsError:
                 temporary = temporary_name(name)
-            self._link(temporary)
+            hold(self._fd)
+            self._link(self._fd, temporary)
             self._temporary = temporary
         else:  # perhaps on a network, where only closing tells that there is no room
-            fd, self._fd = self._fd, -1
+            # The copy holds it until it has its name.
+            fd, self._fd = self._fd, self._disk.dup(self._fd)
             self._disk.close(fd)
         self._move(self._temporary, name)
         self._temporary = None
@@ -167,11 +177,11 @@ class NewFile:
         way, directory = self._way, self._directory
         self._disk.rename(way + old, way + new, src_dir_fd=directory, dst_dir_fd=directory)
 
-    def _link(self, name: str) -> None:
-        """Give the unnamed file a name; open(2), O_TMPFILE."""
+    def _link(self, fd: int, name: str) -> None:
+        """Give an unnamed file a name that nothing has; open(2), O_TMPFILE."""
         # os.link() follows the first name only if a directory is given; for an absolute name any descriptor will do.
-        beside = self._fd if self._directory is None else self._directory
-        self._disk.link(f"{_OPEN_FILES}/{self._fd}", self._way + name, dst_dir_fd=beside)
+        beside = fd if self._directory is None else self._directory
+        self._disk.link(f"{_OPEN_FILES}/{fd}", self._way + name, dst_dir_fd=beside)
 
     def _close(self) -> None:
         fd, directory = self._fd, self._directory
@@ -182,6 +192,16 @@ class NewFile:
         finally:
             if directory is not None:
                 self._disk.close(directory)
+
+
+def _can_name(disk: Any) -> bool:
+    """Whether a file without a name could be given one."""
+    return _has_open_files() if disk is os else disk.access(_OPEN_FILES, os.X_OK)
+
+
+@lru_cache(1)  # to ask each time would cost a tenth of what a small file does
+def _has_open_files() -> bool:
+    return os.access(_OPEN_FILES, os.X_OK)
 
 
 def _no_sync(fd: int) -> None:

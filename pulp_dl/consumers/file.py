@@ -19,7 +19,8 @@ from ..model.source import Head, Kept
 from .atomic import NewFile
 from .file_part import FilePart
 from .interfaces import IRandomAccess
-from .part import PART, PartFile
+from .note import PART
+from .part import PartFile
 from .queue import Queue
 from .root import disk_error, locate, obstacle
 

@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import fcntl
-import json
 import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from errno import EWOULDBLOCK
-from functools import lru_cache, partial
-from pathlib import Path
+from errno import EMLINK, ENOSYS, EOPNOTSUPP, EPERM
+from functools import partial
 from stat import S_ISREG
 from typing import Any, Final
 
-from attrs import asdict, evolve, field, frozen
-from attrs.validators import ge, in_, instance_of, optional
+from attrs import evolve
 
 from ..errors import ConsumerFailed
-from ..model.fingerprint import fingerprint
 from ..model.source import Head, Kept
 from .atomic import NewFile, temporary_name
+from .held import hold
+from .note import LARGEST_NOTE, NOTE, PART, Note, boot
 from .root import disk_error
 
-__all__ = ["LARGEST_NOTE", "NOTE", "PART", "Note", "PartFile"]
-
-PART: Final = ".part"
-"""What is added to the name of a file for the bytes that are there so far."""
-
-NOTE: Final = ".part.json"
-"""And for what is known of them."""
+__all__ = ["PartFile"]
 
 CHECKPOINT: Final = 256 * 1024 * 1024
 """Bytes between two fsyncs of a large file: no more than this is lost when the machine goes down."""
@@ -40,91 +31,15 @@ STEP: Final = 16 * 1024 * 1024
 _PART = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW_NOTE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OLD_NOTE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-LARGEST_NOTE: Final = 512 * 1024  # bytes; a head has 128 KiB at most
-
-_TEXT = instance_of(str)
-_COUNT = [instance_of(int), ge(0)]
-
-
-@frozen
-class Note:
-    """
-    What is known of a part, as it is written beside it: enough to ask for the rest, and no secret.
-
-    @ivar inode: of the part; so a file that got the part's name by chance is not taken for it.
-    @ivar boot: of the machine.  When that is another one now, only what was synced is surely on the disk.
-    @ivar synced: how many bytes that is.
-    @ivar place: L{fingerprint} of the URL.
-    @ivar solid: if something was written further on: how many bytes there are from the beginning without a hole.
-    """
-
-    inode: int = field(validator=_COUNT)
-    boot: str = field(validator=_TEXT)
-    synced: int = field(validator=_COUNT)
-    place: str = field(validator=_TEXT)
-    status: int = field(validator=_COUNT)
-    length: int | None = field(validator=optional(_COUNT))
-    total: int | None = field(validator=optional(_COUNT))
-    etag: str | None = field(validator=optional(_TEXT))
-    modified: str | None = field(validator=optional(_TEXT))
-    date: str | None = field(validator=optional(_TEXT))
-    format: int = field(default=1, validator=in_({1}))
-    solid: int | None = field(default=None, validator=optional(_COUNT))
-
-    @classmethod
-    def of(cls, head: Head, inode: int) -> Note:
-        known = head.validators
-        return cls(
-            inode=inode,
-            boot=_boot(),
-            synced=0,
-            place=fingerprint(head.url),
-            status=head.status,
-            length=head.length,
-            total=head.total,
-            etag=_text(known.etag),
-            modified=_text(known.modified),
-            date=_text(known.date),
-        )
-
-    @classmethod
-    def read(cls, data: bytes) -> Note | None:
-        """None if this is not ours."""
-        try:
-            return cls(**json.loads(data))
-        except (ValueError, TypeError):
-            return None
-
-    @property
-    def head(self) -> Head:
-        """What it stands for; C{url} is a fingerprint, of the headers there are only the validators."""
-        texts = ((b"ETag", self.etag), (b"Last-Modified", self.modified), (b"Date", self.date))
-        headers = tuple((name, text.encode("latin-1", "replace")) for name, text in texts if text is not None)
-        return Head(self.place, self.status, headers, self.length, None, self.total)
-
-    def useful(self, size: int) -> bool:
-        """Can a file that has these first bytes be completed?"""
-        total = self.total if self.total is not None else self.length
-        return self.head.whole and size > 0 and (total is None or size <= total)
-
-
-def _text(value: bytes | None) -> str | None:
-    return None if value is None else value.decode("latin-1")
-
-
-@lru_cache(1)
-def _boot() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-    except OSError:
-        return ""
+_NO_LINKS = {EPERM, EOPNOTSUPP, ENOSYS, EMLINK}  # link(2): what file systems say where a file has one name only
 
 
 class PartFile(NewFile):
     """
     A L{NewFile} that has the name C{NAME.part} while it is made, with a L{Note} beside it.
 
-    A file of another origin that has one of these names is left alone; the new file is then made without a name.
+    A file of another origin that has one of these names is left alone, whenever it came there.  If it was there before,
+    or another download is at work on them, the new file is made without a name.
     """
 
     def __init__(self, *args: Any, looked: bool = False, **kwargs: Any) -> None:
@@ -135,6 +50,7 @@ class PartFile(NewFile):
         self._part = self._place.name + PART
         self._beside = self._place.name + NOTE
         self._note: Note | None = None  # there is one, and it speaks of our file
+        self._noted: os.stat_result | None = None  # the file that it was read from or written to
         self._size = 0
         self._looked = looked
 
@@ -154,7 +70,8 @@ class PartFile(NewFile):
             self._lock(fd)
             found = self._disk.fstat(fd)
             note = self._read_note()
-            ours = note is not None and note.inode == found.st_ino and self._is_ours(found) and self._named(note)
+            ours = note is not None and note.inode == found.st_ino and self._named(note)
+            ours = ours and self._is_ours(found) and found.st_nlink == 1
         except BaseException:
             self._disk.close(fd)
             raise
@@ -162,7 +79,7 @@ class PartFile(NewFile):
             self._disk.close(fd)
             return None
         size = found.st_size if note.solid is None else min(found.st_size, note.solid)
-        if note.boot != _boot():
+        if note.is_old:
             size = min(size, note.synced)
         if not note.useful(size):
             self._forget(note)
@@ -171,8 +88,8 @@ class PartFile(NewFile):
         self._fd, self._temporary, self._note, self._size = fd, self._part, note, size
         self._disk.ftruncate(fd, size)
         self._disk.lseek(fd, size, os.SEEK_SET)
-        if note.boot != _boot() or note.solid is not None:
-            self._write_note(evolve(note, boot=_boot(), solid=None))
+        if note.is_old or note.solid is not None:
+            self._write_note(evolve(note, boot=boot(), solid=None))
         return Kept(size, note.head, partial(self._read_again, size))
 
     def open(self, head: Head) -> None:
@@ -182,23 +99,15 @@ class PartFile(NewFile):
             return
         self._enter()
         self._create()
-        if not self._free():
-            return
-        self._lock(self._fd)
-        self._write_note(Note.of(head, self._disk.fstat(self._fd).st_ino))
-        if self._temporary is None:
-            self._link(self._part)
-        else:
-            self._move(self._temporary, self._part)
-        self._temporary = self._part
-        self._sync()
+        if self._free():
+            self._take_names(head)
 
     def write(self, pieces: Sequence[bytes]) -> None:
         super().write(pieces)
         self._size += sum(map(len, pieces))
         if self._durable and self._note is not None and self._size - self._note.synced >= CHECKPOINT:
             self._disk.fsync(self._fd)
-            self._write_note(evolve(self._note, boot=_boot(), synced=self._size, solid=self._solid()))
+            self._write_note(evolve(self._note, boot=boot(), synced=self._size, solid=self._solid()))
         elif self._note is not None and self._note.solid is not None and self._size - self._note.solid >= STEP:
             self._write_note(evolve(self._note, solid=self._size))
 
@@ -241,7 +150,7 @@ class PartFile(NewFile):
         if note is not None:
             if self._temporary == self._part:
                 self._temporary = None  # this name is not unlinked unseen
-            if not (keep and note.useful(self._size)):
+            if not (keep and note.useful(self._size) and self._is_there(self._beside, self._noted)):
                 self._forget(note)
         super().discard()
 
@@ -252,11 +161,11 @@ class PartFile(NewFile):
             super()._publish()
             return
         if not self._named(self._note):
-            raise ConsumerFailed(f"{self._place.path + PART!r}: somebody put another file there")
+            raise ConsumerFailed(f"{self._place.path + PART!r}: somebody put another file there, or removed it")
         # The lock is held until it has its own name: nobody goes on with a file that is whole.
         self._move(self._part, self._place.name)
         self._temporary = None
-        self._disk.unlink(self._way + self._beside, dir_fd=self._directory)
+        self._drop_note()
         self._note = None
 
     def _forget(self, note: Note) -> None:
@@ -264,29 +173,103 @@ class PartFile(NewFile):
         with suppress(OSError):
             if self._named(note):
                 self._disk.unlink(self._way + self._part, dir_fd=self._directory)
-            self._disk.unlink(self._way + self._beside, dir_fd=self._directory)
+            self._drop_note()
+
+    def _drop_note(self) -> None:
+        """If another file has its name by now, that stays."""
+        if self._is_there(self._beside, self._noted):
+            self._unlink(self._beside)
+
+    def _unlink(self, name: str) -> None:
+        with suppress(FileNotFoundError):
+            self._disk.unlink(self._way + name, dir_fd=self._directory)
 
     def _free(self) -> bool:
-        """Are both names ours to use?"""
-        try:
-            self._disk.lstat(self._way + self._part, dir_fd=self._directory)
-        except FileNotFoundError:
-            pass
-        except OSError:  # too long a name
-            return False
-        else:
+        """Are both names to be had?  A note that has lost its part is removed."""
+        if not self._nothing_at(self._part):
             return False
         try:
-            self._disk.lstat(self._way + self._beside, dir_fd=self._directory)
+            fd = self._disk.open(self._way + self._beside, _OLD_NOTE, dir_fd=self._directory)
         except FileNotFoundError:
             return True
-        except OSError:
+        except OSError:  # what is there is no file, or the name is too long
             return False
-        return self._read_note() is not None
+        try:
+            found = self._disk.fstat(fd)
+            lost = self._note_in(fd, found) is not None and hold(fd)
+            # It is held until the part has its name, so only now it is known that there is none.
+            if not (lost and self._nothing_at(self._part) and self._is_there(self._beside, found)):
+                return False
+            self._unlink(self._beside)
+            return True
+        finally:
+            self._disk.close(fd)
+
+    def _take_names(self, head: Head) -> None:
+        """
+        The note's first, since a part without a note would never be taken for ours again.  Whoever finds one of them
+        taken makes the file without a name.
+        """
+        self._lock(self._fd)
+        note = Note.of(head, self._disk.fstat(self._fd).st_ino)
+        fd, temporary = self._new(0o600)
+        try:
+            self._fill(fd, note)
+            hold(fd)
+            self._name(fd, temporary, self._beside)
+            temporary = None
+            self._note, self._noted = note, self._disk.fstat(fd)
+            if self._temporary is None:
+                self._link(self._fd, self._part)
+            else:
+                self._move(self._temporary, self._part)
+            self._temporary = self._part
+        except FileExistsError:
+            self._drop_note()
+            self._note = None
+            return
+        finally:
+            with suppress(OSError):
+                if temporary is not None:
+                    self._unlink(temporary)
+            self._disk.close(fd)
+        self._sync()
+
+    def _name(self, fd: int, temporary: str | None, name: str) -> None:
+        """Give a new file this name, unless something has it."""
+        if temporary is None:
+            self._link(fd, name)
+            return
+        way, directory = self._way, self._directory
+        try:
+            self._disk.link(way + temporary, way + name, src_dir_fd=directory, dst_dir_fd=directory)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            self._move(temporary, name)
+        else:
+            self._unlink(temporary)
 
     def _is_ours(self, found: os.stat_result) -> bool:
-        """Nobody else can write to it or has put it there for us."""
-        return S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and found.st_nlink == 1
+        """Nobody else can write to it."""
+        return S_ISREG(found.st_mode) and found.st_uid == os.geteuid()
+
+    def _nothing_at(self, name: str) -> bool:
+        try:
+            self._disk.lstat(self._way + name, dir_fd=self._directory)
+        except FileNotFoundError:
+            return True
+        except OSError:  # too long a name
+            return False
+        return False
+
+    def _is_there(self, name: str, file: os.stat_result | None) -> bool:
+        """Does the name lead to this file?"""
+        try:
+            found = self._disk.lstat(self._way + name, dir_fd=self._directory)
+        except OSError:
+            return False
+        return file is not None and os.path.samestat(found, file)
 
     def _named(self, note: Note) -> bool:
         """Does the part's name still lead to the file that the note speaks of?"""
@@ -298,14 +281,9 @@ class PartFile(NewFile):
     def _lock(self, fd: int) -> None:
         """Until it is closed, however that happens.  An earlier download of ours may be about to let go of it."""
         for _ in range(20):
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno != EWOULDBLOCK:  # this file system has no locks
-                    return
-                time.sleep(0.05)
-            else:
+            if hold(fd):
                 return
+            time.sleep(0.05)
         raise ConsumerFailed(f"{self._place.path + PART!r}: another download is writing to it; wait for its end")
 
     def _read_note(self) -> Note | None:
@@ -314,31 +292,39 @@ class PartFile(NewFile):
         except OSError:
             return None
         try:
-            if not self._is_ours(self._disk.fstat(fd)):
-                return None
-            return Note.read(self._disk.read(fd, LARGEST_NOTE))
+            self._noted = self._disk.fstat(fd)
+            return self._note_in(fd, self._noted)
         finally:
             self._disk.close(fd)
 
+    def _note_in(self, fd: int, found: os.stat_result) -> Note | None:
+        return Note.read(self._disk.read(fd, LARGEST_NOTE)) if self._is_ours(found) else None
+
     def _write_note(self, note: Note) -> None:
-        """Whole or not at all."""
+        """In the place of the one before, whole or not at all; in the place of nothing else."""
+        self._note = note
+        if not self._is_there(self._beside, self._noted):
+            return
         temporary = temporary_name(self._place.name)
         fd = self._disk.open(self._way + temporary, _NEW_NOTE, 0o600, dir_fd=self._directory)
         try:
-            try:
-                data = memoryview(json.dumps(asdict(note), indent=1).encode("ascii"))
-                while data:
-                    data = data[self._disk.write(fd, data) :]
-                if self._durable:
-                    self._disk.fsync(fd)
-            finally:
-                self._disk.close(fd)
+            hold(fd)
+            self._fill(fd, note)
             self._move(temporary, self._beside)
+            self._noted = self._disk.fstat(fd)
         except BaseException:
             with suppress(OSError):
-                self._disk.unlink(self._way + temporary, dir_fd=self._directory)
+                self._unlink(temporary)
             raise
-        self._note = note
+        finally:
+            self._disk.close(fd)
+
+    def _fill(self, fd: int, note: Note) -> None:
+        data = memoryview(note.text())
+        while data:
+            data = data[self._disk.write(fd, data) :]
+        if self._durable:
+            self._disk.fsync(fd)
 
     def _sync(self) -> None:
         if self._durable:

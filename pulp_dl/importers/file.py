@@ -8,6 +8,7 @@ trusted: whatever could lead out of a directory, or is no plain name, is refused
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from types import TracebackType
@@ -238,6 +239,19 @@ class Manifest:
             if last.isdigit() and len(last) < 20:
                 size += int(last)
         return files, size
+
+    def paths_with(self, text: str) -> Iterator[str]:
+        """
+        The paths that have this in them, at a small part of the cost of reading all; also those of lines that cannot be
+        used for another reason.
+        """
+        self.file.seek(0)
+        there = text.encode()
+        for number, line in enumerate(bounded_lines(self.file), 1):
+            if there in line:
+                path = (line if number > 1 else line.removeprefix(BOM_UTF8)).decode(errors="replace").rsplit(",", 2)[0]
+                if _objection(path) is None:
+                    yield path
 
     def __iter__(self) -> Iterator[Entry]:
         return self.entries()

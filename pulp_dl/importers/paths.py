@@ -68,6 +68,15 @@ class Paths:
         found = self._database.execute("SELECT 1 FROM paths WHERE path = ?", (_key(path),)).fetchone()
         return found is not None
 
+    def occupies(self, path: str) -> bool:
+        """Whether it was named, or anything in a folder of this name."""
+        key = _key(path)
+        within = key + b"/", key + b"0"  # the next byte
+        found = self._database.execute(
+            "SELECT 1 FROM paths WHERE path = ? OR (path > ? AND path < ?) LIMIT 1", (key, *within)
+        )
+        return found.fetchone() is not None
+
     def __iter__(self) -> Iterator[tuple[str, str]]:
         """Each path and what it stands for, in the order of their bytes."""
         for path, what in self._database.execute("SELECT path, what FROM paths ORDER BY path"):

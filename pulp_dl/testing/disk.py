@@ -83,7 +83,7 @@ class FaultDisk:
                 raise OSError(errno.EIO, "the process is dead")
             self._calls += 1
             result = self._do(name, real, arguments, options)
-            if name == "open":
+            if name in {"open", "dup"}:
                 self._open.add(result)
             elif name == "close":
                 self._open.discard(arguments[0])

@@ -22,6 +22,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
 from pulp_dl.cli import main
+from pulp_dl.consumers.root import SUFFIX
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -55,6 +56,16 @@ class Run:
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         self._process.send_signal(number)
+
+    def writes_below(self, directory: Path) -> bool:
+        """Whether it has a file open there, be it without a name; its lock is none."""
+        opened = Path(f"/proc/{self._process.pid}/fd")
+        for each in os.listdir(opened):
+            with suppress(FileNotFoundError):
+                name = os.readlink(opened / each)
+                if name.startswith(f"{directory}/") and not name.endswith(SUFFIX) and not Path(name).is_dir():
+                    return True
+        return False
 
     def ended(self, timeout: float = 30) -> Deferred[End]:
         """Fires with its end; fails with TimeoutExpired, and kills it, if it hangs."""

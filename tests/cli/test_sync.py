@@ -17,7 +17,7 @@ from twisted.internet.threads import deferToThread
 
 from pulp_dl.cli.mirror import _locked
 from pulp_dl.consumers.atomic import temporary_name
-from pulp_dl.consumers.part import Note
+from pulp_dl.consumers.note import Note
 from pulp_dl.model.source import Head
 from pulp_dl.testing import (
     Cut,
@@ -182,6 +182,16 @@ async def test_a_file_of_the_manifest_is_not_taken_for_a_part(nginx: Nginx, tmp_
 
     assert end.code == 0, end.err
     assert but_manifest(mirror) == wanted
+
+
+async def test_a_file_that_is_nested_too_deep_for_a_note_is_a_file_like_any_other(nginx: Nginx, tmp_path: Path) -> None:
+    wanted = {"deep.part.json": b"[" * 300_000}
+    fill(nginx.root, wanted)
+    for _ in range(2):
+        end = await run("sync", f"{nginx.http}PULP_MANIFEST", "-d", "mirror", cwd=tmp_path)
+
+        assert end.code == 0, end.err
+        assert but_manifest(tmp_path / "mirror") == wanted
 
 
 async def test_what_is_at_the_path_of_the_manifest_is_not_waited_for(nginx: Nginx, tmp_path: Path) -> None:

@@ -113,6 +113,20 @@ def without_unnamed_files() -> Disk:
     return failing(errno.EOPNOTSUPP, "open", when=lambda call: call.arguments[1] & os.O_TMPFILE == os.O_TMPFILE)
 
 
+class DiskWithoutProc(Disk):
+    """That of a process which sees no C{/proc}, as in a chroot."""
+
+    def __init__(self) -> None:
+        super().__init__(self._is_gone)
+
+    def access(self, path: str, mode: int, **options: Any) -> bool:
+        return not path.startswith("/proc") and os.access(path, mode, **options)
+
+    def _is_gone(self, call: Call) -> None:
+        if call.arguments and str(call.arguments[0]).startswith("/proc"):
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+
+
 @implementer(IPushProducer)
 class Feed:
     """

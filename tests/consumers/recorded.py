@@ -146,6 +146,8 @@ def _replay(calls: list[Done], was: Path, now: Path, names: int, data: str) -> N
                 continue
             if call.name == "open":
                 again.open(call, hidden=call.makes_a_name and at >= names)
+            elif call.name == "dup":
+                again.fds[call.result] = os.dup(again.fds[call.arguments[0]])
             elif call.name == "close":
                 os.close(again.fds.pop(call.arguments[0]))
             elif (call.name in NAMES and at < names) or call.name == "lseek" or (call.name in BYTES and at not in lost):
@@ -201,6 +203,8 @@ def _unsynced(calls: list[Done]) -> list[list[int]]:
         if call.name == "open":
             by[call.result] = []
             written.append(by[call.result])
+        elif call.name == "dup":
+            by[call.result] = by[call.arguments[0]]
         elif call.name in BYTES:
             by[call.arguments[0]].append(at)
         elif call.name == "fsync":

@@ -27,6 +27,7 @@ from tests.consumers.disks import (
     MIB,
     Call,
     Disk,
+    DiskWithoutProc,
     Feed,
     failing,
     head_of,
@@ -377,3 +378,18 @@ async def test_a_body_in_thousands_of_pieces_is_written_whole(reactor: Any, work
     for durable in (True, False):
         await Feed(reactor, ToFile(tmp_path / "file", durable=durable), workers).all(pieces(data, 1))
         assert (tmp_path / "file").read_bytes() == data
+
+
+@pytest.mark.parametrize("options", [{}, {"part": True}, {"durable": False}], ids=["plain", "part", "not durable"])
+@pytest.mark.parametrize("size", [10, MIB])
+@pytest.mark.parametrize("before", [None, b"old"])
+async def test_without_proc_a_file_comes_by_way_of_a_temporary_name(
+    reactor: Any, tmp_path: Path, before: bytes | None, size: int, options: dict[str, Any]
+) -> None:
+    """What has no name could not be given one."""
+    if before is not None:
+        (tmp_path / "file").write_bytes(before)
+    await Feed(reactor, ToFile(tmp_path / "file", disk=DiskWithoutProc(), **options)).all(pieces(DATA[:size]))
+
+    assert (tmp_path / "file").read_bytes() == DATA[:size]
+    assert names(tmp_path) == ["file"]

@@ -97,6 +97,15 @@ async def test_a_part_that_another_user_planted_is_left_alone(reactor: Any, tmp_
         await left_alone(reactor, tmp_path, "file.part", "file.part.json")
 
 
+async def test_a_file_of_the_notes_name_that_is_nested_too_deep_to_be_read_is_left_alone(
+    reactor: Any, tmp_path: Path
+) -> None:
+    await broken_off(reactor, tmp_path, MIB)
+    (tmp_path / "file.part.json").write_text("[" * 300_000)
+
+    await left_alone(reactor, tmp_path, "file.part", "file.part.json")
+
+
 NOTES = st.one_of(
     st.binary(max_size=50),
     st.recursive(

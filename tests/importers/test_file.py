@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -165,6 +166,21 @@ def test_manifests_for_one_directory_share_their_paths() -> None:
         f"line 1 of the manifest: the same path as in line 1 of {shown(other)}, but another file: 'c'",
     ]
     assert "hunter2" not in str(bad)
+
+
+def test_paths_with_something_in_them_are_found_without_reading_all() -> None:
+    """A mark of byte order is no part of the first one; it may be one of others."""
+    text = [
+        "\ufeff",
+        line("a.part"),
+        line("a"),
+        line("x,y.part/z"),
+        line("../b.part"),
+        line("\ufeffc.part"),
+        "d.part,1",
+    ]
+    with Manifest(Source(BASE), BytesIO("".join(text).encode())) as manifest:
+        assert [*manifest.paths_with(".part")] == ["a.part", "x,y.part/z", "\ufeffc.part", "d.part"]
 
 
 def test_who_asks_for_bad_lines_gets_all_the_good_ones() -> None:

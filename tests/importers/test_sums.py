@@ -114,6 +114,19 @@ def test_whatever_paths_are_noted_the_first_of_each_stays(pairs: list[tuple[str,
         assert paths.get("xxxx") is None
 
 
+@given(st.lists(st.text("ab/.0", max_size=5)), st.text("ab/.0", min_size=1, max_size=3))
+def test_a_path_is_occupied_by_what_is_there_and_by_what_is_in_a_folder_of_its_name(
+    there: list[str], path: str
+) -> None:
+    with Paths() as paths:
+        for each in there:
+            paths.add(each, "")
+
+        assert paths.occupies(path) is any(
+            each == path or (each.startswith(f"{path}/") and each != f"{path}/") for each in there
+        )
+
+
 def test_names_on_a_disk_need_not_be_utf8() -> None:
     with Paths() as paths:
         paths.add(os.fsdecode(b"\xff"), "what")

@@ -57,7 +57,11 @@ AREAS: Final[dict[str, dict[str, tuple[Tests, ...]]]] = {
     "resume": {
         "flow/joins.py": (of(flow="proofs pipe"), *PIPE),
         "flow/prefix.py": (of(flow="proofs"), *PIPE),
-        "consumers/part.py": (of(consumers="part part_others"), of(consumers="crash file_disk", engine="resume")),
+        "consumers/note.py": (of(consumers="part part_others"),),
+        "consumers/part.py": (
+            of(consumers="part part_others part_together"),
+            of(consumers="crash file_disk", engine="resume"),
+        ),
     },
     "redirects": {
         "protocols/http/redirect.py": (

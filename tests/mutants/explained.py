@@ -48,7 +48,7 @@ REASONS: Final[dict[str, dict[str, str]]] = {
         "protocols/http/gates.py": """
             _make_room(login.refused) → pass
         """,
-        "consumers/part.py": """
+        "consumers/note.py": """
             @lru_cache(1) → @lru_cache( 0)
         """,
         "flow/passes.py": """
@@ -122,9 +122,9 @@ REASONS: Final[dict[str, dict[str, str]]] = {
             known: Mapping[str, str] = field(default=_NOTHING, kw_only=True, eq=False, repr=False) → known: Mapping[str, str] = field(default=_NOTHING, kw_only=True, eq=False, repr=True)
             known: Mapping[int, str] = field(default=_NOTHING, kw_only=True, eq=False, repr=False) → known: Mapping[int, str] = field(default=_NOTHING, kw_only=True, eq=False, repr=True)
         """,
-        "consumers/part.py": """
-            data = memoryview(json.dumps(asdict(note), indent=1).encode("ascii")) → data = memoryview(json.dumps(asdict(note), indent= 0).encode("ascii"))
-            data = memoryview(json.dumps(asdict(note), indent=1).encode("ascii")) → data = memoryview(json.dumps(asdict(note), indent= 2).encode("ascii"))
+        "consumers/note.py": """
+            return json.dumps(asdict(self), indent=1).encode("ascii") → return json.dumps(asdict(self), indent= 0).encode("ascii")
+            return json.dumps(asdict(self), indent=1).encode("ascii") → return json.dumps(asdict(self), indent= 2).encode("ascii")
         """,
     },
     "it is only said, to the log": {
