@@ -496,7 +496,7 @@ async def test_a_download_of_a_file_that_is_written_meanwhile_is_of_one_version(
     path = tmp_path / "a"
     path.write_bytes(b"x" * (4 * PIECE))
 
-    class Writing(consumer):  # type: ignore[misc]  # the class is a parameter
+    class Writing(consumer):  # type: ignore[misc, valid-type]  # the class is a parameter
         written = False
 
         def write(self, data: bytes) -> None:

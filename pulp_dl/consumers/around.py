@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 from zope.interface import Interface, alsoProvides, implementer
 
 from ..errors import DownloadError
-from ..flow.claims import IComposite, tell_failed
+from ..flow.claims import IComposite, no_consumer, tell_failed
 from ..interfaces import IBodyConsumer, IResumable, IRewindable, IWorkers, IWorkerUser
 from ..model.source import Head, Kept, Source
 from .interfaces import IRandomAccess
@@ -109,6 +109,8 @@ class Around:
     passed: tuple[Any, ...] = (IRandomAccess, IRewindable, IResumable, IWorkerUser)
 
     def __init__(self, consumer: IBodyConsumer) -> None:
+        if not IBodyConsumer.providedBy(consumer):
+            raise no_consumer(type(self).__name__, consumer)
         self._consumer: Any = consumer
         self.consumers = (consumer,)
         abilities = [each for each in self.passed if each.providedBy(consumer)]
@@ -278,6 +280,9 @@ class Tee:
 
     def __init__(self, first: IBodyConsumer, *others: IBodyConsumer) -> None:
         self.consumers: tuple[Any, ...] = (first, *others)
+        for each in self.consumers:
+            if not IBodyConsumer.providedBy(each):
+                raise no_consumer("Tee", each)
         for at, each in enumerate(others):
             if any(each is before for before in self.consumers[: at + 1]):
                 raise ValueError(f"Tee: {each!r} is there twice; make one for each")

@@ -11,6 +11,7 @@ from zope.interface import implementer
 
 from ..consumers.around import Counted, IProgress
 from ..consumers.interfaces import IRandomAccess
+from ..flow.claims import no_consumer
 from ..flow.outlet import refuse
 from ..flow.running import Running
 from ..interfaces import IBodyConsumer, IDownloader, IMirrors, IScheme
@@ -150,6 +151,8 @@ class Downloader:
     def _bring(self, source: Source, consumer: IBodyConsumer, mirrors: IMirrors | None) -> Deferred[Report]:
         if self._closing is not None:
             return fail(refuse(consumer, CancelledError("the Downloader is closed")))
+        if not IBodyConsumer.providedBy(consumer):
+            raise no_consumer("consumer", consumer)
         # One place that tells of no pieces has nothing to give but the file from its beginning to its end.
         plain = mirrors is None and not _has_pieces(source)
         kind = Download if plain or not IRandomAccess.providedBy(consumer) else RandomAccess

@@ -10,6 +10,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from ..flow.claims import no_consumer
 from ..flow.outlet import refuse
 from ..flow.running import Running
 from ..flow.timers import Clock
@@ -95,6 +96,8 @@ class Sharing:
 
     def download(self, source: Source | str, consumer: IBodyConsumer) -> Deferred[Report]:
         source = as_source(source)
+        if not IBodyConsumer.providedBy(consumer):
+            raise no_consumer("consumer", consumer)
         if self._closing:
             return fail(refuse(consumer, CancelledError("the downloader is closed")))
         if IResumable.providedBy(consumer):

@@ -16,7 +16,7 @@ from zope.interface import Attribute
 from ..errors import ConsumerFailed
 from ..interfaces import IBodyConsumer
 
-__all__ = ["Claimant", "IComposite", "InUse", "tell_failed"]
+__all__ = ["Claimant", "IComposite", "InUse", "no_consumer", "tell_failed"]
 
 
 class IComposite(IBodyConsumer):
@@ -82,6 +82,12 @@ class Claimant:
         for each in self._claimed:
             del _users[each]
         self._claimed = ()
+
+
+def no_consumer(name: str, value: object) -> TypeError:
+    """What to raise for this value in the field, or argument, of that name."""
+    kind = type(value).__name__
+    return TypeError(f"{name}: {kind} is no IBodyConsumer; use ToFile(path), ToMemory() or your own")
 
 
 def tell_failed(consumer: IBodyConsumer, failure: Failure) -> None:

@@ -275,3 +275,17 @@ def test_composites_say_what_they_are_made_of() -> None:
     assert Around(inner).consumers == (inner,)
     assert Tee(inner, other).consumers == (inner, other)
     assert IBodyConsumer.providedBy(Around(inner))
+
+
+@pytest.mark.parametrize("consumer", [5, "path", None, ToMemory])
+async def test_what_is_no_consumer_is_refused_where_it_is_given(reactor: Any, consumer: Any) -> None:
+    case, progress = Case(), Case(Progress())
+    for downloader in (case.downloader(), progress.downloader(), Sharing(case.downloader(), case.clock)):
+        with pytest.raises(TypeError, match=r"is no IBodyConsumer; use ToFile\(path\), ToMemory\(\) or your own$"):
+            downloader.download(ONE, consumer)
+    with pytest.raises(TypeError, match=r"^consumer: .* is no IBodyConsumer"):
+        async with Downloader(reactor).download_many([(ONE, consumer)]) as outcomes:
+            async for _ in outcomes:
+                pass
+
+    assert case.asked == []
