@@ -63,7 +63,8 @@ class IDownloader(Interface):
         Bring one source to one consumer.
 
         Fires with a L{Report} when the consumer has made it last.  Fails with a L{DownloadError}, after
-        C{consumer.fail} was called.  Cancelling drops the connection at once and fails with C{CancelledError}.
+        C{consumer.fail} was called.  Cancelling drops the connection at once and fails with C{CancelledError}.  Fails
+        with C{ConsumerFailed} at once while the consumer is in use by another download, which is all that it hears of.
         """
 
     def head(source: Source | str) -> Deferred[Head]:
@@ -86,7 +87,8 @@ class IBodyConsumer(IConsumer):
         (begin registerProducer write* unregisterProducer)? (finish | fail)
 
     The producer is a push producer; a C{write} may still come after C{pauseProducing} only when it had begun before it.
-    What a method raises ends the download as C{ConsumerFailed}; if that is C{begin}, C{fail} follows at once.
+    What a method raises ends the download as C{ConsumerFailed}; if that is C{begin}, C{fail} follows at once.  It has
+    one download at a time, and hears of no other.  What hands on to others is a L{pulp_dl.flow.claims.IComposite}.
     """
 
     def begin(head: Head) -> None:
@@ -351,9 +353,8 @@ class IImporter(Interface):
     def find(path: str) -> Deferred[tuple[IDownloader, Source]]:
         """
         What is published at this path, and who can bring it.  The downloader stays the importer's: whoever asks never
-        closes it.
-
-        Fires with both; fails with C{KeyError} if there is nothing there.  Cancelling fails with C{CancelledError}.
+        closes it.  Fires with both; fails with C{KeyError} if there is nothing there.  Cancelling fails with
+        C{CancelledError}.
 
         @param path: decoded once, begins with one slash, has no segment C{.} or C{..} and no control character.
         """
@@ -367,9 +368,8 @@ class IListing(IImporter):
 
     def list(path: str) -> Deferred[Iterable[Entry]]:
         """
-        What is directly in this directory, in the order to be shown; the iterable may be lazy.
-
-        Fires with it; fails with C{KeyError} if there is no such directory.
+        What is directly in this directory, in the order to be shown; the iterable may be lazy.  Fires with it; fails
+        with C{KeyError} if there is no such directory.
 
         @param path: as for C{find}, with a slash at its end.
         """

@@ -14,13 +14,15 @@ from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError, Deferred
 from zope.interface.verify import verifyObject
 
+from pulp_dl import Downloader, Retries, ToMemory
 from pulp_dl.engine.shared import Shared
-from pulp_dl.errors import AuthFailed, NotFound, Refused, Truncated
+from pulp_dl.errors import AuthFailed, NotFound, NotResumable, Refused, Truncated
 from pulp_dl.flow.workers import InlineWorkers
 from pulp_dl.interfaces import IBody, IFetcher
 from pulp_dl.model.remote import Remote
 from pulp_dl.model.source import Source, Span, Validators
 from pulp_dl.protocols.file import PIECE, FileFetcher
+from pulp_dl.testing import Recorder
 from tests.sinks import Sink, read, sharing, turn
 
 
@@ -442,17 +444,77 @@ async def test_a_file_that_shrinks_while_it_is_read_is_Truncated(fetcher: FileFe
     assert (raised.value.received, raised.value.expected) == (PIECE + 5, 2 * PIECE)
 
 
-async def test_a_file_that_grows_is_read_as_far_as_it_was_announced(fetcher: FileFetcher, tmp_path: Path) -> None:
-    """A log file; else the body would not fit its head."""
+def rewritten(path: Path, size: int, *, later: bool = True) -> None:
+    """In place, by so many bytes."""
+    with path.open("r+b") as file:
+        file.write(b"y" * size)
+    if later:  # whatever the resolution of the clock
+        found = path.stat()
+        os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns + 1))
+
+
+@pytest.mark.parametrize("span", [None, Span(10), Span(0, PIECE + 1), Span(5, 6)])
+@pytest.mark.parametrize("size", [2 * PIECE, 3, 2 * PIECE + 1])
+async def test_a_file_that_is_written_while_it_is_read_is_not_resumable(
+    fetcher: FileFetcher, tmp_path: Path, span: Span | None, size: int
+) -> None:
+    """Never a mix of two versions that looks whole: who grew may have been written anew as well."""
     path = tmp_path / "a"
+    path.write_bytes(b"x" * (2 * PIECE))
+    body: Any = await fetcher.open(Source(path.as_uri()), span)
+    rewritten(path, size)
+    with pytest.raises(NotResumable, match="the file changed while it was read") as raised:
+        await body.deliver(Sink())
+
+    assert raised.value.transient
+    assert descriptors(path) == 0
+
+
+async def test_a_file_that_is_replaced_or_removed_while_it_is_read_is_what_was_opened(
+    fetcher: FileFetcher, tmp_path: Path
+) -> None:
+    """So are links to it, and who may read it."""
+    path, other = tmp_path / "a", tmp_path / "b"
     path.write_bytes(b"x" * 10)
+    other.write_bytes(b"y" * 10)
     body: Any = await fetcher.open(Source(path.as_uri()))
-    with path.open("ab") as file:
-        file.write(b"more")
+    os.link(path, tmp_path / "c")
+    path.chmod(0o400)
+    other.replace(path)
+    (tmp_path / "c").unlink()
     sink = Sink()
     await body.deliver(sink)
 
     assert sink.data == b"x" * 10
+
+
+@pytest.mark.parametrize("consumer", [ToMemory, Recorder])
+async def test_a_download_of_a_file_that_is_written_meanwhile_is_of_one_version(
+    reactor: Any, tmp_path: Path, consumer: Callable[[], Any]
+) -> None:
+    """It is read again; by who can forget it."""
+    path = tmp_path / "a"
+    path.write_bytes(b"x" * (4 * PIECE))
+
+    class Writing(consumer):  # type: ignore[misc, valid-type]  # the class is a parameter
+        written = False
+
+        def write(self, data: bytes) -> None:
+            super().write(data)
+            if not self.written:
+                self.written = True
+                rewritten(path, 4 * PIECE)
+
+    to = Writing()
+    async with Downloader(reactor, Remote(retries=Retries(count=1, base=0.01))) as downloader:
+        if consumer is ToMemory:
+            report = await downloader.download(path.as_uri(), to)
+            assert to.data == b"y" * (4 * PIECE)
+            assert [type(each.error) for each in report.attempts] == [NotResumable, type(None)]
+        else:
+            with pytest.raises(NotResumable):
+                await downloader.download(path.as_uri(), to)
+            assert to.failure is not None
 
 
 @given(

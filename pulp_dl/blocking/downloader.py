@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from ..engine.downloader import Downloader
 from ..errors import TimedOut
 from ..model.source import as_source
-from .home import Home, ReactorStopped
+from .home import Home, ReactorStopped, check_timeout
 from .outcomes import Outcomes, patience
 
 if TYPE_CHECKING:
@@ -115,6 +115,7 @@ class BlockingDownloader:
 
         @param timeout: seconds to wait; what is left then goes on ending without us.
         """
+        check_timeout(timeout)
         if self._closed or not self._home.usable:
             # A reactor that stops closes everything by itself, and what a fork has brought along is the parent's.
             return

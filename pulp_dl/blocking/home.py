@@ -28,6 +28,7 @@ from twisted.python.failure import Failure
 
 from ..errors import TimedOut
 from ..flow.steady import steady
+from ..model.numbers import is_number
 
 __all__ = ["GRACE", "Box", "Home", "ReactorStopped", "call"]
 
@@ -129,6 +130,7 @@ class Home:
         @raise TimedOut: it took longer than C{timeout} seconds.
         """
         self.check()
+        check_timeout(timeout)
         box: Box = SimpleQueue()
         running: list[Deferred[Any]] = []
 
@@ -160,6 +162,14 @@ class Home:
                 if message is not _STOPPED:
                     return message
         return _NOTHING
+
+
+def check_timeout(timeout: object) -> None:
+    """
+    @raise ValueError: it is neither None nor seconds.
+    """
+    if timeout is not None and not (is_number(timeout) and timeout < 1e9):
+        raise ValueError(f"timeout: {timeout!r} is no number of seconds; give one, or None for no limit")
 
 
 def call(function: Callable[..., Any], *args: Any, timeout: float | None = None, reactor: Any = None) -> Any:

@@ -20,7 +20,7 @@ from attrs import field, frozen
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
-from .home import GRACE, Box, Home, ReactorStopped
+from .home import GRACE, Box, Home, ReactorStopped, check_timeout
 
 if TYPE_CHECKING:
     from ..engine.many import Item, Many
@@ -141,6 +141,7 @@ class Outcomes:
 
         @param timeout: seconds to wait.
         """
+        check_timeout(timeout)
         if not self._ended and not self._closed:
             if self._iterator is not None and self._home.usable:
                 self._home.check()

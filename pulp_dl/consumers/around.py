@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 from zope.interface import Interface, alsoProvides, implementer
 
 from ..errors import DownloadError
+from ..flow.claims import IComposite, no_consumer, tell_failed
 from ..interfaces import IBodyConsumer, IResumable, IRewindable, IWorkers, IWorkerUser
 from ..model.source import Head, Kept, Source
 from .interfaces import IRandomAccess
@@ -96,7 +97,7 @@ class Progress:
             self.failed += 1
 
 
-@implementer(IBodyConsumer)
+@implementer(IComposite)
 class Around:
     """
     Hands everything on to another consumer, and can do what that can.  To be inherited from: override what is to be
@@ -108,7 +109,10 @@ class Around:
     passed: tuple[Any, ...] = (IRandomAccess, IRewindable, IResumable, IWorkerUser)
 
     def __init__(self, consumer: IBodyConsumer) -> None:
+        if not IBodyConsumer.providedBy(consumer):
+            raise no_consumer(type(self).__name__, consumer)
         self._consumer: Any = consumer
+        self.consumers = (consumer,)
         abilities = [each for each in self.passed if each.providedBy(consumer)]
         if abilities:
             alsoProvides(self, *abilities)
@@ -155,7 +159,7 @@ class Around:
         return ending
 
     def fail(self, failure: Failure) -> None:
-        self._consumer.fail(failure)
+        tell_failed(self._consumer, failure)
 
 
 class Counted(Around):
@@ -265,28 +269,34 @@ class _CountedPart(Around):
         self._more(len(data))
 
 
-@implementer(IBodyConsumer)
+@implementer(IComposite)
 class Tee:
     """
-    Gives one body to several consumers.  It can rewind if all of them can.
+    Gives one body to several consumers, each another one.  It can rewind if all of them can.
 
     The body comes as fast as the slowest takes it.  When one of them fails or is gone, the download fails, and so do
     the others, but for those that have finished already: they keep what they have.
     """
 
     def __init__(self, first: IBodyConsumer, *others: IBodyConsumer) -> None:
-        self._consumers: tuple[Any, ...] = (first, *others)
+        self.consumers: tuple[Any, ...] = (first, *others)
+        for each in self.consumers:
+            if not IBodyConsumer.providedBy(each):
+                raise no_consumer("Tee", each)
+        for at, each in enumerate(others):
+            if any(each is before for before in self.consumers[: at + 1]):
+                raise ValueError(f"Tee: {each!r} is there twice; make one for each")
         self._registered: list[Any] = []
         self._finished: list[Any] = []
         self._producer: Any = None
         self._holding: set[_Side] = set()
-        if all(IRewindable.providedBy(each) for each in self._consumers):
+        if all(IRewindable.providedBy(each) for each in self.consumers):
             alsoProvides(self, IRewindable)
-        if any(IWorkerUser.providedBy(each) for each in self._consumers):
+        if any(IWorkerUser.providedBy(each) for each in self.consumers):
             alsoProvides(self, IWorkerUser)
 
     def use(self, workers: IWorkers) -> None:
-        for each in self._consumers:
+        for each in self.consumers:
             if IWorkerUser.providedBy(each):
                 each.use(workers)
 
@@ -297,26 +307,26 @@ class Tee:
             if not first.called:
                 first.callback(error)
 
-        for each in self._consumers:
+        for each in self.consumers:
             each.gone().addCallback(gone)
         return first
 
     def begin(self, head: Head) -> None:
-        for each in self._consumers:
+        for each in self.consumers:
             each.begin(head)
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         self._producer = producer
-        for each in self._consumers:
+        for each in self.consumers:
             each.registerProducer(_Side(self), streaming)
             self._registered.append(each)
 
     def write(self, data: bytes) -> None:
-        for each in self._consumers:
+        for each in self.consumers:
             each.write(data)
 
     def rewind(self, head: Head) -> None:
-        for each in self._consumers:
+        for each in self.consumers:
             each.rewind(head)
 
     def unregisterProducer(self) -> None:
@@ -327,16 +337,16 @@ class Tee:
 
     def finish(self) -> Deferred[None] | None:
         # All of them to their end, even if one fails: what is not cancelled half-way need not be undone half-way.
-        endings = [maybeDeferred(each.finish).addCallback(self._ended, each) for each in self._consumers]
+        endings = [maybeDeferred(each.finish).addCallback(self._ended, each) for each in self.consumers]
         return DeferredList(endings, consumeErrors=True).addCallback(_first_failure)
 
     def _ended(self, _: None, one: Any) -> None:
         self._finished.append(one)
 
     def fail(self, failure: Failure) -> None:
-        for each in self._consumers:
+        for each in self.consumers:
             if each not in self._finished:
-                each.fail(failure)
+                tell_failed(each, failure)
 
     # what the sides do
 

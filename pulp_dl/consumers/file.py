@@ -57,6 +57,7 @@ class ToFile:
     _trouble: DownloadError | None = None
     _looked = False
     _over = False  # fail() was called
+    _before: NewFile | None = None  # of a download that failed, for which there may be something to do
 
     def __init__(
         self,
@@ -103,7 +104,18 @@ class ToFile:
         return f"<ToFile {self.path!r}>"
 
     def use(self, workers: IWorkers) -> None:
+        if self._over or self._head is not None:
+            self._again(workers)
         self._queue.workers = workers
+
+    def _again(self, workers: IWorkers) -> None:
+        """Another download.  What is still to be done for the one before goes first."""
+        self._before = self._file if self._queue.begun else None
+        self._file = self._head = None
+        self._over = self._open = self._looked = False
+        self._options.pop("looked", None)
+        if not self._queue.begun or self._queue.workers is not workers:
+            self._queue = Queue(self._failed)
 
     def gone(self) -> Deferred[DownloadError]:
         self._look()
@@ -118,7 +130,8 @@ class ToFile:
         self._look()
         if self._trouble is not None:
             return succeed(None)
-        if not self._options["disk"].access(self.path + PART, os.F_OK):
+        # Unless something is still to be done for a download before, which may make one.
+        if not self._queue.begun and not self._options["disk"].access(self.path + PART, os.F_OK):
             self._options["looked"] = True
             return succeed(None)
         self._file = file = PartFile(self._place, **self._options)
@@ -242,15 +255,14 @@ class ToFile:
         self._discard(keep=not wrong and (self._trouble is None or _is_full(self._trouble)))
 
     def _discard(self, *, keep: bool) -> None:
-        if self._file is None:
-            return
-        discard = partial(self._file.discard, keep=keep)
-        if not self._queue.begun:
-            discard()
-        else:
-            if not (keep and self._part and self._trouble is None):
-                self._queue.drop()
-            self._queue.put(0, discard)  # what is kept is what was put before
+        files = [each for each in (self._before, self._file) if each is not None]
+        if files and self._queue.begun and not (keep and self._part and self._trouble is None):
+            self._queue.drop()
+        for file in files:
+            if self._queue.begun:
+                self._queue.put(0, partial(file.discard, keep=keep))  # what is kept is what was put before
+            else:
+                file.discard(keep=keep)
 
     # the disk and its troubles
 

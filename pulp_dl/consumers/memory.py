@@ -37,7 +37,6 @@ class ToMemory:
         if not is_whole(limit) or limit < 0:
             raise ValueError(f"limit: {limit!r} is no number of bytes; give one, 0 or more")
         self._limit = limit
-        self._ended = False
         self._forget(None)
 
     @property
@@ -94,6 +93,7 @@ class ToMemory:
         self.head = head
         self._pieces = []
         self._size = 0
+        self._ended = False
 
 
 @implementer(IRewindable)

@@ -194,6 +194,7 @@ class Download(Visits):
     async def run(self) -> Report:
         try:
             with in_our_words:
+                self._pipe.outlet.claim()
                 if IWorkerUser.providedBy(self._consumer):
                     self._consumer.use(self._shared.workers)
                 self._consumer.gone().addBoth(lambda fired: self._interrupt(why_gone(fired)))

@@ -7,12 +7,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..consumers.around import Counted, IProgress
 from ..consumers.interfaces import IRandomAccess
+from ..flow.claims import no_consumer
+from ..flow.outlet import refuse
 from ..flow.running import Running
 from ..interfaces import IBodyConsumer, IDownloader, IMirrors, IScheme
 from ..model.numbers import is_whole
@@ -29,8 +29,6 @@ from .shared import Shared
 from .task import Task
 
 __all__ = ["Direct", "Downloader"]
-
-log = Logger()
 
 
 @implementer(IDirect)
@@ -152,12 +150,9 @@ class Downloader:
 
     def _bring(self, source: Source, consumer: IBodyConsumer, mirrors: IMirrors | None) -> Deferred[Report]:
         if self._closing is not None:
-            closed = Failure(CancelledError("the Downloader is closed"))
-            try:
-                consumer.fail(closed)
-            except Exception:
-                log.failure("a consumer raised in fail()")
-            return fail(closed)
+            return fail(refuse(consumer, CancelledError("the Downloader is closed")))
+        if not IBodyConsumer.providedBy(consumer):
+            raise no_consumer("consumer", consumer)
         # One place that tells of no pieces has nothing to give but the file from its beginning to its end.
         plain = mirrors is None and not _has_pieces(source)
         kind = Download if plain or not IRandomAccess.providedBy(consumer) else RandomAccess

@@ -78,6 +78,7 @@ class Reader(Deferred[Report]):
             return
         try:
             with in_our_words:
+                self.outlet.claim()
                 if workers is not None and IWorkerUser.providedBy(consumer):
                     consumer.use(workers)
                 consumer.gone().addBoth(lambda fired: self.leave(why_gone(fired)))
@@ -301,5 +302,6 @@ class Reader(Deferred[Report]):
 
     def _let_go(self) -> None:
         """All of them lead back here; a collector would have to find what is forgotten now."""
+        self.outlet.release()
         del self.outlet
         self._consumer = self._onward = None

@@ -10,6 +10,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from ..flow.claims import no_consumer
+from ..flow.outlet import refuse
 from ..flow.running import Running
 from ..flow.timers import Clock
 from ..interfaces import IBodyConsumer, IDownloader, IResumable, IRewindable
@@ -94,8 +96,10 @@ class Sharing:
 
     def download(self, source: Source | str, consumer: IBodyConsumer) -> Deferred[Report]:
         source = as_source(source)
+        if not IBodyConsumer.providedBy(consumer):
+            raise no_consumer("consumer", consumer)
         if self._closing:
-            return _closed(consumer)
+            return fail(refuse(consumer, CancelledError("the downloader is closed")))
         if IResumable.providedBy(consumer):
             return self._running.add(self.inner.download(source, consumer))
         rewindable = IRewindable.providedBy(consumer)
@@ -239,12 +243,3 @@ def _not_kept(failure: Failure) -> None:
     """No client is hurt by it."""
     if not failure.check(CancelledError):
         log.warn("a body was not kept: {error}", error=failure.value)  # noqa: G010  # twisted.logger
-
-
-def _closed(consumer: IBodyConsumer) -> Deferred[Report]:
-    closed = Failure(CancelledError("the downloader is closed"))
-    try:
-        consumer.fail(closed)
-    except Exception:
-        log.failure("a consumer raised in fail()")
-    return fail(closed)

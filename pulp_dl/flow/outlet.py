@@ -13,17 +13,18 @@ from twisted.python.failure import Failure
 from ..errors import ConsumerFailed, ConsumerGone, DownloadError
 from ..interfaces import IBodyConsumer, IRewindable
 from ..model.source import Head
+from .claims import Claimant, InUse, tell_failed
 from .unhurried import unhurried
 
-__all__ = ["Outlet", "in_our_words", "unfinished", "why_gone"]
+__all__ = ["Outlet", "in_our_words", "refuse", "unfinished", "why_gone"]
 
 log = Logger()
 T = TypeVar("T")
 
 
-class Outlet:
+class Outlet(Claimant):
     """
-    One consumer, for one download.
+    One consumer, for one download; it is claimed before it is told anything.
 
     @ivar given: bytes that it has been given and not been told to forget.
     @ivar head: the head it was given, or None before C{begin}.
@@ -119,13 +120,18 @@ class Outlet:
         return self.head or head
 
     def fail(self, error: BaseException) -> None:
-        """There will be no more.  Never raises."""
+        """There will be no more.  What another download uses does not hear of it.  Never raises."""
+        try:
+            self.claim()
+        except InUse as used:
+            error = used
         # Who leaves inside of its begin() has been given no producer yet; it is, so that the order holds.
-        for end in (self._register, self._unregister, lambda: self._consumer.fail(Failure(error))):
+        for end in (self._register, self._unregister, lambda: tell_failed(self._consumer, Failure(error))):
             try:
                 end()
             except Exception:
                 log.failure("a consumer raised in fail()")
+        self.release()
 
     def _unregister(self) -> None:
         if self._registered:
@@ -140,6 +146,12 @@ class Outlet:
             raise
         except Exception as error:
             raise _failed(error) from error
+
+
+def refuse(consumer: IBodyConsumer, error: BaseException) -> Failure:
+    """Nothing is asked for: tell the consumer, and whoever wants it."""
+    Outlet(consumer, None).fail(error)  # type: ignore[arg-type]  # it will have no producer
+    return Failure(error)
 
 
 def _failed(error: BaseException | None) -> ConsumerFailed:

@@ -194,6 +194,7 @@ class Pipe(Passes):
         if self._watch is not None:
             self._watch.close()
         self.valve.close()
+        self.outlet.release()
 
     # the bytes
 

@@ -21,8 +21,8 @@ __all__ = ["ReadBody"]
 @implementer(IBody, IPushProducer)
 class ReadBody:
     """
-    The base of such bodies.  A subclass reads from C{_offset} to C{_stop}, no further: a log that grows is read as it
-    was announced.
+    The base of such bodies.  A subclass reads from C{_offset} to C{_stop}, no further: what grows meanwhile is not
+    read beyond what was announced.
 
     It says what comes next (C{_step}) and what it lets go of (C{_release}); it calls C{_flow} when something came, and
     C{_end} when there will be no more.

@@ -30,12 +30,17 @@ _HEXADECIMAL: Final = re.compile("[0-9a-f]*")
 
 
 def _algorithm(name: str) -> str:
+    """As it is called here; what is not known stays as it is, for L{_known} to tell."""
     if name in _DIGITS:
         return name
     found = str(name).lower().replace("sha-", "sha").replace("-", "_")
-    if found not in _DIGITS:
-        raise ValueError(f"algorithm: {name!r} is unknown; use one of {', '.join(ALGORITHMS)}")
-    return found
+    return found if found in _DIGITS else name
+
+
+def _known(instance: object, _attribute: object, algorithm: Any) -> None:
+    if algorithm not in _DIGITS:
+        kind = type(instance).__name__
+        raise ValueError(f"{kind}.algorithm: {algorithm!r} is unknown; use one of {', '.join(ALGORITHMS)}")
 
 
 def _hexadecimal(value: object) -> str:
@@ -61,7 +66,9 @@ class Digest:
     partial: ClassVar[bool] = False
 
     def __attrs_post_init__(self) -> None:
-        digits = _DIGITS[self.algorithm]
+        digits = _DIGITS.get(self.algorithm)
+        if digits is None:
+            _known(self, None, self.algorithm)
         if len(self.value) != digits or not _HEXADECIMAL.fullmatch(self.value):
             raise ValueError(
                 f"Digest.value: a {self.algorithm} has {digits} hexadecimal digits, {self.value!r} has not"
@@ -76,7 +83,7 @@ class Digest:
 class Measure:
     """Compute a digest and expect nothing of it; it stands in C{Report.facts}."""
 
-    algorithm: str = field(default="sha256", converter=_algorithm)
+    algorithm: str = field(default="sha256", converter=_algorithm, validator=_known)
     enforced: ClassVar[bool] = False
     partial: ClassVar[bool] = True
 
@@ -123,7 +130,7 @@ class Vouched:
     not computed again.
     """
 
-    algorithm: str = field(converter=_algorithm)
+    algorithm: str = field(converter=_algorithm, validator=_known)
     value: str = field(converter=_hexadecimal)
     enforced: ClassVar[bool] = True
     partial: ClassVar[bool] = False

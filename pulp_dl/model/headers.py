@@ -13,6 +13,32 @@ CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 """What ends a field, or may be taken for its end."""
 
 
+_OURS: Final = {
+    b"accept-encoding": "bytes are asked for as they are kept (identity)",
+    b"connection": "connections are ours to keep or close",
+    b"content-length": "a download sends no body",
+    b"expect": "a download sends no body",
+    b"host": "it follows from the URL",
+    b"if-match": "it is not supported",
+    b"if-modified-since": "give it as Source.conditions",
+    b"if-none-match": "give it as Source.conditions",
+    b"if-range": "give it as Source.conditions",
+    b"if-unmodified-since": "it is not supported",
+    b"keep-alive": "connections are ours to keep or close",
+    b"proxy-authorization": "give it as Proxy(auth=...)",
+    b"proxy-connection": "connections are ours to keep or close",
+    b"range": "give it as Source.span",
+    b"te": "trailers are not read",
+    b"trailer": "a download sends no body",
+    b"transfer-encoding": "a download sends no body",
+    b"upgrade": "HTTP/1.1 is what is spoken",
+}
+"""
+Fields that would contradict what we do if a caller wrote them.  They are refused, not dropped: who gave one wanted
+something that would not happen.
+"""
+
+
 def _bytes(value: object, what: str) -> bytes:
     if isinstance(value, bytes):
         return value
@@ -63,4 +89,13 @@ def find(pairs: Pairs, name: bytes) -> bytes | None:
     for key, value in pairs:
         if key.lower() == name:
             return value
+    return None
+
+
+def contradiction(headers: Pairs) -> str | None:
+    """Why one of these fields is not for a caller to give, or None."""
+    for name, _ in headers:
+        reason = _OURS.get(name.lower())
+        if reason is not None:
+            return f"the field {name.decode('ascii')} cannot be given: {reason}"
     return None

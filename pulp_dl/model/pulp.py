@@ -137,7 +137,9 @@ def _proxy(given: dict[str, Any], tls: TLS) -> Proxy | None:
 def _headers(value: Any) -> Pairs:
     if not isinstance(value, list | tuple) or not all(isinstance(each, Mapping) for each in value):
         raise TypeError('headers: Pulp has a list of objects here, such as [{"X-Name": "value"}]')
-    return header_pairs([pair for each in value for pair in each.items()])
+    pairs = header_pairs([pair for each in value for pair in each.items()])
+    with _blaming({"Remote.headers": "headers"}):
+        return Remote(headers=pairs).headers
 
 
 def _timeouts(given: dict[str, Any]) -> Timeouts:

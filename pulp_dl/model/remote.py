@@ -11,7 +11,7 @@ from attrs import Attribute, evolve, field, frozen
 from ..interfaces import IAuth, IProxies
 from ..urls import URL, parse, shown
 from .auth import Basic
-from .headers import Pairs, find, header_pairs
+from .headers import Pairs, contradiction, find, header_pairs
 from .numbers import is_number, is_whole
 from .pem import flag
 from .proxy import Proxy
@@ -152,6 +152,15 @@ def _auth(_instance: object, _attribute: Attribute[Any], value: object) -> None:
         raise TypeError(f"Remote.auth: {type(value).__name__} is no IAuth; use Basic(user, password) or your own")
 
 
+_SUCH = {
+    "tls": "ca=...",
+    "timeouts": "connect=..., idle=...",
+    "limits": "connections=...",
+    "retries": "count=...",
+    "ssh": "key=...",
+}
+
+
 @frozen(kw_only=True)
 class Remote:
     """
@@ -190,11 +199,15 @@ class Remote:
         kinds = {"tls": TLS, "timeouts": Timeouts, "limits": Limits, "retries": Retries, "ssh": SSH}
         for name, kind in kinds.items():
             if not isinstance(getattr(self, name), kind):
-                raise TypeError(f"Remote.{name}: {type(getattr(self, name)).__name__} is no {kind.__name__}")
+                what = type(getattr(self, name)).__name__
+                raise TypeError(f"Remote.{name}: {what} is no {kind.__name__}; use {kind.__name__}({_SUCH[name]})")
         if self.segments is not None and not isinstance(self.segments, Segments):
             raise TypeError(f"Remote.segments: {type(self.segments).__name__} is no Segments; use that, or None")
         if self.proxy is not None and not IProxies.providedBy(self.proxy):
             raise TypeError("Remote.proxy: use Proxy(url, auth=Basic(user, password))")
+        wrong = contradiction(self.headers)
+        if wrong is not None:
+            raise ValueError(f"Remote.headers: {wrong}")
         if self.cookies and find(self.headers, b"cookie") is not None:
             raise ValueError("Remote.cookies: there is a Cookie in Remote.headers, too; take one of them out")
         if self.url is not None:

@@ -6,7 +6,6 @@ import errno
 import os
 import stat
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -17,6 +16,7 @@ from ..errors import (
     AuthFailed,
     DownloadError,
     NotFound,
+    NotResumable,
     ProtocolError,
     RedirectRefused,
     Refused,
@@ -103,6 +103,7 @@ class _File:
         self._workers = workers
         self._gone = gone
         self._descriptor: int | None = None
+        self._etag: bytes | None = None
         self._busy = False
         self._aborted = False
         self._closed: Deferred[None] = Deferred()
@@ -112,14 +113,27 @@ class _File:
 
         def job() -> Entity:
             self._descriptor, entity = _opened(path)
+            self._etag = entity.etag
             return entity
 
         return self._run(job)
 
-    def read(self, size: int, offset: int) -> Deferred[bytes]:
-        """Fires with at most so many bytes; none at the end of the file."""
-        assert self._descriptor is not None
-        return self._run(partial(os.pread, self._descriptor, size, offset))
+    def read(self, size: int, offset: int, *, last: bool) -> Deferred[bytes | None]:
+        """
+        Fires with at most so many bytes; none at the end of the file.  Fails with C{OSError}.
+
+        @param last: no other read follows; fires with None if the file was written since C{open}.
+        """
+        descriptor, etag = self._descriptor, self._etag
+        assert descriptor is not None
+
+        def job() -> bytes | None:
+            data = os.pread(descriptor, size, offset)
+            # A write changes the time before it changes a byte.
+            changed = last and len(data) == size and _etag(os.fstat(descriptor)) != etag
+            return None if changed else data
+
+        return self._run(job)
 
     def abort(self) -> None:
         """Close, now or as soon as the worker has done with it.  May be called again."""
@@ -169,15 +183,19 @@ class _Body(ReadBody):
             self._write(data)
         elif self._offset < self._stop:
             self._reading = True
-            reading = self._file.read(min(PIECE, self._stop - self._offset), self._offset)
+            left = self._stop - self._offset
+            reading = self._file.read(min(PIECE, left), self._offset, last=left <= PIECE)
             reading.addCallbacks(self._came, self._failed)
         else:
             self._end(None)
         return True
 
-    def _came(self, data: bytes) -> None:
+    def _came(self, data: bytes | None) -> None:
         self._reading = False
         if self._done is None:
+            return
+        if data is None:
+            self._end(Failure(NotResumable("the file changed while it was read", self.url)))
             return
         if not data:
             received, expected = self._offset - self._start, self._stop - self._start
@@ -214,8 +232,11 @@ def _opened(path: bytes) -> tuple[int, Entity]:
     except BaseException:
         os.close(descriptor)
         raise
-    etag = b'"%x-%x-%x"' % (found.st_ino, found.st_mtime_ns, found.st_size)
-    return descriptor, Entity(found.st_size, etag, found.st_mtime)
+    return descriptor, Entity(found.st_size, _etag(found), found.st_mtime)
+
+
+def _etag(found: os.stat_result) -> bytes:
+    return b'"%x-%x-%x"' % (found.st_ino, found.st_mtime_ns, found.st_size)
 
 
 def _check_kind(mode: int) -> None:

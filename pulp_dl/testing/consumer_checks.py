@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.defer import CancelledError
 from zope.interface.verify import verifyObject
 
 from ..consumers.interfaces import IRandomAccess
-from ..interfaces import IRewindable
+from ..flow.claims import IComposite
+from ..flow.outlet import Outlet, refuse
+from ..interfaces import IBodyConsumer, IRewindable
 from ..model.source import Head
 from .consumer_trial import FAILURES, LARGE, ConsumerCase, Make, Trial, head_of, some, trying
 from .content import alike
@@ -89,6 +93,25 @@ class ConsumerChecks:
             trial.consumer.fail(FAILURES["a cancellation"]())
             await trial.until(before)
             await trial.settled()
+
+    async def test_what_hands_on_says_to_whom_and_spares_those_that_are_in_use(self) -> None:
+        async with self._trying() as trial:
+            if not IComposite.providedBy(trial.consumer):
+                return
+            assert verifyObject(IComposite, trial.consumer)
+            inner: Any = trial.consumer.consumers
+            told: list[object] = []
+            users = [Outlet(each, trial.feeder) for each in inner]
+            for each, user in zip(inner, users, strict=True):
+                assert verifyObject(IBodyConsumer, each)
+                user.claim()
+                each.fail = told.append
+            refuse(trial.consumer, CancelledError())
+            for each, user in zip(inner, users, strict=True):
+                del each.fail
+                user.release()
+            assert told == [], "what another download uses does not hear that this one is refused"
+            assert inner == trial.consumer.consumers
 
     async def test_what_is_rewound_is_forgotten(self) -> None:
         async with self._trying() as trial:
@@ -194,7 +217,7 @@ def check_consumer(make: Make, *, patience: float = PATIENCE) -> type:
             "ToS3 keeps every promise of IBodyConsumer."
 
     An L{IRewindable} consumer is tested as such, and so is one with L{IRandomAccess
-    <pulp_dl.consumers.interfaces.IRandomAccess>}.
+    <pulp_dl.consumers.interfaces.IRandomAccess>} or L{IComposite<pulp_dl.flow.claims.IComposite>}.
 
     @param make: called with the reactor for each test; an async context manager of a L{ConsumerCase}.
     @param patience: seconds after which something that should happen at once is taken for never.

@@ -229,3 +229,25 @@ async def test_a_call_waits_for_a_deferred_of_the_reactor_thread(reactor: Any) -
             call(lambda: 1 // 0, reactor=reactor)
 
     await in_thread(importer)
+
+
+@pytest.mark.parametrize("timeout", ["5", float("nan"), True, 10**400, float("inf")])
+async def test_a_timeout_is_a_number_of_seconds(timeout: Any) -> None:
+    memory = MemoryFetcher({A: Place(b"abc")})
+
+    def importer() -> None:
+        with blocking(memory) as downloader:
+            words = r"^timeout: .* is no number of seconds; give one, or None for no limit$"
+            for refused in (
+                lambda: downloader.download(A, ToMemory(), timeout=timeout),
+                lambda: downloader.head(A, timeout=timeout),
+                lambda: downloader.close(timeout=timeout),
+                lambda: downloader.download_many([]).close(timeout=timeout),
+                lambda: call(lambda: None, timeout=timeout),
+            ):
+                with pytest.raises(ValueError, match=words):
+                    refused()
+            assert downloader.download(A, ToMemory()).size == 3
+
+    await in_thread(importer)
+    assert len(memory.asked) == 1

@@ -298,3 +298,17 @@ async def test_one_that_refuses_the_head_leaves_nobody_with_a_producer(reactor: 
 
     assert first.said == ["begin", raised.value]
     assert last.said == [raised.value]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Around(5),  # type: ignore[arg-type]  # as is all here
+        lambda: Counted("path", Progress()),  # type: ignore[arg-type]
+        lambda: Tee(5),  # type: ignore[arg-type]
+        lambda: Tee(ToMemory(), ToMemory),  # type: ignore[arg-type]
+    ],
+)
+def test_they_are_made_of_consumers(make: Callable[[], object]) -> None:
+    with pytest.raises(TypeError, match=r"^(Around|Counted|Tee): .* is no IBodyConsumer; use ToFile\(path\), ToMemory"):
+        make()

@@ -127,9 +127,9 @@ def test_algorithms_have_several_spellings(name: str, algorithm: str) -> None:
     "name", ["", "sha", "sha255", "crc32", "sha512/256", "sha512_256", "shake_128", "ripemd160", None, 256]
 )
 def test_an_unknown_algorithm_is_an_error_and_never_no_check(name: Any) -> None:
-    with pytest.raises(ValueError, match=r"^algorithm: .* is unknown; use one of sha512, "):
+    with pytest.raises(ValueError, match=r"^Digest\.algorithm: .* is unknown; use one of sha512, "):
         Digest(name, "0" * 64)
-    with pytest.raises(ValueError, match=r"^algorithm: .* is unknown"):
+    with pytest.raises(ValueError, match=r"^Measure\.algorithm: .* is unknown"):
         Measure(name)
 
 
@@ -230,3 +230,10 @@ def test_of_other_values_that_are_known_an_error_says_what_they_are_and_they_wil
             assert pickle.loads(pickle.dumps(caught.value)).known == told
     assert digest == Digest("sha256", digest.value)
     assert hash(size) == hash(Size(5))
+
+
+@pytest.mark.parametrize("kind", [Digest, Vouched, Measure])
+def test_an_unknown_algorithm_is_refused_by_the_name_of_its_field(kind: Any) -> None:
+    arguments = () if kind is Measure else ("a" * 64,)
+    with pytest.raises(ValueError, match=rf"^{kind.__name__}\.algorithm: 'sha999' is unknown; use one of sha512, "):
+        kind("sha999", *arguments)

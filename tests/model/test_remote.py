@@ -213,11 +213,18 @@ def test_secrets_are_for_one_origin(url: str | None, source: str, scope: str | N
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"tls": "ca.pem"}, r"^Remote\.tls: str is no TLS"),
+        ({"tls": "ca.pem"}, r"^Remote\.tls: str is no TLS; use TLS\(ca=...\)$"),
         ({"tls": None}, r"^Remote\.tls: NoneType is no TLS"),
-        ({"timeouts": 30}, r"^Remote\.timeouts: int is no Timeouts"),
-        ({"limits": None}, r"^Remote\.limits: NoneType is no Limits"),
-        ({"retries": 3}, r"^Remote\.retries: int is no Retries"),
+        ({"timeouts": 30}, r"^Remote\.timeouts: int is no Timeouts; use Timeouts\(connect=..., idle=...\)$"),
+        ({"limits": None}, r"^Remote\.limits: NoneType is no Limits; use Limits\(connections=...\)$"),
+        ({"retries": 3}, r"^Remote\.retries: int is no Retries; use Retries\(count=...\)$"),
+        ({"ssh": "key"}, r"^Remote\.ssh: str is no SSH; use SSH\(key=...\)$"),
+        ({"headers": {"A": SECRET, "Range": SECRET}}, r"^Remote\.headers: the field Range cannot be given: give it as"),
+        ({"headers": {"host": SECRET}}, r"^Remote\.headers: the field host cannot be given: it follows from the URL$"),
+        (
+            {"headers": {"Content-Length": "5"}},
+            r"^Remote\.headers: the field Content-Length cannot be given: a download",
+        ),
         ({"segments": 3}, r"^Remote\.segments: int is no Segments; use that, or None"),
         ({"proxy": "http://elmer:Sesame77@gateway.example"}, r"^Remote\.proxy: use Proxy\(url"),
         ({"auth": ("elmer", SECRET)}, r"^Remote\.auth: tuple is no IAuth; use Basic\(user, password\)"),

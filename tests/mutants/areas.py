@@ -28,6 +28,7 @@ WAY: Final = (
 AREAS: Final[dict[str, dict[str, tuple[Tests, ...]]]] = {
     "flow": {
         "flow/allowance.py": (of(flow="allowance"), of(engine="rates")),
+        "flow/claims.py": (of(engine="one_consumer"), of(flow="outlet")),
         "flow/checks.py": (of(flow="checks", engine="download"), *PIPE),
         "flow/deadline.py": (of(flow="deadline"), of(http="agent")),
         "flow/demands.py": (of(flow="proofs"), *PIPE),

@@ -13,6 +13,7 @@ from zope.interface import implementer
 
 from pulp_dl.consumers.interfaces import IRandomAccess
 from pulp_dl.errors import ConsumerGone
+from pulp_dl.flow.claims import IComposite
 from pulp_dl.interfaces import IRewindable, IWorkers, IWorkerUser
 from pulp_dl.model.source import Head
 from pulp_dl.testing import ConsumerCase, check_consumer
@@ -314,6 +315,19 @@ class TakesAllFaultsForItsOwn(Right):
     def reread(self, start: int, stop: int, see: Callable[[bytes], object]) -> Deferred[None]:
         self.pieces.clear()
         return super().reread(start, stop, see)
+
+
+@bent("test_what_hands_on_says_to_whom_and_spares_those_that_are_in_use")
+@implementer(IComposite)
+class HandsOnARefusal(Right):
+    """To what another download uses."""
+
+    def __init__(self, reactor: Any) -> None:
+        super().__init__(reactor)
+        self.consumers = (Right(reactor),)
+
+    def fail(self, failure: Failure) -> None:
+        self.consumers[0].fail(failure)
 
 
 async def verdict(cls: type[Right], check: str, *arguments: Any) -> BaseException | None:

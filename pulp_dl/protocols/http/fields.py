@@ -9,41 +9,16 @@ from twisted.web.http_headers import Headers
 
 from ..._version import __version__
 from ...errors import Refused
-from ...model.headers import CONTROL, Pairs
+from ...model.headers import CONTROL, Pairs, contradiction
 from ...model.remote import Remote
 from ...model.source import Source, Span, Validators
 
-__all__ = ["PUBLIC", "Fields", "RequestFields", "contradiction", "wanted"]
+__all__ = ["PUBLIC", "Fields", "RequestFields", "wanted"]
 
 PUBLIC: Final = frozenset({b"user-agent", b"accept", b"accept-language", b"via"})
 """What of a Remote's fields leaves the scope of its secrets; of any other field nobody knows whether it is one."""
 
 _CONDITIONS: Final = frozenset({b"if-none-match", b"if-modified-since", b"if-range"})
-
-_OURS: Final = {
-    b"accept-encoding": "bytes are asked for as they are kept (identity)",
-    b"connection": "connections are ours to keep or close",
-    b"content-length": "a download sends no body",
-    b"expect": "a download sends no body",
-    b"host": "it follows from the URL",
-    b"if-match": "it is not supported",
-    b"if-modified-since": "give it as Source.conditions",
-    b"if-none-match": "give it as Source.conditions",
-    b"if-range": "give it as Source.conditions",
-    b"if-unmodified-since": "it is not supported",
-    b"keep-alive": "connections are ours to keep or close",
-    b"proxy-authorization": "give it as Proxy(auth=...)",
-    b"proxy-connection": "connections are ours to keep or close",
-    b"range": "give it as Source.span",
-    b"te": "trailers are not read",
-    b"trailer": "a download sends no body",
-    b"transfer-encoding": "a download sends no body",
-    b"upgrade": "HTTP/1.1 is what is spoken",
-}
-"""
-Fields that would contradict what we do if a caller wrote them.  They are refused, not dropped: who gave one wanted
-something that would not happen.
-"""
 
 
 class Fields(Headers):
@@ -83,7 +58,6 @@ class RequestFields:
     """
 
     def __init__(self, remote: Remote) -> None:
-        self._wrong = contradiction(remote.headers)
         defaults: Pairs = ((b"User-Agent", b"pulp_dl/" + __version__.encode("ascii")), (b"Accept", b"*/*"))
         public = tuple(pair for pair in remote.headers if pair[0].lower() in PUBLIC)
         self._inside = Fields(_merged(defaults, remote.headers))
@@ -91,9 +65,9 @@ class RequestFields:
 
     def check(self, source: Source) -> None:
         """
-        @raise Refused: the Remote or the Source has a field that is not theirs to give.
+        @raise Refused: the Source has a field that is not its to give.
         """
-        wrong = self._wrong or contradiction(source.headers)
+        wrong = contradiction(source.headers)
         if wrong is None and source.conditions:
             wrong = next(
                 (
@@ -143,12 +117,3 @@ def _merged(*layers: Pairs) -> Pairs:
             fresh.setdefault(name.lower(), []).append((name, value))
         found.update(fresh)
     return tuple(pair for pairs in found.values() for pair in pairs)
-
-
-def contradiction(headers: Pairs) -> str | None:
-    """Why one of these fields is not for a caller to give, or None."""
-    for name, _ in headers:
-        reason = _OURS.get(name.lower())
-        if reason is not None:
-            return f"the field {name.decode('ascii')} cannot be given: {reason}"
-    return None

@@ -10,9 +10,8 @@ from twisted.internet.defer import CancelledError
 
 from ...errors import DownloadError, Refused
 from ...interfaces import IAuthenticator
-from ...model.headers import Pairs, header_pairs
+from ...model.headers import Pairs, contradiction, header_pairs
 from ...model.source import Head
-from .fields import contradiction
 
 __all__ = ["Login"]
 
