@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from errno import EINVAL, EISDIR, EOPNOTSUPP
-from functools import lru_cache
 from secrets import token_hex
 from typing import Any, Final
 
@@ -22,6 +21,7 @@ _NAMED: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXE
 _UNNAMED: Final = os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC
 _NO_UNNAMED = {EOPNOTSUPP, EISDIR, EINVAL}  # open(2): what file systems without O_TMPFILE say
 _OPEN_FILES = "/proc/self/fd"
+_HAS_OPEN_FILES = os.access(_OPEN_FILES, os.X_OK)  # to ask each time would cost a tenth of what a small file does
 _PIECES = 1024  # IOV_MAX
 _READ = 256 * 1024
 
@@ -144,7 +144,7 @@ class NewFile:
 
     def _new(self, mode: int) -> tuple[int, str | None]:
         """A file that has no name; or, with its name, one that has a temporary one."""
-        if _can_name(self._disk):
+        if _HAS_OPEN_FILES if self._disk is os else self._disk.access(_OPEN_FILES, os.X_OK):
             try:
                 return self._disk.open(self._way or ".", _UNNAMED, mode, dir_fd=self._directory), None
             except OSError as error:
@@ -192,16 +192,6 @@ class NewFile:
         finally:
             if directory is not None:
                 self._disk.close(directory)
-
-
-def _can_name(disk: Any) -> bool:
-    """Whether a file without a name could be given one."""
-    return _has_open_files() if disk is os else disk.access(_OPEN_FILES, os.X_OK)
-
-
-@lru_cache(1)  # to ask each time would cost a tenth of what a small file does
-def _has_open_files() -> bool:
-    return os.access(_OPEN_FILES, os.X_OK)
 
 
 def _no_sync(fd: int) -> None:

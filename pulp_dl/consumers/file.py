@@ -238,8 +238,8 @@ class ToFile:
             return None
         modified = head.modified if self._mtime else None
         pieces, held = self._take()
-        looked = not self._part or self._options.get("looked")  # else it may have to wait for a lock
-        if not self._queue.begun and held <= INLINE and looked and not self._options["durable"]:
+        quick = not self._queue.begun and held <= INLINE and not self._options["durable"]
+        if quick and (not self._part or self._options.get("looked")):  # else it may have to wait for a lock
             self._try(self._file.finish, pieces, head, modified)
             self._queue.close()
             return None

@@ -124,9 +124,11 @@ async def test_credentials_may_stand_in_the_proxys_url(reactor: Any, fetching: M
 
 async def test_the_proxys_credentials_never_go_to_an_origin(reactor: Any, fetching: MakeFetcher) -> None:
     """Nor can a caller send them there by hand."""
+    with pytest.raises(ValueError, match=r"Remote\.headers: .*Proxy-Authorization"):
+        Remote(headers={"Proxy-Authorization": "x"})
     async with FaultServer(reactor, answer(b"x")) as origin:
         with pytest.raises(Refused, match="Proxy-Authorization"):
-            await fetching(headers={"Proxy-Authorization": "x"}).open(Source(origin.url("/a")))
+            await fetching().open(Source(origin.url("/a"), headers={"Proxy-Authorization": "x"}))
 
         assert origin.requests == []
 

@@ -235,7 +235,7 @@ class HTTPConnection(Protocol):
             if not framing.status:
                 self._begun()
                 return
-            if framing.status in _IDLED and self._requests > 1 and not framing.persistent:
+            if framing.status >= 400 and self._crossed():
                 self._unasked()
                 return
             answer = self._begin()
@@ -257,6 +257,11 @@ class HTTPConnection(Protocol):
         """A head is not complete yet."""
         if self._unsent:
             self._unasked()
+
+    def _crossed(self) -> bool:
+        """Was this said to one that idled for too long, before the server had this request?"""
+        framing = self._framing
+        return framing.status in _IDLED and self._requests > 1 and not framing.persistent
 
     def _unasked(self) -> None:
         """

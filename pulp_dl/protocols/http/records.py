@@ -103,7 +103,8 @@ class Direct(Plain):
     """The same, by what lies beneath that."""
 
     def _feed_some(self, data: bytes, at: int) -> int:
-        size = min(FED, len(data) - at)
+        size = len(data) - at
+        size = min(size, FED)
         if lib.BIO_write(self.tls._into_ssl, ffi.from_buffer(data) + at if at else data, size) != size:
             raise MemoryError("OpenSSL has no room for what came")
         return at + size

@@ -273,16 +273,13 @@ class TLSTransport(Protocol):
         self._below.read_at_once(size)
 
     def silent(self) -> bool:
-        return not self._more and self._below.silent()
+        return not (self._missing or self._header or self._last) and self._below.silent()
 
     def emptied(self, *, drained: bool) -> bool:
-        # How much was read tells nothing here; how much of it was encrypted does.
-        return not self._more and self._below.emptied(drained=self._drained)
-
-    @property
-    def _more(self) -> bool:
-        """Has anything come that was not handed on: a part of a record, or the end?"""
-        return bool(self._missing or self._header or self._last)
+        # How much was read tells nothing here; how much of it was encrypted does.  And nothing may have come that was
+        # not handed on: a part of a record, or the end.
+        more = self._missing or self._header or self._last
+        return not more and self._below.emptied(drained=self._drained)
 
     # the ends
 
