@@ -34,6 +34,9 @@ PIECE: Final = 256 * 1024
 LOCK: Final = ".lock" + SUFFIX
 """A name that no manifest can have."""
 
+_CAREFUL: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+"""Whoever may write there can put anything in its place: nor is a pipe waited for."""
+
 
 class Mirror:
     """
@@ -212,7 +215,7 @@ def _joined(manifests: Iterable[BinaryIO]) -> Iterator[bytes]:
 def _locked(path: Path) -> int:
     """A descriptor that holds the lock.  Whoever holds it unlinks the file, so it may be gone when we have it."""
     while True:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        fd = _opened(path)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with suppress(FileNotFoundError):
@@ -222,6 +225,17 @@ def _locked(path: Path) -> int:
             os.close(fd)
             raise
         os.close(fd)
+
+
+def _opened(path: Path) -> int:
+    """Another user who was killed has left a file that we may not write to; to hold its lock that is not needed."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | _CAREFUL, 0o666)
+    except PermissionError as error:
+        try:
+            return os.open(path, os.O_RDONLY | _CAREFUL)
+        except FileNotFoundError:  # then it is the directory where we may not write
+            raise error from None
 
 
 def _parts(directory: Path) -> Iterator[str]:

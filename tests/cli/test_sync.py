@@ -15,7 +15,7 @@ from attrs import asdict
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
-from pulp_dl.cli.mirror import _locked
+from pulp_dl.cli.mirror import Mirror, _locked
 from pulp_dl.consumers.atomic import temporary_name
 from pulp_dl.consumers.note import Note
 from pulp_dl.model.source import Head
@@ -32,7 +32,7 @@ from pulp_dl.testing import (
     answer,
     response_head,
 )
-from tests.cli.command import Run, files, fill, refused, run
+from tests.cli.command import MORTAL, Run, files, fill, refused, run
 from tests.servers import Nginx
 
 pytestmark = pytest.mark.limit(60)
@@ -399,6 +399,50 @@ async def test_the_lock_of_a_killed_run_is_no_lock(nginx: Nginx, tmp_path: Path)
 
     assert end.code == 0, end.err
     assert {*files(tmp_path / "mirror")} == {"a", "PULP_MANIFEST"}
+
+
+async def test_the_lock_of_another_user_who_was_killed_is_none(nginx: Nginx, tmp_path: Path) -> None:
+    """It may be read; to hold a lock takes no more."""
+    fill(nginx.root, {"a": b"a"})
+    (tmp_path / "mirror").mkdir()
+    (tmp_path / "mirror" / ".lock.pulp-dl").touch(0o444)
+    end = await run("sync", f"{nginx.http}PULP_MANIFEST", "-d", "mirror", cwd=tmp_path, before=MORTAL)
+
+    assert end.code == 0, end.err
+    assert {*files(tmp_path / "mirror")} == {"a", "PULP_MANIFEST"}
+
+
+async def test_who_may_only_read_a_lock_finds_it_held(tmp_path: Path) -> None:
+    mirror = tmp_path / "mirror"
+    with Mirror(str(mirror)).lock():
+        (mirror / ".lock.pulp-dl").chmod(0o444)
+        end = await run("sync", "http://127.0.0.1:1/PULP_MANIFEST", "-d", "mirror", cwd=tmp_path, before=MORTAL)
+
+    assert (end.code, "another pulp-dl sync is at work there" in end.err) == (8, True), end.err
+
+
+@pytest.mark.parametrize("kind", ["symlink", "pipe", "none", "unreadable"])
+async def test_what_else_stands_for_a_lock_is_not_followed_nor_waited_for(
+    nginx: Nginx, tmp_path: Path, kind: str
+) -> None:
+    fill(nginx.root, {"a": b"a"})
+    mirror, target = tmp_path / "mirror", tmp_path / "target"
+    mirror.mkdir()
+    target.touch(0o444)
+    lock = mirror / ".lock.pulp-dl"
+    if kind == "symlink":
+        lock.symlink_to(target)
+    elif kind == "pipe":
+        os.mkfifo(lock, 0o444)
+    elif kind == "unreadable":
+        lock.touch(0)
+    else:
+        mirror.chmod(0o555)
+    url = f"{nginx.http}PULP_MANIFEST"
+    end = await run("sync", url, "-d", "mirror", "--retries", 0, cwd=tmp_path, before=MORTAL)
+
+    assert end.code == (0 if kind == "pipe" else 8), end.err
+    assert target.exists()
 
 
 async def test_a_lock_is_held_by_one_at_a_time(tmp_path: Path) -> None:
