@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .ending import printing
 from .get import name_of
 from .learning import learning, state_option
 from .log import printable
@@ -243,7 +244,8 @@ def _list(entries: Iterator[Entry], summary: Summary) -> None:
     for entry in entries:
         summary.wanted += 1
         if summary.lists:
-            click.echo(shown(entry.source.url))
+            with printing():
+                click.echo(shown(entry.source.url))
 
 
 # ---- --delete
@@ -287,7 +289,8 @@ def _list_going(prune: Prune | None, summary: Summary) -> None:
     for path in prune.going():
         summary.deleted += 1
         if summary.lists:
-            click.echo(printable(f"deleting {path}"))
+            with printing():
+                click.echo(printable(f"deleting {path}"))
 
 
 def _delete(prune: Prune, summary: Summary) -> None:

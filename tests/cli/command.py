@@ -71,6 +71,11 @@ class Run:
                     return True
         return False
 
+    @property
+    def sleeps(self) -> bool:
+        """It waits for something."""
+        return Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
+
     def ended(self, timeout: float = 30) -> Deferred[End]:
         """Fires with its end; fails with TimeoutExpired, and kills it, if it hangs."""
 
