@@ -17,7 +17,7 @@ from .options import make_remote, make_source, output_options, remote_options
 from .outcome import SOME, Failed, Summary, concluding
 from .places import directory_of, listed_mirrors
 from .progress import Ticker
-from .target import check_target, is_stdout
+from .target import check_directory, check_target, is_stdout
 
 if TYPE_CHECKING:
     from ..blocking import BlockingDownloader
@@ -92,6 +92,8 @@ def sync(
     if digest_file is not None and mirror.inside(digest_file) in names:
         raise click.UsageError(f"--digest-file {digest_file}: the manifest is saved there; give another path")
     with concluding(ctx, summary), nullcontext() if dry_run else mirror.lock():
+        if dry_run:
+            check_directory(directory)
         if digest_file is not None:
             check_target(digest_file)
         learnt = None if listed is None else learning(options, listed.name, listed.mirrors, summary.warn)

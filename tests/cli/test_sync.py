@@ -471,6 +471,85 @@ async def test_a_lock_is_held_by_one_at_a_time(tmp_path: Path) -> None:
     assert most == 1
 
 
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("file", "this is no directory; give another path"),
+        ("closed", "we may not write there; give a directory that belongs to this user"),
+        ("below a file", "a file is where a directory is needed; give another path"),
+    ],
+)
+async def test_a_dry_run_of_what_cannot_be_fails_as_the_run_would(
+    nginx: Nginx, tmp_path: Path, kind: str, told: str
+) -> None:
+    fill(nginx.root, {"a": b"a"})
+    mirror = tmp_path / "mirror"
+    if kind == "closed":
+        mirror.mkdir(0)
+    else:
+        mirror.touch()
+    name = "mirror/below" if kind == "below a file" else "mirror"
+    words = f"{nginx.http}PULP_MANIFEST", "-d", name, "--json"
+    dry = await run("sync", "-n", *words, cwd=tmp_path, before=MORTAL)
+    real = await run("sync", *words, cwd=tmp_path, before=MORTAL)
+
+    assert (dry.code, real.code) == (8, 8), (dry, real)
+    seen = told.replace("write there", "look into it")
+    assert [each.json["failures"][0]["message"] for each in (dry, real)] == [seen, told]
+    assert [each.json["failures"][0]["path"] for each in (dry, real)] == [name, name]
+
+
+async def test_a_dry_run_needs_no_directory_and_nothing_that_it_may_write_to(nginx: Nginx, tmp_path: Path) -> None:
+    fill(nginx.root, {"a": b"a"})
+    (tmp_path / "mirror").mkdir(0o555)
+    for name in ("mirror", "none/at/all"):
+        end = await run("sync", "-n", f"{nginx.http}PULP_MANIFEST", "-d", name, cwd=tmp_path, before=MORTAL)
+
+        assert end.code == 0, end.err
+
+
+# ---- the disk does not take it
+
+
+async def test_a_directory_where_the_manifest_is_to_be_is_named(nginx: Nginx, tmp_path: Path) -> None:
+    fill(nginx.root, {"a": b"a"})
+    for name in ("PULP_MANIFEST", "SUMS"):
+        mirror = tmp_path / f"mirror of {name}"
+        (mirror / name).mkdir(parents=True)
+        words = "-d", mirror, "--digest-file", mirror / "SUMS", "--json"
+        end = await run("sync", f"{nginx.http}PULP_MANIFEST", *words, cwd=tmp_path)
+        failure = end.json["failures"][0]
+
+        assert (end.code, failure["path"]) == (8, str(mirror / name))
+        assert failure["message"] == "a directory is there; give another path"
+        assert not [*mirror.glob(".*")]
+
+
+async def test_a_directory_that_cannot_be_made_is_told_with_a_remedy(tmp_path: Path) -> None:
+    end = await run("sync", "http://127.0.0.1:1/PULP_MANIFEST", "-d", "/proc/x", "--json", cwd=tmp_path)
+
+    assert (end.code, end.json["failures"][0]["path"]) == (8, "/proc/x")
+    assert end.json["failures"][0]["message"] == "nothing can be made there; give another path"
+
+
+@pytest.mark.parametrize("kind", ["symlink", "directory", "another user's"])
+async def test_what_stands_for_a_lock_is_told_with_a_remedy(tmp_path: Path, kind: str) -> None:
+    lock = tmp_path / "mirror" / ".lock.pulp-dl"
+    lock.parent.mkdir()
+    if kind == "symlink":
+        lock.symlink_to("x")
+    elif kind == "directory":
+        lock.mkdir()
+    else:
+        lock.touch(0)
+    url = "http://127.0.0.1:1/PULP_MANIFEST"
+    end = await run("sync", url, "-d", "mirror", "--json", cwd=tmp_path, before=MORTAL)
+
+    assert (end.code, end.json["failures"][0]["path"]) == (8, "mirror/.lock.pulp-dl")
+    told = "what is there is not ours to lock; remove it if no other run is at work"
+    assert end.json["failures"][0]["message"] == told
+
+
 # ---- interrupted
 
 
