@@ -117,6 +117,7 @@ class Summary:
     @ivar failures: what is known of them, up to a limit.
     @ivar received: bytes that came over the network, also those of attempts that failed.
     @ivar gave_up: it was left at the first failure, as somebody wanted.
+    @ivar remedy: what to do about something that stands where a file is to be, if nobody can give another path for it.
     @ivar log: where it is told what happens meanwhile.
     """
 
@@ -136,6 +137,7 @@ class Summary:
         self.fetched = self.present = self.failed = self.wanted = self.received = self.replaced = 0
         self.deleted: int | None = None
         self.gave_up = False
+        self.remedy: str | None = None
         self.failures: list[dict[str, str | None]] = []
         self._files: list[dict[str, Any]] | None = None
         self._parts: list[str] = []
@@ -211,9 +213,13 @@ class Summary:
 
     def fail(self, error: Exception, path: str, attempts: tuple[Attempt, ...] = ()) -> None:
         """Something that was wanted is not there."""
+        from ..errors import ConsumerFailed
+
         self.failed += 1
         self._codes.add(code_of(error))
         message = in_options(str(error))
+        if isinstance(error, ConsumerFailed) and self.remedy is not None:
+            message = message.replace("; give another path", f"; {self.remedy}")
         known: dict[str, Any] = {"path": path, "url": getattr(error, "url", None), "error": type(error).__name__}
         # For people they stand at the end once more, where they are seen.
         at = ERRORS if self.log.as_json else FILES

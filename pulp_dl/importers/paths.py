@@ -80,9 +80,7 @@ class Paths:
         """Whether it was named, or anything in a folder of this name."""
         key = _key(path)
         within = key + b"/", key + b"0"  # the next byte
-        found = self._database.execute(
-            "SELECT 1 FROM paths WHERE path = ? OR (path > ? AND path < ?) LIMIT 1", (key, *within)
-        )
+        found = self._execute("SELECT 1 FROM paths WHERE path = ? OR (path > ? AND path < ?) LIMIT 1", (key, *within))
         return found.fetchone() is not None
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
