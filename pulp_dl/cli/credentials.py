@@ -155,6 +155,8 @@ def tls(options: Options) -> TLS:
         source = None  # a variable may be meant for another run
     passphrase = None if source is None else _reveal(source, options)
 
+    _check_path("cert", options, f"give the passphrase with {_instead('passphrase')}")
+
     def make(passphrase: str | None) -> TLS:
         names = {name: options[theirs] for name, theirs in (("ca", "cacert"), ("cert", "cert"), ("key", "key"))}
         pins = () if options["pinnedpubkey"] is None else options["pinnedpubkey"]
@@ -241,12 +243,34 @@ def _proxy_tls(options: Options) -> TLS:
 
     names = {ours: f"proxy_{theirs}" for ours, theirs in (("ca", "cacert"), ("cert", "cert"), ("key", "key"))}
     fields = {f"TLS.{ours}": theirs for ours, theirs in names.items()}
+    _check_path("proxy_cert", options, "no passphrase can be given, take a --proxy-key that needs none")
     with blaming("proxy_cacert", {**fields, "TLS.passphrase": "proxy_key"}):
         return TLS(
             **{ours: options[theirs] for ours, theirs in names.items()},
             verify=not options["proxy_insecure"],
             minimum=options["tls_min"],
         )
+
+
+def _check_path(name: str, options: Options, remedy: str) -> None:
+    """
+    Of a certificate.  To curl C{FILE:PASSPHRASE} is one, so what follows a colon is repeated to nobody, unless it is
+    the name of a file.
+
+    @raise click.UsageError: it is none.
+    """
+    from ..model.pem import where
+
+    given: str | None = options[name]
+    is_path = given is not None and where(given) == repr(given)
+    if given is None or ":" not in given or not is_path or os.path.exists(given):  # noqa: PTH110  # any str is fine
+        return
+    ends = (number for number, char in enumerate(given) if char == ":")
+    file = next((given[:end] for end in ends if os.path.isfile(given[:end])), None)  # noqa: PTH113  # as above
+    if file is not None:
+        raise click.UsageError(f"{spelled(name)}: {file!r} alone is the path; {remedy}")
+    masked = f"{given.partition(':')[0]}:***"
+    raise click.UsageError(f"{spelled(name)}: {masked!r}: there is no such file; check the path")
 
 
 def _login(options: Options, prefix: str) -> Basic | None:

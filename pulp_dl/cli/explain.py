@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from .ending import asked_for, ending, printing
 from .get import checked, expectations
 from .learning import learnt_of, state_option
 from .log import printable
@@ -35,9 +35,16 @@ NOT_ASKED = "never asked, for it is not protected as the URL is, and no digest i
 @click.option("-n", "--dry-run", is_flag=True, help="Only say where it might come from.")
 @click.option("--sha256", metavar="HEX", help="What it has to be.")
 @click.option("--size", type=Bytes(), metavar="BYTES", help="How many bytes it has to have.")
-@click.option("--json", "as_json", is_flag=True, help="Print all of it as one JSON object on stdout.")
 @remote_options
 @state_option
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    is_eager=True,  # an error in another option is printed so, too; but after the one that reads settings
+    callback=asked_for,
+    help="Print all of it as one JSON object on stdout.",
+)
 @click.pass_context
 def explain(
     ctx: click.Context,
@@ -68,7 +75,11 @@ def explain(
         source, listed, learnt.scores("" if listed is None else listed.name, given, explore=0), options["country"]
     )
     call(lambda: account.make(remote, dry_run=dry_run))
-    click.echo(json.dumps(account.facts()) if as_json else printable(in_options("\n".join(account.lines()))))
+    if as_json:
+        ending().give(account.facts())
+    else:
+        with printing():
+            click.echo(printable(in_options("\n".join(account.lines()))))
     ctx.exit(0 if account.error is None else code_of(account.error))
 
 

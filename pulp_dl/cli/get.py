@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 from click.core import ParameterSource
 
+from .ending import printing
 from .learning import learning, state_option
 from .options import Bytes, make_remote, make_source, output_options, remote_options
 from .outcome import DISK, Failed, Summary, code_of, concluding
@@ -331,9 +332,9 @@ def _to_stdout(source: Source, remote: Remote, summary: Summary, mirrors: IMirro
             for outcome in outcomes:
                 summary.add(outcome, STDOUT)
         if summary.fetched:
-            with spool.open() as file:
+            with spool.open() as file, printing():
                 shutil.copyfileobj(file, sys.stdout.buffer)
-            sys.stdout.flush()
+                sys.stdout.flush()
 
 
 def _downloader(remote: Remote, progress: Any, mirrors: IMirrors) -> BlockingDownloader:

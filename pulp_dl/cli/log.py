@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from .ending import printing
 from .words import in_options
 
 __all__ = ["ATTEMPTS", "ERRORS", "FILES", "RUN", "Log", "printable"]
@@ -73,7 +74,8 @@ class Log:
         """Write what the reactor thread has told meanwhile.  In any thread but that one: it may block."""
         with self._writing:
             while self.backlog:
-                click.echo(self.backlog.popleft(), err=True)
+                with printing():
+                    click.echo(self.backlog.popleft(), err=True)
 
     # what the library tells
 

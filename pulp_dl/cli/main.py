@@ -6,12 +6,12 @@ Only click is imported here, and by the subcommands' modules; the rest when ther
 
 from __future__ import annotations
 
-import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from io import TextIOWrapper
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -19,33 +19,35 @@ from .catalogue import catalogue
 from .completion import complete_names_of_files, completion
 from .config import config_option, with_environment
 from .demo import demo
+from .ending import Ending
 from .explain import explain as explain_command
 from .garbage import look_less_often
 from .get import get
-from .outcome import DISK, USAGE
 from .publish import publish, unpublish
 from .schemes import schemes
 from .serve import serve
 from .signals import Interrupted, interruptible
 from .sync import sync
 from .version import version_option
-from .words import explain
 
 __all__ = ["main"]
 
 _EXIT_CODES = """\b
 Exit codes:
   0  all is well
-  1  several files failed, for different reasons
+  1  several files failed, for different reasons; or this was not foreseen
   2  the command line or the configuration is wrong
   3  not found
   4  the network, or a limit of time
   5  TLS or SSH: the server is not to be trusted, or does not trust us
   6  credentials are missing, wrong or not enough
   7  what came is not what was expected
-  8  the disk: full, not writable, or in use by another run
+  8  the disk: full, not writable, in use by another run; or a closed output
   130, 143  interrupted, terminated
 """
+
+
+VARIABLE: Final = "PULP_DL_JSON"
 
 
 class _Command(click.Group):
@@ -59,47 +61,41 @@ class _Command(click.Group):
         standalone_mode: bool = True,
         **extra: Any,
     ) -> Any:
+        words = sys.argv[1:] if args is None else args
+        ending = Ending(wanted="--json" in words or _wanted_by_variable())
+
         def run() -> Any:
-            return super(_Command, self).main(args, prog_name, complete_var, standalone_mode=False, **extra)
+            return super(_Command, self).main(args, prog_name, complete_var, standalone_mode=False, obj=ending, **extra)
 
         if args is None:  # the process is ours
             look_less_often()
-        words = sys.argv[1:] if args is None else args
         if not standalone_mode:
             return run()
-        code = _exit_code(run, as_json="--json" in words)
+        code = _exit_code(run, ending)
         _flush()
         return sys.exit(code)
 
 
-def _exit_code(run: Callable[[], Any], *, as_json: bool) -> int:
+def _exit_code(run: Callable[[], Any], ending: Ending) -> int:
     for stream in (sys.stdout, sys.stderr):
         # A name that the terminal's encoding does not have is no reason to end.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        with interruptible():
-            code = run()  # what a subcommand gave to ctx.exit()
-            return code if isinstance(code, int) else 0
-    except click.ClickException as error:
-        explain(error)
-        error.show()
-        if as_json:
-            _print_refusal(error.format_message(), error.exit_code)
-        return error.exit_code
-    except click.Abort:  # the end of the input, where a password was asked for
-        click.echo("Aborted.", err=True)
-        return USAGE
+        try:
+            with interruptible():
+                code = run()  # what a subcommand gave to ctx.exit()
+                return code if isinstance(code, int) else 0
+        except Exception as error:
+            return ending.failed(error)
     except Interrupted as interrupted:
-        return interrupted.code
-    except OSError as error:  # what is printed is not taken; a closed pipe is click's
-        if error.errno is None:
-            raise
-        with suppress(OSError):
-            click.echo(f"Error: {error.filename or 'the output'}: {error.strerror}", err=True)
-        with suppress(OSError):
-            sys.stdout.close()  # or it would be tried again at the end
-        return DISK
+        return ending.interrupted(interrupted)
+
+
+def _wanted_by_variable() -> bool:
+    with suppress(click.BadParameter):
+        return bool(click.BOOL.convert(os.environ.get(VARIABLE) or False, None, None))
+    return False
 
 
 def _flush() -> None:
@@ -111,13 +107,6 @@ def _flush() -> None:
         except (OSError, ValueError):
             with suppress(OSError, ValueError):
                 stream.close()
-
-
-def _print_refusal(message: str, code: int) -> None:
-    """The object on stdout, where nothing was begun."""
-    counts = dict.fromkeys(("fetched", "present", "failed", "bytes", "seconds"), 0)
-    failure = {"path": None, "url": None, "error": "UsageError", "message": message}
-    click.echo(json.dumps({"ok": False, "exit_code": code, **counts, "failures": [failure]}))
 
 
 @click.group(cls=_Command, epilog=_EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})

@@ -8,6 +8,7 @@ import os
 from codecs import BOM_UTF8
 from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from errno import ENOENT, EROFS
 from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
@@ -21,7 +22,7 @@ from ..consumers.root import SUFFIX
 from ..consumers.strays import forget, noted, strays
 from ..importers.sums import sum_line
 from .outcome import DISK, USAGE, Failed
-from .target import make_directory, write_whole
+from .target import NOTHING, make_directory, refused, write_whole
 
 if TYPE_CHECKING:
     from ..importers.file import Entry
@@ -33,6 +34,9 @@ PIECE: Final = 256 * 1024
 
 LOCK: Final = ".lock" + SUFFIX
 """A name that no manifest can have."""
+
+_CAREFUL: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+"""Whoever may write there can put anything in its place: nor is a pipe waited for."""
 
 
 class Mirror:
@@ -68,7 +72,7 @@ class Mirror:
                 "another pulp-dl sync is at work there; wait for its end", str(self._directory), DISK
             ) from error
         except OSError as error:
-            raise self._failed(error) from error
+            raise self._unlocked(error, path) from error
         try:
             self._clean()
             yield
@@ -77,8 +81,15 @@ class Mirror:
                 path.unlink()
             os.close(fd)
 
+    def _unlocked(self, error: OSError, path: Path) -> Failed:
+        if error.errno == ENOENT:  # though the directory is there: as in /proc
+            return Failed(NOTHING, str(self._directory), DISK)
+        if error.errno != EROFS and os.path.lexists(path):
+            return Failed("what is there is not ours to lock; remove it if no other run is at work", str(path), DISK)
+        return refused(error, str(self._directory))
+
     def _failed(self, error: OSError) -> Failed:
-        return Failed(error.strerror or str(error), str(error.filename or self._directory), DISK)
+        return refused(error, str(error.filename or self._directory))
 
     def _clean(self) -> None:
         with self._looking():
@@ -146,9 +157,9 @@ class Mirror:
             with suppress(FileNotFoundError):
                 if S_ISREG(path.lstat().st_mode) and _sha256(path) == _digest(_joined(manifests)):
                     return
-            write_whole(path, _joined(manifests))
         except OSError as error:
             raise self._failed(error) from error
+        write_whole(path, _joined(manifests))
 
     def save_sums(self, name: str, paths: Paths) -> None:
         """
@@ -158,10 +169,7 @@ class Mirror:
         """
         if self.inside(name) in paths:
             raise Failed("the manifest lists a file of this name; give another --digest-file", name, USAGE)
-        try:
-            write_whole(Path(name), (sum_line(path, what.rpartition(" ")[2]) for path, what in paths))
-        except OSError as error:
-            raise Failed(error.strerror or str(error), name, DISK) from error
+        write_whole(Path(name), (sum_line(path, what.rpartition(" ")[2]) for path, what in paths))
 
     def inside(self, name: str) -> str:
         """A path as manifests have it; what is outside begins with C{..}."""
@@ -212,7 +220,7 @@ def _joined(manifests: Iterable[BinaryIO]) -> Iterator[bytes]:
 def _locked(path: Path) -> int:
     """A descriptor that holds the lock.  Whoever holds it unlinks the file, so it may be gone when we have it."""
     while True:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        fd = _opened(path)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with suppress(FileNotFoundError):
@@ -222,6 +230,17 @@ def _locked(path: Path) -> int:
             os.close(fd)
             raise
         os.close(fd)
+
+
+def _opened(path: Path) -> int:
+    """Another user who was killed has left a file that we may not write to; to hold its lock that is not needed."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | _CAREFUL, 0o666)
+    except PermissionError as error:
+        try:
+            return os.open(path, os.O_RDONLY | _CAREFUL)
+        except FileNotFoundError:  # then it is the directory where we may not write
+            raise error from None
 
 
 def _parts(directory: Path) -> Iterator[str]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from .ending import NotTaken, ending
 from .log import ATTEMPTS, ERRORS, FILES, RUN, Log
 from .signals import Interrupted
 from .words import in_options
@@ -31,6 +31,8 @@ TLS: Final = 5
 AUTH: Final = 6
 INVALID: Final = 7
 DISK: Final = 8
+INTERRUPTED: Final = 128
+"""And above."""
 
 LISTED: Final = 1000
 """Failures that are kept in memory to be listed; the others are counted."""
@@ -85,7 +87,8 @@ def concluding(ctx: click.Context, summary: Summary) -> Iterator[None]:
     except Failed as error:
         summary.fail(error, error.path)
     except Interrupted as interrupted:
-        summary.close(interrupted.code)
+        with suppress(NotTaken):
+            summary.close(interrupted.code)
         raise
     ctx.exit(summary.close())
 
@@ -114,6 +117,7 @@ class Summary:
     @ivar failures: what is known of them, up to a limit.
     @ivar received: bytes that came over the network, also those of attempts that failed.
     @ivar gave_up: it was left at the first failure, as somebody wanted.
+    @ivar remedy: what to do about something that stands where a file is to be, if nobody can give another path for it.
     @ivar log: where it is told what happens meanwhile.
     """
 
@@ -123,6 +127,9 @@ class Summary:
             raise _Unprintable("stdout is closed, where --json would be printed")
         self.quiet: bool = options["quiet"]
         self.log = Log(options)
+        self._ending = ending()
+        self._ending.account = self.account
+        self._ending.verbose = self.log.verbosity >= ATTEMPTS
         self.dry_run = dry_run
         self.files: int | None = None
         self.total: int | None = None
@@ -130,6 +137,7 @@ class Summary:
         self.fetched = self.present = self.failed = self.wanted = self.received = self.replaced = 0
         self.deleted: int | None = None
         self.gave_up = False
+        self.remedy: str | None = None
         self.failures: list[dict[str, str | None]] = []
         self._files: list[dict[str, Any]] | None = None
         self._parts: list[str] = []
@@ -205,9 +213,13 @@ class Summary:
 
     def fail(self, error: Exception, path: str, attempts: tuple[Attempt, ...] = ()) -> None:
         """Something that was wanted is not there."""
+        from ..errors import ConsumerFailed
+
         self.failed += 1
         self._codes.add(code_of(error))
         message = in_options(str(error))
+        if isinstance(error, ConsumerFailed) and self.remedy is not None:
+            message = message.replace("; give another path", f"; {self.remedy}")
         known: dict[str, Any] = {"path": path, "url": getattr(error, "url", None), "error": type(error).__name__}
         # For people they stand at the end once more, where they are seen.
         at = ERRORS if self.log.as_json else FILES
@@ -265,8 +277,12 @@ class Summary:
         counts = {name: value for name, value in found.items() if name not in {"ok", "files", "failures"}}
         self.log.tell(event, self._text(seconds, stopped=stopped), **counts)
         if self._as_json:
-            click.echo(json.dumps(found))
+            self._ending.give(found)
         return code
+
+    def account(self, code: int) -> dict[str, Any]:
+        """What was done so far, for programs; C{code} is what it ends with."""
+        return self._object(code, monotonic() - self._begun, stopped=code >= INTERRUPTED)
 
     def _text(self, seconds: float, *, stopped: bool) -> str:
         done = f"{self.wanted} to fetch" if self.dry_run else f"{self.fetched} fetched"

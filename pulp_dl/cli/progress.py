@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
+from .ending import NotTaken
 from .outcome import Summary
 from .signals import on_interrupt
 
@@ -73,7 +74,7 @@ class Ticker:
 
         log, meter, ticks = self._summary.log, Meter(self._summary, self._progress, whole=self._whole), 0
         often = self._live or log.verbosity > 0
-        with suppress(OSError), self._display() as tell:
+        with suppress(OSError, NotTaken), self._display() as tell:
             while not self._over.wait(LIVE_INTERVAL if often else INTERVAL):
                 ticks += 1
                 log.write()

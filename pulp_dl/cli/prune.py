@@ -13,7 +13,7 @@ from attrs import frozen
 from .outcome import DISK, SOME, Failed
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from ..importers.paths import Paths
 
 __all__ = ["Prune"]
 
@@ -47,7 +47,7 @@ class _Found:
 class Prune:
     """Makes a directory equal to a list: whatever else is in it goes.  Folders that are empty then go, too."""
 
-    def __init__(self, directory: str, wanted: Container[str], spared: Callable[[str], bool]) -> None:
+    def __init__(self, directory: str, wanted: Paths, spared: Callable[[str], bool]) -> None:
         """
         @param wanted: paths below the directory.
         @param spared: True for a path that is not wanted, and stays; it does not count.
@@ -80,14 +80,30 @@ class Prune:
             if not found.wanted:
                 yield found.path
 
+    def clear(self, failed: Callable[[Failed], object]) -> Iterator[str]:
+        """
+        As L{run}, but only what is in the way of what is wanted: nothing could come there.  That is a folder where a
+        file is to be, or a file where a folder is.
+        """
+        return self._remove(self._is_in_the_way, failed)
+
+    def _is_in_the_way(self, found: _Found) -> bool:
+        path = found.path.rstrip("/")
+        ends = (end for end, char in enumerate(path + "/") if char == "/")
+        below = any(path[:end] in self._wanted or self._spared(path[:end]) for end in ends)
+        return below or (not found.is_folder and self._wanted.occupies(path))
+
     def run(self, failed: Callable[[Failed], object]) -> Iterator[str]:
         """
         Remove it, one at a time, and tell what is gone.
 
         @param failed: told of what cannot be removed.
         """
+        return self._remove(lambda _: True, failed)
+
+    def _remove(self, chosen: Callable[[_Found], bool], failed: Callable[[Failed], object]) -> Iterator[str]:
         for found in self._walk():
-            if found.wanted:
+            if found.wanted or not chosen(found):
                 continue
             try:
                 found.remove()

@@ -34,11 +34,15 @@ class Interrupted(BaseException):
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """In this block the first SIGINT or SIGTERM raises L{Interrupted} in the main thread; the next one ends all."""
+    """
+    In this block the first SIGINT or SIGTERM raises L{Interrupted} in the main thread; the next one ends all.  One that
+    came while they were blocked does it, too.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield  # signals are the main thread's
         return
     before = [(each, signal.signal(each, _interrupt)) for each in _SIGNALS]
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     yield
     # Not after an exception: the process ends.
     for each, handler in before:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from .ending import printing
 from .get import name_of
 from .learning import learning, state_option
 from .log import printable
@@ -16,7 +17,7 @@ from .options import make_remote, make_source, output_options, remote_options
 from .outcome import SOME, Failed, Summary, concluding
 from .places import directory_of, listed_mirrors
 from .progress import Ticker
-from .target import check_target, is_stdout
+from .target import check_directory, check_target, is_stdout
 
 if TYPE_CHECKING:
     from ..blocking import BlockingDownloader
@@ -73,8 +74,9 @@ def sync(
     one, which lists what all of them list.
 
     Nothing is deleted but what a killed run left; unless --delete is given, and nothing failed: then DIR is made equal
-    to the manifests, and EVERYTHING else in it goes, also what never came from a manifest.  If half of what is there
-    would go, or a manifest is empty, nothing is done without --force.
+    to the manifests, and EVERYTHING else in it goes, also what never came from a manifest.  Only what is in the way of
+    a listed file, such as a directory of its name, goes before.  If half of what is there would go, or a manifest is
+    empty, nothing is done without --force.
     """
     from .mirror import Mirror
 
@@ -91,6 +93,8 @@ def sync(
     if digest_file is not None and mirror.inside(digest_file) in names:
         raise click.UsageError(f"--digest-file {digest_file}: the manifest is saved there; give another path")
     with concluding(ctx, summary), nullcontext() if dry_run else mirror.lock():
+        if dry_run:
+            check_directory(directory)
         if digest_file is not None:
             check_target(digest_file)
         learnt = None if listed is None else learning(options, listed.name, listed.mirrors, summary.warn)
@@ -146,9 +150,9 @@ def synchronize(
     """
     from ..blocking import BlockingDownloader
     from ..consumers.around import Progress
-    from ..consumers.note import PART
     from ..importers.paths import Paths
 
+    summary.remedy = "remove it" if delete else "remove it, or give --delete"
     progress = Progress()
     with ExitStack() as stack:
         downloader = stack.enter_context(BlockingDownloader(remote, progress=progress, mirrors=mirrors))
@@ -165,9 +169,7 @@ def synchronize(
         if refusal is not None and not summary.dry_run:
             raise refusal
         with_part = stack.enter_context(Paths())
-        for manifest in manifests:
-            for path in manifest.paths_with(PART):
-                with_part.add(path, "")
+        _find_parts(manifests, with_part)
         missing = _missing(manifests, paths, mirror, summary, fail_fast=fail_fast)
         if summary.dry_run:
             _list(missing, summary)
@@ -176,6 +178,8 @@ def synchronize(
             if refusal is not None:
                 raise refusal
             return
+        if prune is not None:
+            _delete(prune.clear, summary)
         wanted = ((entry.source, mirror.consumer(entry, with_part)) for entry in missing)
         outcomes = downloader.download_many(wanted, remote.limits.connections)
         summary.follow(outcomes, progress, fail_fast=fail_fast)
@@ -188,7 +192,7 @@ def synchronize(
         if digest_file is not None:
             mirror.save_sums(digest_file, paths)
         if prune is not None:
-            _delete(prune, summary)
+            _delete(prune.run, summary)
 
 
 def _fetched(sources: Sequence[Source], downloader: BlockingDownloader, summary: Summary) -> Iterator[Manifest]:
@@ -200,6 +204,15 @@ def _fetched(sources: Sequence[Source], downloader: BlockingDownloader, summary:
             yield fetch_manifest_blocking(downloader, source)
         except DownloadError as error:
             summary.fail(error, name_of(source), error.attempts)
+
+
+def _find_parts(manifests: Sequence[Manifest], found: Paths) -> None:
+    """Of the paths those that may be taken for parts of others."""
+    from ..consumers.note import PART
+
+    for manifest in manifests:
+        for path in manifest.paths_with(PART):
+            found.add(path, "")
 
 
 def _measure(manifests: Sequence[Manifest], progress: Progress, summary: Summary) -> None:
@@ -243,7 +256,8 @@ def _list(entries: Iterator[Entry], summary: Summary) -> None:
     for entry in entries:
         summary.wanted += 1
         if summary.lists:
-            click.echo(shown(entry.source.url))
+            with printing():
+                click.echo(shown(entry.source.url))
 
 
 # ---- --delete
@@ -287,11 +301,12 @@ def _list_going(prune: Prune | None, summary: Summary) -> None:
     for path in prune.going():
         summary.deleted += 1
         if summary.lists:
-            click.echo(printable(f"deleting {path}"))
+            with printing():
+                click.echo(printable(f"deleting {path}"))
 
 
-def _delete(prune: Prune, summary: Summary) -> None:
-    summary.deleted = 0
-    for path in prune.run(lambda error: summary.fail(error, error.path)):
+def _delete(remove: Callable[[Callable[[Failed], object]], Iterator[str]], summary: Summary) -> None:
+    summary.deleted = summary.deleted or 0
+    for path in remove(lambda error: summary.fail(error, error.path)):
         summary.deleted += 1
         summary.say(f"deleted {path}")

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from typing import Final
 
 from .outcome import DISK, Failed
 
-__all__ = ["check_target", "is_stdout", "make_directory", "write_whole"]
+__all__ = ["NOTHING", "check_directory", "check_target", "is_stdout", "make_directory", "refused", "write_whole"]
+
+NOTHING: Final = "nothing can be made there; give another path"
+_NO_DIRECTORY: Final = "this is no directory; give another path"
 
 _STDOUTS: Final = {"-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}
 
@@ -44,16 +48,43 @@ def make_directory(name: str) -> None:
     try:
         Path(name).mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:  # which "File exists" would say as of something that is well
-        raise Failed("this is no directory; give another path", name, DISK) from error
+        raise Failed(_NO_DIRECTORY, name, DISK) from error
+    except FileNotFoundError as error:  # as in /proc
+        raise Failed(NOTHING, name, DISK) from error
     except OSError as error:
-        raise Failed(error.strerror or str(error), name, DISK) from error
+        raise refused(error, name) from error
+
+
+def check_directory(name: str) -> None:
+    """
+    Whether one can look into it, if it is there.
+
+    @raise Failed: no.
+    """
+    try:
+        is_directory = S_ISDIR(Path(name).stat().st_mode)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise refused(error, name) from error
+    if not is_directory:
+        raise Failed(_NO_DIRECTORY, name, DISK)
+    if not os.access(name, os.R_OK | os.X_OK, effective_ids=True):
+        raise Failed("we may not look into it; give a directory that belongs to this user", name, DISK)
+
+
+def refused(error: OSError, name: str) -> Failed:
+    """The disk does not take it, and why, with a remedy."""
+    from ..consumers.root import reason
+
+    return Failed(reason(error), name, DISK)
 
 
 def write_whole(path: Path, pieces: Iterable[bytes]) -> None:
     """
     Write a file that takes its place when it is whole and on the disk.
 
-    @raise OSError: it did not; what was there is there still.
+    @raise Failed: it did not; what was there is there still.
     """
     from ..consumers.atomic import temporary_name
     from ..consumers.held import hold
@@ -66,5 +97,8 @@ def write_whole(path: Path, pieces: Iterable[bytes]) -> None:
             new.flush()
             os.fsync(new.fileno())
         temporary.replace(path)
+    except OSError as error:  # it may name the temporary one
+        raise refused(error, str(path)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from .config import spelled
 
-__all__ = ["blaming", "explain", "in_options"]
+__all__ = ["blaming", "explain", "in_options", "without_secrets"]
 
 # What has no option of its own is said in another way.
 _PHRASES: Final = {
@@ -99,9 +99,14 @@ def explain(error: click.ClickException) -> None:
     if isinstance(error, click.BadParameter) and error.ctx and error.param and (name := error.param.name):
         given_by_variable = error.ctx.get_parameter_source(name) is ParameterSource.ENVIRONMENT
         error.param_hint = spelled(name, error.ctx) if given_by_variable else error.param_hint
-    if "//" in error.message:
-        from ..urls import shown
+    vars(error)["message"] = without_secrets(error.message)  # which is Final to mypy, and what show() prints
 
-        # An argument in the wrong place; where a password in it ends, nobody knows.
-        message = _URL.sub(lambda found: shown(found[0]), _USERINFO.sub("//***@", error.message))
-        vars(error)["message"] = message  # which is Final to mypy, and what show() prints
+
+def without_secrets(message: str) -> str:
+    """A text that may have any URL in it: an argument in the wrong place, for instance."""
+    if "//" not in message:
+        return message
+    from ..urls import shown
+
+    # Where a password in it ends, nobody knows.
+    return _URL.sub(lambda found: shown(found[0]), _USERINFO.sub("//***@", message))

@@ -14,7 +14,7 @@ from attrs import frozen
 
 from ..errors import ConsumerFailed, DownloadError, Refused
 
-__all__ = ["DIRECTORY", "SUFFIX", "Place", "disk_error", "locate", "obstacle", "open_directory"]
+__all__ = ["DIRECTORY", "SUFFIX", "Place", "disk_error", "locate", "obstacle", "open_directory", "reason"]
 
 SUFFIX: Final = ".pulp-dl"
 """What the names of our temporary files end with."""
@@ -40,8 +40,12 @@ _REMEDIES = {
 
 def disk_error(error: OSError, path: str) -> ConsumerFailed:
     """What the system said, in words that name the path and a remedy.  Raise it from the error."""
-    remedy = _REMEDIES.get(error.errno or 0)
-    return ConsumerFailed(f"{path!r}: {remedy or error.strerror or error}")
+    return ConsumerFailed(f"{path!r}: {reason(error)}")
+
+
+def reason(error: OSError) -> str:
+    """What the system said, with a remedy if there is one."""
+    return _REMEDIES.get(error.errno or 0) or error.strerror or str(error)
 
 
 @frozen

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import NamedTuple, Self
+
+from ..errors import ConsumerFailed
 
 __all__ = ["Listed", "Paths"]
 
@@ -29,7 +31,7 @@ class Paths:
     Paths, and what each of them stands for.
 
     They are kept on the disk, in a temporary database without a name, so that memory does not grow with them.  Use it
-    as a context manager.
+    as a context manager.  All methods raise L{ConsumerFailed} if the disk does not take it.
     """
 
     def __init__(self) -> None:
@@ -41,8 +43,14 @@ class Paths:
             "CREATE TABLE paths (path BLOB PRIMARY KEY, what TEXT, line INTEGER, origin INTEGER) WITHOUT ROWID",
             "BEGIN",
         ):
-            self._database.execute(statement)
+            self._execute(statement)
         self._origins: list[str] = []
+
+    def _execute(self, statement: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
+        try:
+            return self._database.execute(statement, values)
+        except sqlite3.Error as error:
+            raise _refused(error) from error
 
     def add(self, path: str, what: str, line: int = 0, origin: str = "") -> Listed | None:
         """
@@ -53,33 +61,31 @@ class Paths:
         if not self._origins or self._origins[-1] != origin:
             self._origins.append(origin)
         row = _key(path), what, line, len(self._origins) - 1
-        if self._database.execute("INSERT OR IGNORE INTO paths VALUES (?, ?, ?, ?)", row).rowcount:
+        if self._execute("INSERT OR IGNORE INTO paths VALUES (?, ?, ?, ?)", row).rowcount:
             return None
         return self.get(path)
 
     def get(self, path: str) -> Listed | None:
         """Where it was named first, or None."""
-        found = self._database.execute("SELECT what, line, origin FROM paths WHERE path = ?", (_key(path),)).fetchone()
+        found = self._execute("SELECT what, line, origin FROM paths WHERE path = ?", (_key(path),)).fetchone()
         return None if found is None else Listed(found[0], found[1], self._origins[found[2]])
 
     def __contains__(self, path: object) -> bool:
         if not isinstance(path, str):
             return False
-        found = self._database.execute("SELECT 1 FROM paths WHERE path = ?", (_key(path),)).fetchone()
+        found = self._execute("SELECT 1 FROM paths WHERE path = ?", (_key(path),)).fetchone()
         return found is not None
 
     def occupies(self, path: str) -> bool:
         """Whether it was named, or anything in a folder of this name."""
         key = _key(path)
         within = key + b"/", key + b"0"  # the next byte
-        found = self._database.execute(
-            "SELECT 1 FROM paths WHERE path = ? OR (path > ? AND path < ?) LIMIT 1", (key, *within)
-        )
+        found = self._execute("SELECT 1 FROM paths WHERE path = ? OR (path > ? AND path < ?) LIMIT 1", (key, *within))
         return found.fetchone() is not None
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         """Each path and what it stands for, in the order of their bytes."""
-        for path, what in self._database.execute("SELECT path, what FROM paths ORDER BY path"):
+        for path, what in self._execute("SELECT path, what FROM paths ORDER BY path"):
             yield path.decode("utf-8", "surrogatepass"), what
 
     def close(self) -> None:
@@ -97,3 +103,9 @@ class Paths:
 def _key(path: str) -> bytes:
     # A name on a disk need not be UTF-8; Python then has surrogates in it.
     return path.encode("utf-8", "surrogatepass")
+
+
+def _refused(error: sqlite3.Error) -> ConsumerFailed:
+    return ConsumerFailed(
+        f"temporary database: {error}; make room for it, or name a directory that has room in SQLITE_TMPDIR or TMPDIR"
+    )

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import termios
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,10 @@ from pulp_dl.cli import main
 from pulp_dl.consumers.root import SUFFIX
 
 ROOT = Path(__file__).parent.parent.parent
+
+
+MORTAL = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
+"""Before a command: permissions hold for it, even if it is root's."""
 
 
 @frozen
@@ -44,9 +48,9 @@ class End:
 class Run:
     """A run of the command that is under way."""
 
-    def __init__(self, *args: object, cwd: Path, **environment: str) -> None:
+    def __init__(self, *args: object, cwd: Path, before: Sequence[str] = (), **environment: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "pulp_dl", *map(str, args)],
+            [*before, sys.executable, "-m", "pulp_dl", *map(str, args)],
             cwd=cwd,
             env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error::ResourceWarning", **environment},
             stdin=subprocess.DEVNULL,
@@ -67,6 +71,11 @@ class Run:
                     return True
         return False
 
+    @property
+    def sleeps(self) -> bool:
+        """It waits for something."""
+        return Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
+
     def ended(self, timeout: float = 30) -> Deferred[End]:
         """Fires with its end; fails with TimeoutExpired, and kills it, if it hangs."""
 
@@ -82,9 +91,9 @@ class Run:
         return deferToThread(wait)
 
 
-def run(*args: object, cwd: Path, **environment: str) -> Deferred[End]:
+def run(*args: object, cwd: Path, before: Sequence[str] = (), **environment: str) -> Deferred[End]:
     """Fires with the end of C{pulp-dl ...}."""
-    return Run(*args, cwd=cwd, **environment).ended()
+    return Run(*args, cwd=cwd, before=before, **environment).ended()
 
 
 def on_terminal(*args: object, cwd: Path, answers: Mapping[bytes, bytes] = {}) -> Deferred[tuple[int, bytes]]:

@@ -328,6 +328,47 @@ async def test_a_wrong_passphrase_is_blamed_on_where_it_came_from(identity: Path
     assert "there is nobody to ask; use --passphrase-file or PULP_DL_PASSPHRASE" in nobody.err
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("{}:hunter2", "'{}' alone is the path; {}"),
+        ("{}:hunter2:3", "'{}' alone is the path; {}"),
+        ("{}x:hunter2", "'{}x:***': there is no such file; check the path"),
+        ("{}x:hunter2:3", "'{}x:***': there is no such file; check the path"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("option", "instead"),
+    [
+        ("cert", "give the passphrase with --passphrase-file or PULP_DL_PASSPHRASE"),
+        ("proxy-cert", "no passphrase can be given, take a --proxy-key that needs none"),
+    ],
+)
+async def test_a_passphrase_as_curl_has_it_is_shown_to_nobody(
+    tmp_path: Path, given: str, told: str, option: str, instead: str
+) -> None:
+    name = str(tmp_path / "client.pem")
+    Path(name).touch()
+    words = ["--proxy", "http://127.0.0.1:1", f"--{option}", given.format(name), "http://127.0.0.1:1/f"]
+    end = await run("get", "--json", *words, cwd=tmp_path)
+    settings = secret(tmp_path / "settings.toml", f'proxy = "http://127.0.0.1:1"\n{option} = "{given.format(name)}"')
+    from_file = await run("--config", settings, "get", "http://127.0.0.1:1/f", cwd=tmp_path)
+
+    assert (end.code, from_file.code) == (2, 2)
+    assert end.json["failures"][0]["message"] == f"--{option}: {told.format(name, instead)}"
+    assert f"{settings}: {option}: {told.format(name, instead)}" in from_file.err
+    assert "hunter2" not in end.err + end.out + from_file.err
+
+
+async def test_a_path_may_have_a_colon_in_it(server: FaultServer, identity: Path) -> None:
+    for name in ("client.pem", "client.key"):
+        (identity / name).rename(identity / f"a:{name}")
+    get = ["get", "--cert", "a:client.pem", "--key", "a:client.key", server.url("/f")]
+    end = await run(*get, cwd=identity, PULP_DL_PASSPHRASE="sesame")
+
+    assert end.code == 0, end.err
+
+
 async def test_ssl_cert_file_names_whom_the_system_trusts(nginx: Nginx, tmp_path: Path) -> None:
     (nginx.root / "f").write_bytes(b"x")
     without = await run("get", f"{nginx.https}f", "--retries", 0, cwd=tmp_path)

@@ -236,7 +236,7 @@ async def test_a_directory_that_cannot_be_made_is_a_failure_of_its_own(repositor
     end = await piped(text, "get", "-i", "-", cwd=tmp_path)
 
     assert end.code == 8
-    assert "/dev/null/x: Not a directory" in end.err
+    assert "/dev/null/x: a file is where a directory is needed; give another path" in end.err
     assert (tmp_path / "cub.iso").exists()
 
 

@@ -15,7 +15,7 @@ from attrs import asdict
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
-from pulp_dl.cli.mirror import _locked
+from pulp_dl.cli.mirror import Mirror, _locked
 from pulp_dl.consumers.atomic import temporary_name
 from pulp_dl.consumers.note import Note
 from pulp_dl.model.source import Head
@@ -32,7 +32,7 @@ from pulp_dl.testing import (
     answer,
     response_head,
 )
-from tests.cli.command import Run, files, fill, refused, run
+from tests.cli.command import MORTAL, Run, files, fill, refused, run
 from tests.servers import Nginx
 
 pytestmark = pytest.mark.limit(60)
@@ -401,6 +401,50 @@ async def test_the_lock_of_a_killed_run_is_no_lock(nginx: Nginx, tmp_path: Path)
     assert {*files(tmp_path / "mirror")} == {"a", "PULP_MANIFEST"}
 
 
+async def test_the_lock_of_another_user_who_was_killed_is_none(nginx: Nginx, tmp_path: Path) -> None:
+    """It may be read; to hold a lock takes no more."""
+    fill(nginx.root, {"a": b"a"})
+    (tmp_path / "mirror").mkdir()
+    (tmp_path / "mirror" / ".lock.pulp-dl").touch(0o444)
+    end = await run("sync", f"{nginx.http}PULP_MANIFEST", "-d", "mirror", cwd=tmp_path, before=MORTAL)
+
+    assert end.code == 0, end.err
+    assert {*files(tmp_path / "mirror")} == {"a", "PULP_MANIFEST"}
+
+
+async def test_who_may_only_read_a_lock_finds_it_held(tmp_path: Path) -> None:
+    mirror = tmp_path / "mirror"
+    with Mirror(str(mirror)).lock():
+        (mirror / ".lock.pulp-dl").chmod(0o444)
+        end = await run("sync", "http://127.0.0.1:1/PULP_MANIFEST", "-d", "mirror", cwd=tmp_path, before=MORTAL)
+
+    assert (end.code, "another pulp-dl sync is at work there" in end.err) == (8, True), end.err
+
+
+@pytest.mark.parametrize("kind", ["symlink", "pipe", "none", "unreadable"])
+async def test_what_else_stands_for_a_lock_is_not_followed_nor_waited_for(
+    nginx: Nginx, tmp_path: Path, kind: str
+) -> None:
+    fill(nginx.root, {"a": b"a"})
+    mirror, target = tmp_path / "mirror", tmp_path / "target"
+    mirror.mkdir()
+    target.touch(0o444)
+    lock = mirror / ".lock.pulp-dl"
+    if kind == "symlink":
+        lock.symlink_to(target)
+    elif kind == "pipe":
+        os.mkfifo(lock, 0o444)
+    elif kind == "unreadable":
+        lock.touch(0)
+    else:
+        mirror.chmod(0o555)
+    url = f"{nginx.http}PULP_MANIFEST"
+    end = await run("sync", url, "-d", "mirror", "--retries", 0, cwd=tmp_path, before=MORTAL)
+
+    assert end.code == (0 if kind == "pipe" else 8), end.err
+    assert target.exists()
+
+
 async def test_a_lock_is_held_by_one_at_a_time(tmp_path: Path) -> None:
     """Whoever holds it unlinks it at the end; what another one has opened by then is a lock on nothing."""
     path = tmp_path / "lock"
@@ -425,6 +469,85 @@ async def test_a_lock_is_held_by_one_at_a_time(tmp_path: Path) -> None:
         await ended
 
     assert most == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("file", "this is no directory; give another path"),
+        ("closed", "we may not write there; give a directory that belongs to this user"),
+        ("below a file", "a file is where a directory is needed; give another path"),
+    ],
+)
+async def test_a_dry_run_of_what_cannot_be_fails_as_the_run_would(
+    nginx: Nginx, tmp_path: Path, kind: str, told: str
+) -> None:
+    fill(nginx.root, {"a": b"a"})
+    mirror = tmp_path / "mirror"
+    if kind == "closed":
+        mirror.mkdir(0)
+    else:
+        mirror.touch()
+    name = "mirror/below" if kind == "below a file" else "mirror"
+    words = f"{nginx.http}PULP_MANIFEST", "-d", name, "--json"
+    dry = await run("sync", "-n", *words, cwd=tmp_path, before=MORTAL)
+    real = await run("sync", *words, cwd=tmp_path, before=MORTAL)
+
+    assert (dry.code, real.code) == (8, 8), (dry, real)
+    seen = told.replace("write there", "look into it")
+    assert [each.json["failures"][0]["message"] for each in (dry, real)] == [seen, told]
+    assert [each.json["failures"][0]["path"] for each in (dry, real)] == [name, name]
+
+
+async def test_a_dry_run_needs_no_directory_and_nothing_that_it_may_write_to(nginx: Nginx, tmp_path: Path) -> None:
+    fill(nginx.root, {"a": b"a"})
+    (tmp_path / "mirror").mkdir(0o555)
+    for name in ("mirror", "none/at/all"):
+        end = await run("sync", "-n", f"{nginx.http}PULP_MANIFEST", "-d", name, cwd=tmp_path, before=MORTAL)
+
+        assert end.code == 0, end.err
+
+
+# ---- the disk does not take it
+
+
+async def test_a_directory_where_the_manifest_is_to_be_is_named(nginx: Nginx, tmp_path: Path) -> None:
+    fill(nginx.root, {"a": b"a"})
+    for name in ("PULP_MANIFEST", "SUMS"):
+        mirror = tmp_path / f"mirror of {name}"
+        (mirror / name).mkdir(parents=True)
+        words = "-d", mirror, "--digest-file", mirror / "SUMS", "--json"
+        end = await run("sync", f"{nginx.http}PULP_MANIFEST", *words, cwd=tmp_path)
+        failure = end.json["failures"][0]
+
+        assert (end.code, failure["path"]) == (8, str(mirror / name))
+        assert failure["message"] == "a directory is there; give another path"
+        assert not [*mirror.glob(".*")]
+
+
+async def test_a_directory_that_cannot_be_made_is_told_with_a_remedy(tmp_path: Path) -> None:
+    end = await run("sync", "http://127.0.0.1:1/PULP_MANIFEST", "-d", "/proc/x", "--json", cwd=tmp_path)
+
+    assert (end.code, end.json["failures"][0]["path"]) == (8, "/proc/x")
+    assert end.json["failures"][0]["message"] == "nothing can be made there; give another path"
+
+
+@pytest.mark.parametrize("kind", ["symlink", "directory", "another user's"])
+async def test_what_stands_for_a_lock_is_told_with_a_remedy(tmp_path: Path, kind: str) -> None:
+    lock = tmp_path / "mirror" / ".lock.pulp-dl"
+    lock.parent.mkdir()
+    if kind == "symlink":
+        lock.symlink_to("x")
+    elif kind == "directory":
+        lock.mkdir()
+    else:
+        lock.touch(0)
+    url = "http://127.0.0.1:1/PULP_MANIFEST"
+    end = await run("sync", url, "-d", "mirror", "--json", cwd=tmp_path, before=MORTAL)
+
+    assert (end.code, end.json["failures"][0]["path"]) == (8, "mirror/.lock.pulp-dl")
+    told = "what is there is not ours to lock; remove it if no other run is at work"
+    assert end.json["failures"][0]["message"] == told
 
 
 # ---- interrupted

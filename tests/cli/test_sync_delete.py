@@ -16,6 +16,7 @@ from twisted.internet.threads import deferToThread
 
 from pulp_dl.cli.outcome import Failed
 from pulp_dl.cli.prune import Prune
+from pulp_dl.importers.paths import Paths
 from pulp_dl.testing import FaultServer, Hold, OnPath, answer
 from tests.cli.command import Run, files, fill, refused, run
 from tests.needs import lacking
@@ -131,6 +132,82 @@ async def test_an_interrupted_run_deletes_nothing(tmp_path: Path, reactor: Any) 
 
     assert end.code == 130, end.err
     assert (tmp_path / "mirror" / "old").exists()
+
+
+# ---- what is in the way
+
+
+@pytest.fixture
+def trading_places(nginx: Nginx, tmp_path: Path) -> Path:
+    """A mirror of a release before this one: files are where directories are now, and the other way round."""
+    old, new = {"latest": b"1", "rel/x": b"2", "rel/y/z": b"3"}, {"latest/y": b"4", "rel": b"5", "linked/x": b"6"}
+    fill(nginx.root, new | {f"{number}": b"x" for number in range(10)})
+    mirror = tmp_path / "mirror"
+    for path, data in (old | {f"{number}": b"x" for number in range(10)}).items():
+        (mirror / path).parent.mkdir(parents=True, exist_ok=True)
+        (mirror / path).write_bytes(data)
+    write(tmp_path / "elsewhere", "x")
+    (mirror / "linked").symlink_to(tmp_path / "elsewhere")
+    return mirror
+
+
+async def test_what_is_in_the_way_goes_before(nginx: Nginx, tmp_path: Path, trading_places: Path) -> None:
+    (trading_places / "PULP_MANIFEST").mkdir()
+    command = ["sync", f"{nginx.http}PULP_MANIFEST", "-d", "mirror", "--delete", "--json"]
+    end = await run(*command, cwd=tmp_path)
+
+    assert end.code == 0, end.err
+    assert (end.json["fetched"], end.json["deleted"]) == (3, 7)
+    assert files(trading_places) == files(nginx.root)
+    assert everything(trading_places) == everything(nginx.root)
+    assert {*files(tmp_path / "elsewhere")} == {"x"}
+
+
+async def test_a_dry_run_shows_that_and_nothing_of_it_is_done(
+    nginx: Nginx, tmp_path: Path, trading_places: Path
+) -> None:
+    before, url = everything(trading_places), f"{nginx.http}PULP_MANIFEST"
+    dry = await run("sync", url, "-d", "mirror", "--delete", "-n", cwd=tmp_path)
+
+    assert dry.code == 0, dry.err
+    gone = {"latest", "rel/x", "rel/y/z", "rel/y/", "rel/", "linked"}
+    assert {*dry.out.splitlines()} == {
+        *(f"{nginx.http}{path}" for path in ("latest/y", "rel", "linked/x")),
+        *(f"deleting {path}" for path in gone),
+    }
+    assert everything(trading_places) == before
+
+
+async def test_only_what_is_in_the_way_goes_before(nginx: Nginx, tmp_path: Path, trading_places: Path) -> None:
+    """If something fails then, the rest stays."""
+    write(trading_places, "old")
+    (nginx.root / "rel").unlink()
+    end = await run("sync", f"{nginx.http}PULP_MANIFEST", "-d", "mirror", "--delete", "--json", cwd=tmp_path)
+
+    assert (end.code, end.json["fetched"], end.json["deleted"]) == (3, 2, 6), end.err
+    assert (trading_places / "old").exists()
+
+
+@pytest.mark.parametrize("why", ["too much", "a bad line", "not asked for"])
+async def test_where_nothing_is_to_be_deleted_that_stays_too(
+    nginx: Nginx, tmp_path: Path, trading_places: Path, why: str
+) -> None:
+    before = everything(trading_places)
+    if why == "too much":
+        write(trading_places, *(f"old{number}" for number in range(20)))
+        before = everything(trading_places)
+    if why == "a bad line":
+        with (nginx.root / "PULP_MANIFEST").open("a") as manifest:
+            manifest.write("nonsense\n")
+    more = [] if why == "not asked for" else ["--delete"]
+    end = await run("sync", f"{nginx.http}PULP_MANIFEST", "-d", "mirror", *more, "--json", cwd=tmp_path)
+
+    assert end.code in {1, 8}
+    assert everything(trading_places) == before
+    if why == "not asked for":
+        told = {each["path"]: each["message"].rpartition(": ")[2] for each in end.json["failures"]}
+        assert told["rel"] == "a directory is there; remove it, or give --delete"
+        assert told["latest/y"] == "a file is where a directory is needed; remove it, or give --delete"
 
 
 # ---- too much
@@ -321,12 +398,26 @@ def test_whatever_is_there_what_is_wanted_stays_and_nothing_else(
     for path in there:
         if not (root / path).is_dir() and not any((root / parent).is_file() for parent in Path(path).parents):
             write(root, path)
+    with Paths() as listed:
+        for path in wanted:
+            listed.add(path, "")
+        check_prune(root, wanted, Prune(str(root), listed, lambda path: False))
+
+
+def check_prune(root: Path, wanted: frozenset[str], prune: Prune) -> None:
     before = {*files(root)}
-    prune = Prune(str(root), wanted, lambda path: False)
     told = {*prune.going()}
     objection = prune.objection()
     failures: list[Failed] = []
-    gone = {*prune.run(failures.append)}
+    first = {*prune.clear(failures.append)}
+
+    assert not failures
+    assert first <= told
+    for path in wanted:
+        assert not any((root / parent).is_file() for parent in Path(path).parents if str(parent) not in wanted)
+        assert not (root / path).is_dir() or any(each.startswith(f"{path}/") for each in before & wanted)
+
+    gone = first | {*prune.run(failures.append)}
 
     assert not failures
     assert {*files(root)} == before & wanted

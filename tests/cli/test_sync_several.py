@@ -238,7 +238,7 @@ async def test_a_digest_file_takes_no_place_of_another_file(nginx: Nginx, tmp_pa
     assert but_manifest(tmp_path / "mirror") == ONE | TWO
     assert (device.code, "a device" in device.err) == (8, True)
     assert (tmp_path / "null").is_symlink()
-    assert (nowhere.code, "No such file or directory" in nowhere.err) == (8, True)
+    assert (nowhere.code, "its directory does not exist; make it" in nowhere.err) == (8, True)
 
 
 async def test_after_a_failure_there_is_no_new_digest_file(nginx: Nginx, tmp_path: Path, urls: list[str]) -> None:
