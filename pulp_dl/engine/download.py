@@ -107,7 +107,7 @@ class Visits:
     def _reason(self, error: BaseException) -> BaseException:
         """What ended it, with its history: all attempts, and a note for each place."""
         if isinstance(error, CancelledError):
-            error = self._interruption or given_up(error, self._source.url)
+            error = self._interruption or (error if self._shared.closing else given_up(error, self._source.url))
         if isinstance(error, DownloadError):
             mirrors = self._candidates.failure
             if error.attempts or error is mirrors:  # it was another download's, too
@@ -129,7 +129,7 @@ class Visits:
         """What an attempt ended with; None if the caller cancelled it."""
         if isinstance(error, DownloadError):
             return error
-        if isinstance(error, CancelledError) and self._interruption is not None:
+        if isinstance(error, CancelledError) and (self._interruption is not None or self._shared.closing):
             return self._interruption if isinstance(self._interruption, DownloadError) else None
         # What is not in the tree is the protocol's fault, and this place's.
         return ProtocolError(f"the protocol raised {type(error).__name__}", place.url)

@@ -130,6 +130,7 @@ class Downloader:
         return waiting
 
     def _cancel_all(self) -> Deferred[Any]:
+        self._shared.closing = True
         self._running.cancel()
         return self._running.ended()
 

@@ -34,6 +34,8 @@ class Shared:
     """Made by the Downloader, which closes it."""
 
     direct: IDirect
+    closing = False
+    """All downloads are being cancelled, in no order: what one waits for may be before it."""
 
     def __init__(self, reactor: Any, remote: Remote, schemes: Iterable[IScheme] | None) -> None:
         """
