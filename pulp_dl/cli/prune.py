@@ -90,8 +90,12 @@ class Prune:
     def _is_in_the_way(self, found: _Found) -> bool:
         path = found.path.rstrip("/")
         ends = (end for end, char in enumerate(path + "/") if char == "/")
-        below = any(path[:end] in self._wanted or self._spared(path[:end]) for end in ends)
+        below = any(self._is_for_a_file(path[:end]) for end in ends)
         return below or (not found.is_folder and self._wanted.occupies(path))
+
+    def _is_for_a_file(self, path: str) -> bool:
+        """If it is for a folder, too, then the file cannot come whatever goes."""
+        return (path in self._wanted or self._spared(path)) and not self._wanted.holds(path)
 
     def run(self, failed: Callable[[Failed], object]) -> Iterator[str]:
         """

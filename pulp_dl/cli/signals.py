@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import threading
@@ -10,7 +11,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Final
 
-__all__ = ["Interrupted", "interruptible", "on_interrupt"]
+__all__ = ["Interrupted", "interruptible", "on_interrupt", "over"]
 
 LAST: Final = 4
 """Seconds until the process ends in any case.  What has no name yet is then gone with it."""
@@ -63,6 +64,22 @@ def on_interrupt(first: Callable[[], object], last: Callable[[], object]) -> Ite
         yield
     finally:
         _hooks.remove(hook)
+
+
+def over(code: int) -> None:
+    """
+    It was told how the run ended, and the process is about to; a signal that comes now changes nothing of that.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for each in _SIGNALS:  # threads are waited for; whoever is in a hurry need not
+        signal.signal(each, lambda *_: os._exit(code))
+    atexit.register(_ignore)  # the interpreter puts the system's own in the place of a handler of Python
+
+
+def _ignore() -> None:
+    for each in _SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:
