@@ -5,16 +5,19 @@ from __future__ import annotations
 import atexit
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 __all__ = ["Interrupted", "interruptible", "on_interrupt", "over"]
 
 LAST: Final = 4
 """Seconds until the process ends in any case.  What has no name yet is then gone with it."""
+
+MOMENT: Final = 0.01
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -72,13 +75,13 @@ def over(code: int) -> None:
     """
     if threading.current_thread() is not threading.main_thread():
         return
-    for each in _SIGNALS:  # threads are waited for; whoever is in a hurry need not
+    for each in (*_SIGNALS, signal.SIGALRM):  # threads are waited for; whoever is in a hurry need not
         signal.signal(each, lambda *_: os._exit(code))
     atexit.register(_ignore)  # the interpreter puts the system's own in the place of a handler of Python
 
 
 def _ignore() -> None:
-    for each in _SIGNALS:
+    for each in (*_SIGNALS, signal.SIGALRM):
         signal.signal(each, signal.SIG_IGN)
 
 
@@ -94,7 +97,26 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
     for each in (*_SIGNALS, signal.SIGALRM):
         signal.signal(each, now)
     signal.alarm(LAST)
+    _insist(number, now)
     for first, _ in _hooks:
         with suppress(Exception):  # the main thread may be printing right now, for instance
             first()
     raise Interrupted(number)
+
+
+def _insist(number: int, last: Callable[[int, FrameType | None], object]) -> None:
+    """Where nothing can be raised, as while an object is finalized, it is raised again a moment later."""
+
+    def again(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGALRM, last)
+        signal.alarm(LAST)
+        raise Interrupted(number)
+
+    def lost(unraisable: Any) -> None:
+        if unraisable.exc_type is not Interrupted:
+            before(unraisable)
+            return
+        signal.signal(signal.SIGALRM, again)
+        signal.setitimer(signal.ITIMER_REAL, MOMENT)
+
+    before, sys.unraisablehook = sys.unraisablehook, lost

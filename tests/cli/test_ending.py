@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -213,6 +214,34 @@ def test_it_comes_while_the_command_is_being_loaded(number: signal.Signals, code
         "parts": [],
         "failures": [],
     }
+
+
+FINALIZED = """
+import builtins, os, sys
+number = int(sys.argv.pop(1))
+class Held:
+    def __del__(self):
+        os.kill(os.getpid(), number)
+real = builtins.__import__
+def at(name, *args, **named):
+    if name == "blocking":
+        builtins.__import__ = real
+        Held()
+    return real(name, *args, **named)
+from pulp_dl.__main__ import run
+builtins.__import__ = at
+run()
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_it_comes_where_nothing_can_be_raised(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/f"
+        end = python(FINALIZED, f"{int(number)}", "get", "-q", "--json", url, "-o", str(tmp_path / "f"))
+
+    assert (end.returncode, end.stderr) == (code, "")
+    assert json.loads(end.stdout)["exit_code"] == code
 
 
 LATE = """

@@ -429,7 +429,7 @@ def check_prune(root: Path, wanted: frozenset[str], prune: Prune) -> None:
     assert first <= told
     for path in wanted:
         assert not any((root / parent).is_file() for parent in Path(path).parents if str(parent) not in wanted)
-        assert not (root / path).is_dir() or any(each.startswith(f"{path}/") for each in before & wanted)
+        assert not (root / path).is_dir() or any(each.startswith(f"{path}/") for each in wanted)
 
     gone = first | {*prune.run(failures.append)}
 
