@@ -155,7 +155,8 @@ def tls(options: Options) -> TLS:
         source = None  # a variable may be meant for another run
     passphrase = None if source is None else _reveal(source, options)
 
-    _check_path("cert", options, f"give the passphrase with {_instead('passphrase')}")
+    for name in ("cert", "key"):
+        _check_path(name, options, f"give the passphrase with {_instead('passphrase')}")
 
     def make(passphrase: str | None) -> TLS:
         names = {name: options[theirs] for name, theirs in (("ca", "cacert"), ("cert", "cert"), ("key", "key"))}
@@ -181,6 +182,8 @@ def ssh(options: Options) -> SSH:
     if source is not None and options["ssh_key"] is None and _rank(source) == 1:
         source = None  # a variable may be meant for another run
     passphrase = None if source is None else _reveal(source, options)
+
+    _check_path("ssh_key", options, f"give the passphrase with {_instead('ssh_passphrase')}")
 
     def make(passphrase: str | None) -> SSH:
         names = {"key": "ssh_key", "agent": "ssh_agent", "known_hosts": "known_hosts", "fingerprint": "hostpubsha256"}
@@ -243,7 +246,8 @@ def _proxy_tls(options: Options) -> TLS:
 
     names = {ours: f"proxy_{theirs}" for ours, theirs in (("ca", "cacert"), ("cert", "cert"), ("key", "key"))}
     fields = {f"TLS.{ours}": theirs for ours, theirs in names.items()}
-    _check_path("proxy_cert", options, "no passphrase can be given, take a --proxy-key that needs none")
+    for name in ("proxy_cert", "proxy_key"):
+        _check_path(name, options, "no passphrase can be given, take a --proxy-key that needs none")
     with blaming("proxy_cacert", {**fields, "TLS.passphrase": "proxy_key"}):
         return TLS(
             **{ours: options[theirs] for ours, theirs in names.items()},
@@ -254,8 +258,8 @@ def _proxy_tls(options: Options) -> TLS:
 
 def _check_path(name: str, options: Options, remedy: str) -> None:
     """
-    Of a certificate.  To curl C{FILE:PASSPHRASE} is one, so what follows a colon is repeated to nobody, unless it is
-    the name of a file.
+    Of a certificate, or of a key.  To curl C{FILE:PASSPHRASE} is one, so what follows a colon is repeated to nobody,
+    unless it is the name of a file.
 
     @raise click.UsageError: it is none.
     """

@@ -62,6 +62,7 @@ class Ending:
         self.account: Callable[[int], dict[str, Any]] | None = None
         self.verbose = False
         self._given = False
+        self._told: int | None = None
 
     def give(self, found: dict[str, Any]) -> None:
         """
@@ -73,9 +74,12 @@ class Ending:
             self._given = True
             with printing():
                 click.echo(json.dumps(found))
+            self._told = found.get("exit_code")
 
     def interrupted(self, interrupted: Interrupted) -> int:
         """A signal came.  Returns the exit code."""
+        if self._told is not None:  # it was over by then, and it was told how
+            return self._told
         if self.account is None:
             self._give(interrupted.code, left=None, parts=[])
         else:

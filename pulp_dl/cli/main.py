@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from typing import Any, Final
 
@@ -19,14 +19,14 @@ from .catalogue import catalogue
 from .completion import complete_names_of_files, completion
 from .config import config_option, with_environment
 from .demo import demo
-from .ending import Ending
+from .ending import Ending, NotTaken
 from .explain import explain as explain_command
 from .garbage import look_less_often
 from .get import get
 from .publish import publish, unpublish
 from .schemes import schemes
 from .serve import serve
-from .signals import Interrupted, interruptible
+from .signals import Interrupted, interruptible, over
 from .sync import sync
 from .version import version_option
 
@@ -72,8 +72,28 @@ class _Command(click.Group):
         if not standalone_mode:
             return run()
         code = _exit_code(run, ending)
+        if args is None:
+            over(code)
         _flush()
         return sys.exit(code)
+
+    # click itself would end with 1 where nobody reads any more, and tell nobody else.
+
+    def make_context(self, *args: Any, **named: Any) -> click.Context:
+        with _read():
+            return super().make_context(*args, **named)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _read():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _read() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise NotTaken(error) from error
 
 
 def _exit_code(run: Callable[[], Any], ending: Ending) -> int:

@@ -185,6 +185,12 @@ class Mirror:
             parts = {part + end for part in _parts(self._directory) if part in wanted for end in (PART, NOTE)}
         return lambda path: path == LOCK or path in names or path in parts or self._is_held(path)
 
+    def ours(self) -> set[str]:
+        """What an earlier run left, and will go in any case if nobody goes on with it."""
+        with self._looking():
+            useless = {str(path.relative_to(self._directory)) for path in strays(self._directory)}
+            return useless | {part + end for part in _parts(self._directory) for end in (PART, NOTE)}
+
     def _is_held(self, path: str) -> bool:
         """A part, its note, or a file with a name of ours, of another process."""
         if path.endswith(NOTE) and is_held(self._directory / (path.removesuffix(NOTE) + PART)):

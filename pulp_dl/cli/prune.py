@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from errno import ENOTEMPTY
 from stat import S_ISLNK
 from typing import TYPE_CHECKING
@@ -47,14 +47,18 @@ class _Found:
 class Prune:
     """Makes a directory equal to a list: whatever else is in it goes.  Folders that are empty then go, too."""
 
-    def __init__(self, directory: str, wanted: Paths, spared: Callable[[str], bool]) -> None:
+    def __init__(
+        self, directory: str, wanted: Paths, spared: Callable[[str], bool], ours: Container[str] = frozenset()
+    ) -> None:
         """
         @param wanted: paths below the directory.
         @param spared: True for a path that is not wanted, and stays; it does not count.
+        @param ours: what an earlier run left; it does not count, either: nobody misses it.
         """
         self._directory = directory
         self._wanted = wanted
         self._spared = spared
+        self._ours = ours
 
     def objection(self) -> Failed | None:
         """Why it had better not be done: half of the files that are there, or more, would go."""
@@ -62,7 +66,7 @@ class Prune:
         for found in self._walk():
             if found.wanted:
                 kept += 1
-            elif not found.is_folder:
+            elif not found.is_folder and found.path not in self._ours:
                 going += 1
         if going == 0 or going < kept:
             return None
@@ -90,8 +94,12 @@ class Prune:
     def _is_in_the_way(self, found: _Found) -> bool:
         path = found.path.rstrip("/")
         ends = (end for end, char in enumerate(path + "/") if char == "/")
-        below = any(path[:end] in self._wanted or self._spared(path[:end]) for end in ends)
+        below = any(self._is_for_a_file(path[:end]) for end in ends)
         return below or (not found.is_folder and self._wanted.occupies(path))
+
+    def _is_for_a_file(self, path: str) -> bool:
+        """If it is for a folder, too, then the file cannot come whatever goes."""
+        return (path in self._wanted or self._spared(path)) and not self._wanted.holds(path)
 
     def run(self, failed: Callable[[Failed], object]) -> Iterator[str]:
         """

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
-__all__ = ["Interrupted", "interruptible", "on_interrupt"]
+__all__ = ["Interrupted", "interruptible", "on_interrupt", "over"]
 
 LAST: Final = 4
 """Seconds until the process ends in any case.  What has no name yet is then gone with it."""
+
+MOMENT: Final = 0.01
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -65,6 +69,22 @@ def on_interrupt(first: Callable[[], object], last: Callable[[], object]) -> Ite
         _hooks.remove(hook)
 
 
+def over(code: int) -> None:
+    """
+    It was told how the run ended, and the process is about to; a signal that comes now changes nothing of that.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for each in (*_SIGNALS, signal.SIGALRM):  # threads are waited for; whoever is in a hurry need not
+        signal.signal(each, lambda *_: os._exit(code))
+    atexit.register(_ignore)  # the interpreter puts the system's own in the place of a handler of Python
+
+
+def _ignore() -> None:
+    for each in (*_SIGNALS, signal.SIGALRM):
+        signal.signal(each, signal.SIG_IGN)
+
+
 def _interrupt(number: int, _frame: FrameType | None) -> None:
     def now(again: int, _frame: FrameType | None) -> None:
         # The alarm ends what the first signal began; who presses Ctrl-C twice is told of the second.
@@ -77,7 +97,26 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
     for each in (*_SIGNALS, signal.SIGALRM):
         signal.signal(each, now)
     signal.alarm(LAST)
+    _insist(number, now)
     for first, _ in _hooks:
         with suppress(Exception):  # the main thread may be printing right now, for instance
             first()
     raise Interrupted(number)
+
+
+def _insist(number: int, last: Callable[[int, FrameType | None], object]) -> None:
+    """Where nothing can be raised, as while an object is finalized, it is raised again a moment later."""
+
+    def again(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGALRM, last)
+        signal.alarm(LAST)
+        raise Interrupted(number)
+
+    def lost(unraisable: Any) -> None:
+        if unraisable.exc_type is not Interrupted:
+            before(unraisable)
+            return
+        signal.signal(signal.SIGALRM, again)
+        signal.setitimer(signal.ITIMER_REAL, MOMENT)
+
+    before, sys.unraisablehook = sys.unraisablehook, lost

@@ -278,7 +278,7 @@ def _prune(manifests: Sequence[Manifest], mirror: Mirror, digest_file: str | Non
     names = {name_of(each.source) for each in manifests}
     if digest_file is not None:
         names.add(mirror.inside(digest_file))
-    return Prune(mirror.directory, listed, mirror.spared(listed, names))
+    return Prune(mirror.directory, listed, mirror.spared(listed, names), mirror.ours())
 
 
 def _objection(manifests: Sequence[Manifest], prune: Prune) -> Failed | None:

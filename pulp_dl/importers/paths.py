@@ -78,9 +78,13 @@ class Paths:
 
     def occupies(self, path: str) -> bool:
         """Whether it was named, or anything in a folder of this name."""
-        key = _key(path)
+        return path in self or self.holds(path)
+
+    def holds(self, folder: str) -> bool:
+        """Whether anything was named in a folder of this name."""
+        key = _key(folder)
         within = key + b"/", key + b"0"  # the next byte
-        found = self._execute("SELECT 1 FROM paths WHERE path = ? OR (path > ? AND path < ?) LIMIT 1", (key, *within))
+        found = self._execute("SELECT 1 FROM paths WHERE path > ? AND path < ? LIMIT 1", within)
         return found.fetchone() is not None
 
     def __iter__(self) -> Iterator[tuple[str, str]]:

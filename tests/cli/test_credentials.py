@@ -341,7 +341,10 @@ async def test_a_wrong_passphrase_is_blamed_on_where_it_came_from(identity: Path
     ("option", "instead"),
     [
         ("cert", "give the passphrase with --passphrase-file or PULP_DL_PASSPHRASE"),
+        ("key", "give the passphrase with --passphrase-file or PULP_DL_PASSPHRASE"),
+        ("ssh-key", "give the passphrase with --ssh-passphrase-file or PULP_DL_SSH_PASSPHRASE"),
         ("proxy-cert", "no passphrase can be given, take a --proxy-key that needs none"),
+        ("proxy-key", "no passphrase can be given, take a --proxy-key that needs none"),
     ],
 )
 async def test_a_passphrase_as_curl_has_it_is_shown_to_nobody(

@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -215,6 +216,61 @@ def test_it_comes_while_the_command_is_being_loaded(number: signal.Signals, code
     }
 
 
+FINALIZED = """
+import builtins, os, sys
+number = int(sys.argv.pop(1))
+class Held:
+    def __del__(self):
+        os.kill(os.getpid(), number)
+real = builtins.__import__
+def at(name, *args, **named):
+    if name == "blocking":
+        builtins.__import__ = real
+        Held()
+    return real(name, *args, **named)
+from pulp_dl.__main__ import run
+builtins.__import__ = at
+run()
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_it_comes_where_nothing_can_be_raised(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/f"
+        end = python(FINALIZED, f"{int(number)}", "get", "-q", "--json", url, "-o", str(tmp_path / "f"))
+
+    assert (end.returncode, end.stderr) == (code, "")
+    assert json.loads(end.stdout)["exit_code"] == code
+
+
+LATE = """
+import atexit, os, signal, sys
+number, when = int(sys.argv.pop(1)), sys.argv.pop(1)
+class Last:
+    def __del__(self, kill=os.kill, pid=os.getpid(), number=number):
+        kill(pid, number)
+if when == "in the end":
+    atexit.register(os.kill, os.getpid(), number)
+else:  # the interpreter has no handlers then
+    sys.last = Last()
+from pulp_dl.__main__ import run
+run()
+"""
+
+
+@pytest.mark.parametrize("when", ["in the end", "after that"])
+@pytest.mark.parametrize("words", [["--json", "nonsense"], ["--json", NOWHERE, "--retries", "0", "-o", "/tmp/none"]])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_that_comes_when_all_was_told_changes_nothing_of_that(
+    number: signal.Signals, words: list[str], when: str
+) -> None:
+    end = python(LATE, f"{int(number)}", when, "get", *words)
+
+    assert end.returncode == json.loads(end.stdout)["exit_code"]
+    assert "Traceback" not in end.stderr
+
+
 # ---- where it is asked for
 
 
@@ -287,3 +343,18 @@ async def test_a_reader_that_has_gone_is_8_and_is_told_nothing(nginx: Nginx, tmp
     body = await shell(f"$pd get -q {url}large -o - | head -c1 >/dev/null; exit ${{PIPESTATUS[0]}}", tmp_path)
 
     assert (listed.code, listed.err, body.code, body.err) == (8, "", 8, "")
+
+
+@pytest.mark.parametrize("words", ["--help", "schemes", "completion bash"])
+async def test_so_it_is_with_whatever_is_printed(tmp_path: Path, words: str) -> None:
+    end = await shell(f"(sleep 0; exec $pd {words}) | true; exit ${{PIPESTATUS[0]}}", tmp_path)
+
+    assert (end.code, end.err) == (8, "")
+
+
+async def test_a_warning_that_nobody_reads_any_more_is_8_with_the_object(tmp_path: Path) -> None:
+    (tmp_path / "c").write_text("user = 'u'\npassword = 'p'\n")
+    (tmp_path / "c").chmod(0o644)
+    end = await shell(f"$pd --config c get --json {NOWHERE} -o f 2> >(exec 0<&-; exit)", tmp_path)
+
+    assert (end.code, end.json["exit_code"]) == (8, 8)

@@ -188,6 +188,20 @@ async def test_only_what_is_in_the_way_goes_before(nginx: Nginx, tmp_path: Path,
     assert (trading_places / "old").exists()
 
 
+@pytest.mark.parametrize("why", ["a folder is listed, too", "a list of digests"])
+async def test_where_nothing_can_come_whatever_goes_nothing_does(
+    nginx: Nginx, tmp_path: Path, mirror: Path, why: str
+) -> None:
+    write(mirror, "deep/mine")
+    more = ["--digest-file", "mirror/deep"] if why == "a list of digests" else []
+    with (nginx.root / "PULP_MANIFEST").open("a") as manifest:
+        manifest.write(f"{'none' if more else 'deep'},{'0' * 64},1\n")
+    end = await run("sync", f"{nginx.http}PULP_MANIFEST", "-d", "mirror", "--delete", "--json", *more, cwd=tmp_path)
+
+    assert not end.json["ok"]
+    assert (mirror / "deep/mine").exists()
+
+
 @pytest.mark.parametrize("why", ["too much", "a bad line", "not asked for"])
 async def test_where_nothing_is_to_be_deleted_that_stays_too(
     nginx: Nginx, tmp_path: Path, trading_places: Path, why: str
@@ -415,7 +429,7 @@ def check_prune(root: Path, wanted: frozenset[str], prune: Prune) -> None:
     assert first <= told
     for path in wanted:
         assert not any((root / parent).is_file() for parent in Path(path).parents if str(parent) not in wanted)
-        assert not (root / path).is_dir() or any(each.startswith(f"{path}/") for each in before & wanted)
+        assert not (root / path).is_dir() or any(each.startswith(f"{path}/") for each in wanted)
 
     gone = first | {*prune.run(failures.append)}
 

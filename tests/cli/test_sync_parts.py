@@ -156,3 +156,20 @@ async def test_what_another_process_is_at_work_on_is_left_alone(
     assert end.code == 0, end.err
     assert (mirror / "sub" / "large").read_bytes() == LARGE
     assert [*mirror.glob("**/*.part*")] == []
+
+
+@pytest.mark.parametrize("dry", [True, False])
+async def test_parts_that_are_left_count_for_nothing_when_much_would_be_deleted(
+    nginx: Nginx, tmp_path: Path, dry: bool
+) -> None:
+    """The manifest has changed since the first run, which was interrupted."""
+    fill(nginx.root, {"a": b"a"})
+    fill(tmp_path / "mirror", {"x.part": b"a part", ".x.0123456789abcdef.pulp-dl": b"of a run that was killed"})
+    note = json.dumps(json.loads(NOTE) | {"inode": (tmp_path / "mirror/x.part").stat().st_ino})
+    (tmp_path / "mirror" / "x.part.json").write_text(note)
+    (tmp_path / "mirror" / "PULP_MANIFEST").unlink()
+    more = ["-n"] if dry else []
+    end = await run("sync", f"{nginx.http}PULP_MANIFEST", "-d", "mirror", "--delete", *more, cwd=tmp_path)
+
+    assert end.code == 0, end.err
+    assert dry or files(tmp_path / "mirror") == files(nginx.root)
