@@ -331,6 +331,7 @@ class Tee:
 
     def unregisterProducer(self) -> None:
         self._producer = None
+        self._holding.clear()
         registered, self._registered = self._registered, []
         for each in registered:
             each.unregisterProducer()
@@ -338,15 +339,20 @@ class Tee:
     def finish(self) -> Deferred[None] | None:
         # All of them to their end, even if one fails: what is not cancelled half-way need not be undone half-way.
         endings = [maybeDeferred(each.finish).addCallback(self._ended, each) for each in self.consumers]
-        return DeferredList(endings, consumeErrors=True).addCallback(_first_failure)
+        return DeferredList(endings, consumeErrors=True).addCallback(self._all_ended)
+
+    def _all_ended(self, results: list[tuple[bool, Any]]) -> None:
+        _first_failure(results)
+        self._finished = []  # there may be another download
 
     def _ended(self, _: None, one: Any) -> None:
         self._finished.append(one)
 
     def fail(self, failure: Failure) -> None:
         for each in self.consumers:
-            if each not in self._finished:
+            if not any(each is one for one in self._finished):
                 tell_failed(each, failure)
+        self._finished = []
 
     # what the sides do
 

@@ -54,6 +54,7 @@ class ToFile:
     _head: Head | None = None
     _held = 0  # bytes in the pieces
     _producer: Any = None
+    _refused: Refused | None = None  # for good
     _trouble: DownloadError | None = None
     _looked = False
     _over = False  # fail() was called
@@ -94,7 +95,8 @@ class ToFile:
         try:
             self._place = locate(path, root)
         except Refused as error:
-            self.path, self._trouble = os.fsdecode(path), error
+            self.path = os.fsdecode(path)
+            self._refused = self._trouble = error
         else:
             self.path = self._place.path
         if part:
@@ -112,6 +114,7 @@ class ToFile:
         """Another download.  What is still to be done for the one before goes first."""
         self._before = self._file if self._queue.begun else None
         self._file = self._head = None
+        self._trouble = self._refused  # there may be room now
         self._over = self._open = self._looked = False
         self._options.pop("looked", None)
         if not self._queue.begun or self._queue.workers is not workers:
@@ -235,19 +238,25 @@ class ToFile:
         head = self._head
         if head.status in _NO_BODY:
             self._discard(keep=True)
+            self._waiting = []
             return None
         modified = head.modified if self._mtime else None
         pieces, held = self._take()
         quick = not self._queue.begun and held <= INLINE and not self._options["durable"]
         if quick and (not self._part or self._options.get("looked")):  # else it may have to wait for a lock
             self._try(self._file.finish, pieces, head, modified)
-            self._queue.close()
+            self._ended(None)
             return None
         self._put(held, self._file.finish, pieces, head, modified)
-        return self._queue.settled().addCallback(self._queue.close)
+        return self._queue.settled().addCallback(self._ended)
+
+    def _ended(self, _: None) -> None:
+        self._queue.close()
+        self._waiting = []
 
     def fail(self, failure: Failure) -> None:
         self._over = True
+        self._waiting = []
         wrong = failure.check(ValidationError, TooLarge) is not None
         if self._part and self._pieces and not wrong and self._trouble is None:
             self._flush()  # what came is kept, to the last byte

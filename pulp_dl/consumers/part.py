@@ -150,7 +150,7 @@ class PartFile(NewFile):
         if note is not None:
             if self._temporary == self._part:
                 self._temporary = None  # this name is not unlinked unseen
-            if not (keep and note.useful(self._size) and self._is_there(self._beside, self._noted)):
+            if not (keep and note.useful(self._size) and self._is_noted(note)):
                 self._forget(note)
         super().discard()
 
@@ -165,7 +165,7 @@ class PartFile(NewFile):
         # The lock is held until it has its own name: nobody goes on with a file that is whole.
         self._move(self._part, self._place.name)
         self._temporary = None
-        self._drop_note()
+        self._drop_note(self._note)
         self._note = None
 
     def _forget(self, note: Note) -> None:
@@ -173,12 +173,19 @@ class PartFile(NewFile):
         with suppress(OSError):
             if self._named(note):
                 self._disk.unlink(self._way + self._part, dir_fd=self._directory)
-            self._drop_note()
+            self._drop_note(note)
 
-    def _drop_note(self) -> None:
+    def _drop_note(self, note: Note) -> None:
         """If another file has its name by now, that stays."""
-        if self._is_there(self._beside, self._noted):
+        if self._is_noted(note):
             self._unlink(self._beside)
+
+    def _is_noted(self, note: Note) -> bool:
+        """Is what is beside the part still our note?  Another may have got the inode of one that somebody removed."""
+        if not self._is_there(self._beside, self._noted):
+            return False
+        there = self._read_note()
+        return there is not None and there.inode == note.inode
 
     def _unlink(self, name: str) -> None:
         with suppress(FileNotFoundError):
@@ -225,7 +232,8 @@ class PartFile(NewFile):
                 self._move(self._temporary, self._part)
             self._temporary = self._part
         except FileExistsError:
-            self._drop_note()
+            if self._note is not None:
+                self._drop_note(self._note)
             self._note = None
             return
         finally:
@@ -303,7 +311,7 @@ class PartFile(NewFile):
     def _write_note(self, note: Note) -> None:
         """In the place of the one before, whole or not at all; in the place of nothing else."""
         self._note = note
-        if not self._is_there(self._beside, self._noted):
+        if not self._is_noted(note):
             return
         temporary = temporary_name(self._place.name)
         fd = self._disk.open(self._way + temporary, _NEW_NOTE, 0o600, dir_fd=self._directory)

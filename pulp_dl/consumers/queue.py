@@ -69,8 +69,9 @@ class Queue:
         return waiting
 
     def drop(self) -> None:
-        """Forget what has not begun."""
+        """Forget what has not begun, for who brings no more."""
         self._lane.drop()
+        self._paused = False  # nobody will be told that there is room again
 
     def close(self, _: object = None) -> None:
         """All is done.  From here on nothing leads from here to the file that leads here."""

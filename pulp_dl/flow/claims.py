@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator
 from typing import Any, Final
 
 from twisted.python.failure import Failure
+from twisted.python.reflect import safe_repr
 from zope.interface import Attribute
 
 from ..errors import ConsumerFailed
@@ -35,7 +36,7 @@ class InUse(ConsumerFailed):
         """
         @param consumers: those that are in use.
         """
-        super().__init__(f"{next(iter(consumers))!r} {how}; make one for each")
+        super().__init__(f"{safe_repr(next(iter(consumers)))} {how}; make one for each")
         self._used = frozenset(map(id, consumers))
 
     def concerns(self, consumer: object) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..errors import NotResumable
+from ..model.fingerprint import fingerprint
 from ..model.source import Head, Source, Span, Validators
 
 __all__ = ["Ask", "prove", "prove_again", "rest_of", "same_place"]
@@ -51,10 +52,10 @@ def prove(first: Head, head: Head, place: Source, ask: Ask, *, bounded: bool, ju
 
 def same_place(one: Head, other: Head) -> bool:
     """
-    Did these come from one place?  It may have been asked under a name that leads to several.  A query may hold a
-    signature, which changes.
+    Did these come from one place?  It may have been asked under a name that leads to several.  A signature may
+    change; the rest of a query may say which file is meant.
     """
-    return one.url.partition("?")[0] == other.url.partition("?")[0]
+    return fingerprint(one.url) == fingerprint(other.url)
 
 
 def prove_again(first: Head | None, head: Head, given: int) -> Head:

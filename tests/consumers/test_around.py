@@ -312,3 +312,20 @@ async def test_one_that_refuses_the_head_leaves_nobody_with_a_producer(reactor: 
 def test_they_are_made_of_consumers(make: Callable[[], object]) -> None:
     with pytest.raises(TypeError, match=r"^(Around|Counted|Tee): .* is no IBodyConsumer; use ToFile\(path\), ToMemory"):
         make()
+
+
+async def test_a_side_that_paused_when_a_download_failed_does_not_count_in_the_next(reactor: Any) -> None:
+    one, two = Probe(), Probe()
+    tee = Tee(one, two)
+    first, second = Feed(reactor, tee), Feed(reactor, tee)
+    first.begin(head_of(1))
+    one.producer.pauseProducing()
+    assert first.paused
+    tee.unregisterProducer()
+    tee.fail(BROKEN)
+
+    second.begin(head_of(1))
+    two.producer.pauseProducing()
+    assert second.paused
+    two.producer.resumeProducing()
+    assert not second.paused

@@ -386,3 +386,27 @@ def test_a_directory_that_is_not_ours_is_told_before_a_byte_is_asked_for(tmp_pat
     for line in said:
         assert line.startswith(f"ConsumerFailed '{locked}/")
         assert "we may not write there; give a directory that belongs to this user" in line
+
+
+# ---- again
+
+
+async def test_who_brings_the_next_body_is_not_paused_for_the_one_before(
+    reactor: Any, workers: Workers, tmp_path: Path
+) -> None:
+    go_on = threading.Event()
+    consumer = ToFile(tmp_path / "file", disk=Disk(lambda call: call.name == "writev" and not go_on.wait(10)))
+    first = Feed(reactor, consumer, workers)
+    first.begin(head_of(None))
+    while not first.paused:
+        consumer.write(DATA)
+    consumer.unregisterProducer()
+    consumer.fail(BROKEN)
+
+    second = Feed(reactor, consumer, workers)
+    second.begin(head_of(DATA))
+    assert not second.paused
+    go_on.set()
+    await second.rest(pieces(DATA))
+    assert (tmp_path / "file").read_bytes() == DATA
+    assert names(tmp_path) == ["file"]

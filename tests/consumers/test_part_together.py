@@ -261,3 +261,25 @@ async def test_a_note_that_was_written_anew_goes_with_its_part(reactor: Any, tmp
     await feed.rest(pieces(BODY))
 
     assert names(tmp_path) == ["file"]
+
+
+async def test_a_note_that_got_the_inode_of_a_lost_one_stays_with_its_part(reactor: Any, tmp_path: Path) -> None:
+    """File systems give a new file the number of one that was just removed."""
+    others: list[Feed] = []
+
+    def before(call: Call) -> None:
+        moved = first_disk.done.count("rename") and not others
+        if moved and call.name in {"lstat", "unlink"} and str(call.arguments[0]).endswith(".part.json"):
+            others.append(Feed(reactor, to_part(tmp_path)))
+            others[0].consumer.kept()
+            feed_some(others[0])
+
+    first_disk = Disk(before)
+    first = await begun(reactor, tmp_path, first_disk)
+    first.begin(HEAD)
+    await first.rest(pieces(BODY))
+
+    assert {"file.part", "file.part.json"} <= set(names(tmp_path))
+    await others[0].rest(pieces(BODY[MIB:]))
+    assert names(tmp_path) == ["file"]
+    assert (tmp_path / "file").read_bytes() == BODY

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from twisted.python.failure import Failure
 from pulp_dl import Counted, Digest, Downloader, Progress, Remote, Retries, Size, Source, Tee, ToFile, ToMemory
 from pulp_dl.consumers.around import Around
 from pulp_dl.engine.sharing import Sharing
-from pulp_dl.errors import ConsumerFailed, DownloadError
+from pulp_dl.errors import ConsumerFailed, DownloadError, Refused
 from pulp_dl.interfaces import IBodyConsumer, IDownloader
 from pulp_dl.testing import (
     Cut,
@@ -30,6 +31,7 @@ from pulp_dl.testing import (
     RewindableRecorder,
     answer,
 )
+from tests.consumers.disks import failing
 from tests.service.running import until
 
 URLS = ONE, TWO = "memory://a/one", "memory://b/two"
@@ -268,6 +270,59 @@ async def test_a_file_may_be_written_after_a_failure(
     assert (tmp_path / "f").read_bytes() == body
     assert [each.name for each in tmp_path.iterdir()] == ["f"]
     assert not any(str(tmp_path) in os.path.realpath(each) for each in Path("/proc/self/fd").iterdir())
+
+
+async def test_a_file_may_be_written_when_what_was_in_the_way_is_gone(reactor: Any, tmp_path: Path) -> None:
+    full, body = [True], b"1" * 400_000
+    disk = failing(errno.ENOSPC, "writev", when=lambda call: full[0])
+    missing, filled = ToFile(tmp_path / "d" / "f", durable=False), ToFile(tmp_path / "f", disk=disk)
+    async with FaultServer(reactor, {"/f": answer(body)}) as server, Downloader(reactor, ONCE) as downloader:
+        for consumer in (missing, filled):
+            with pytest.raises(ConsumerFailed, match=r"make (it|room there)$"):
+                await downloader.download(server.url("/f"), consumer)
+        (tmp_path / "d").mkdir()
+        full.clear()
+        full.append(False)
+        for consumer in (missing, filled):
+            await downloader.download(server.url("/f"), consumer)
+            assert Path(consumer.path).read_bytes() == body
+
+        outside = ToFile("../f", root=tmp_path)
+        for _ in range(2):
+            with pytest.raises(Refused):
+                await downloader.download(server.url("/f"), outside)
+
+
+def test_a_tee_that_ended_well_tells_of_the_next_failure() -> None:
+    case, both = Case(), (ToMemory(), ToMemory())
+    downloader, tee = case.downloader(), Tee(*both)
+    for _ in range(2):
+        ends = begun(downloader, ONE, tee)
+        case.turns(50)
+        assert ended_well(ends, ONE)
+    begun(downloader, "memory://a/nothing", tee)
+    case.turns(50)
+
+    for each in both:
+        with pytest.raises(RuntimeError, match="has not ended well"):
+            _ = each.data
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_who_cannot_say_what_it_is_is_refused_all_the_same(shared: bool) -> None:
+    class Mute(ToMemory):
+        def __repr__(self) -> str:
+            raise RuntimeError("mute")
+
+    case, consumer = Case(), Mute()
+    downloader: Any = Sharing(case.downloader(), case.clock) if shared else case.downloader()
+    ends = begun(downloader, ONE, consumer)
+    case.turns(5)
+
+    assert refused(begun(downloader, ONE, consumer), ONE)
+    case.turns(50)
+    assert ended_well(ends, ONE)
+    assert downloader.close().called
 
 
 def test_composites_say_what_they_are_made_of() -> None:

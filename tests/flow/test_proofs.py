@@ -10,7 +10,7 @@ import pytest
 from pulp_dl import Digest, Measure, Size, Source, Span
 from pulp_dl.errors import NotResumable, SizeMismatch, TooLarge
 from pulp_dl.flow.demands import Demands
-from pulp_dl.flow.joins import Ask, prove
+from pulp_dl.flow.joins import Ask, prove, same_place
 from pulp_dl.flow.prefix import Prefix
 from pulp_dl.model.pieces import Pieces
 from pulp_dl.model.source import Head, Validators
@@ -171,3 +171,20 @@ def test_how_many_bytes_may_come(answer: Head, size: int | None, most: int | Non
 )
 def test_how_many_bytes_have_to_come(answer: Head, announced: int | None) -> None:
     assert Demands([Size(7)], None).announced(answer) == announced
+
+
+@pytest.mark.parametrize(
+    ("there", "here", "same"),
+    [
+        ("?Signature=1", "?Signature=2", True),
+        ("", "?Signature=2", False),  # a signature may come with more
+        ("?id=1", "?id=2", False),
+        (";id=1", ";id=2", False),
+        ("?id=1&Signature=1", "?id=1&Signature=2", True),
+        ("?id=1&Signature=1", "?id=2&Signature=2", False),
+        ("#one", "#two", True),
+    ],
+)
+def test_only_a_signature_may_change_in_the_url_of_one_place(there: str, here: str, same: bool) -> None:
+    """The rest of the query may say which file is meant; a part on the disk is told from another one so, too."""
+    assert same_place(Head(URL + there, 200), Head(URL + here, 206)) is same
