@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -38,6 +39,10 @@ http {{
 """
 
 
+# Users, and whoever became root without a login, have no such directory in their way.
+_ENVIRONMENT = {**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"}
+
+
 def _run(*command: str) -> bool:
     return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
@@ -70,7 +75,7 @@ class Lan:
 
     def inside(self, *command: str) -> None:
         """Run this in the namespace."""
-        subprocess.run(["ip", "netns", "exec", self.name, *command], check=True, capture_output=True)
+        subprocess.run(["ip", "netns", "exec", self.name, *command], check=True, capture_output=True, env=_ENVIRONMENT)
 
     # ---- the server
 
@@ -130,6 +135,9 @@ class Lan:
 @contextmanager
 def lan(nginx: str, folder: Path) -> Iterator[Lan]:
     """Needs root, C{ip}, C{tc} and C{iptables}."""
+    for tool in ("ip", "tc", "iptables"):
+        if shutil.which(tool, path=_ENVIRONMENT["PATH"]) is None:
+            lacking(f"{tool} is not installed")
     number = 1 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
     made = Lan(nginx, f"pulp_dl-{os.getpid()}", number, folder)
     if not _run("ip", "netns", "add", made.name):
