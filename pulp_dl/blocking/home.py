@@ -30,7 +30,7 @@ from ..errors import TimedOut
 from ..flow.steady import steady
 from ..model.numbers import is_number
 
-__all__ = ["GRACE", "Box", "Home", "ReactorStopped", "call"]
+__all__ = ["GRACE", "Box", "Home", "ReactorStopped", "call", "check_timeout"]
 
 SLICE: Final = 0.5
 """

@@ -13,14 +13,11 @@ from typing import Any
 
 import click
 
+from .codes import DISK, UNFORESEEN, USAGE
 from .signals import Interrupted
 from .words import explain, in_options, without_secrets
 
-__all__ = ["Ending", "NotTaken", "asked_for", "ending", "printing"]
-
-UNFORESEEN = 1
-USAGE = 2
-DISK = 8
+__all__ = ["Ending", "NotTaken", "ending", "json_option", "printing"]
 
 
 class NotTaken(Exception):
@@ -135,8 +132,19 @@ def ending() -> Ending:
     return found or Ending()
 
 
-def asked_for(ctx: click.Context, _option: click.Parameter, value: bool) -> bool:
-    """For C{--json}, which may also stand in the environment or in settings."""
+def json_option(help_: str) -> Callable[[Any], Any]:
+    """C{--json}, which may also stand in the environment or in settings."""
+    return click.option(
+        "--json",
+        "as_json",
+        is_flag=True,
+        is_eager=True,  # an error in another option is printed so, too; but after the one that reads settings
+        callback=_asked_for,
+        help=help_,
+    )
+
+
+def _asked_for(ctx: click.Context, _option: click.Parameter, value: bool) -> bool:
     found = ctx.find_object(Ending)
     if found is not None and value:
         found.wanted = True

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .ending import asked_for, ending, printing
+from .ending import ending, json_option, printing
 from .get import checked, expectations
 from .learning import learnt_of, state_option
 from .log import printable
@@ -37,14 +37,7 @@ NOT_ASKED = "never asked, for it is not protected as the URL is, and no digest i
 @click.option("--size", type=Bytes(), metavar="BYTES", help="How many bytes it has to have.")
 @remote_options
 @state_option
-@click.option(
-    "--json",
-    "as_json",
-    is_flag=True,
-    is_eager=True,  # an error in another option is printed so, too; but after the one that reads settings
-    callback=asked_for,
-    help="Print all of it as one JSON object on stdout.",
-)
+@json_option("Print all of it as one JSON object on stdout.")
 @click.pass_context
 def explain(
     ctx: click.Context,

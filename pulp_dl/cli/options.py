@@ -10,7 +10,7 @@ import click
 
 from .config import remote_option
 from .credentials import auth, credential_options, proxies, ssh, tls
-from .ending import asked_for
+from .ending import json_option
 from .places import mirror_options
 from .words import blaming
 
@@ -162,14 +162,7 @@ output_options = _together(
         show_default=True,
         help="What is told on stderr: for people, or one JSON object a line.",
     ),
-    click.option(
-        "--json",
-        "as_json",
-        is_flag=True,
-        is_eager=True,  # an error in another option is printed so, too; but after the one that reads settings
-        callback=asked_for,
-        help="Print what was done as one JSON object on stdout.",
-    ),
+    json_option("Print what was done as one JSON object on stdout."),
 )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from .codes import AUTH, DISK, INTERRUPTED, INVALID, NETWORK, NOT_FOUND, SOME, TLS, USAGE
 from .ending import NotTaken, ending
 from .log import ATTEMPTS, ERRORS, FILES, RUN, Log
 from .signals import Interrupted
@@ -22,17 +23,6 @@ if TYPE_CHECKING:
     from ..model.report import Attempt, Outcome
 
 __all__ = ["DISK", "INVALID", "SOME", "USAGE", "Failed", "Summary", "code_of", "concluding", "size_text"]
-
-SOME: Final = 1
-USAGE: Final = 2
-NOT_FOUND: Final = 3
-NETWORK: Final = 4
-TLS: Final = 5
-AUTH: Final = 6
-INVALID: Final = 7
-DISK: Final = 8
-INTERRUPTED: Final = 128
-"""And above."""
 
 LISTED: Final = 1000
 """Failures that are kept in memory to be listed; the others are counted."""

@@ -177,8 +177,9 @@ def test_after_an_answer_in_haste_nothing_is_asked_there_any_more(status: int) -
     assert bench.transports[0].disconnected
 
 
-@pytest.mark.parametrize(("status", "usable"), [(429, True), (500, True), (503, False)])
+@pytest.mark.parametrize(("status", "usable"), [(400, True), (429, True), (500, True), (503, False)])
 def test_nor_on_one_that_was_used_before(status: int, usable: bool) -> None:
+    """A 400 is an answer, too, if the connection is kept behind it."""
     bench = Bench(1)
     second = asked_again(bench)
     bench.connections[0].dataReceived(b"HTTP/1.1 %d Busy\r\nContent-Length: 0\r\n\r\n" % status)
@@ -212,15 +213,6 @@ def test_what_is_said_to_who_idles_and_crosses_a_request_is_no_answer_to_it(said
     fresh.connections[0].dataReceived(said)
     assert result(first).status in {400, 408}
     result(first).abandon()
-
-
-def test_a_400_on_a_connection_that_is_kept_is_an_answer() -> None:
-    bench = Bench(1)
-    second = asked_again(bench)
-    bench.connections[0].dataReceived(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
-    assert result(second).status == 400
-    result(second).abandon()
-    assert bench.connections[0].usable()
 
 
 def test_who_speaks_first_on_a_fresh_connection_is_no_server_of_HTTP() -> None:
